@@ -1,0 +1,9 @@
+"""The container's entry: the same as `densebench run`."""
+
+import sys
+
+from densebench.cli import main
+
+if __name__ == "__main__":
+    sys.argv.insert(1, "run")
+    main()

@@ -1,0 +1,6 @@
+"""`python -m densebench` is the command `densebench`."""
+
+from densebench.cli import main
+
+if __name__ == "__main__":
+    main()

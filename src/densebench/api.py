@@ -1,0 +1,73 @@
+"""The Python interface: run a sweep, load an artifact, read records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from densebench.record import Row, derive
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def run(suite: str | Path = "default", **flags: Any) -> list[Row]:
+    """Run a sweep and return its rows.
+
+    Args:
+        suite: `default`, `quick`, or a TOML file.
+        **flags: the flags of `densebench run`, with `_` for `-`: `recipes=["amp"]`, `batch_sizes=[1, 8]`.
+
+    Raises:
+        UsageError: the request can't be carried out; nothing was written.
+
+    """
+    from densebench import suite as sweep
+    from densebench.sinks.console import Progress
+    from densebench.spec import RunSpec
+
+    return sweep.run(RunSpec.create(suite, **flags), Progress()).rows
+
+
+def load(
+    artifact: str | Path, device: str | None = None, *, trust: bool = False
+) -> Callable[[Tensor], Tensor]:
+    """Load a saved model as a callable from images (n, c, h, w), float32, to logits (n, classes), float32.
+
+    Args:
+        artifact: a folder that holds a `manifest.json`.
+        device: `cpu` or `cuda`; where it was built for if not given.
+        trust: accept code that this installation did not sign.
+
+    Raises:
+        RefusedArtifact: damaged, foreign code, or from a newer densebench.
+
+    """
+    import torch
+
+    from densebench import engines
+    from densebench.artifact import read_manifest
+
+    folder = Path(artifact)
+    manifest = read_manifest(folder, trusted=trust)
+    where = device or manifest.device
+    session = engines.catalogue()[manifest.engine].load(folder, manifest.details, where)
+
+    def logits(images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return session(images.to(where))
+
+    return logits
+
+
+def read_records(folder: str | Path) -> list[Row]:
+    """The rows in a results folder, with their derived figures.
+
+    Raises:
+        InputError: no journal there, or a damaged one.
+
+    """
+    from densebench.sinks import journal
+
+    return derive(journal.read(Path(folder))[1])

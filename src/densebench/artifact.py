@@ -1,0 +1,195 @@
+"""A deployable model on disk: a folder with a payload and the manifest that describes and vouches for it.
+
+It is written whole or not at all, and nothing in it is used before its hashes, its format, and, where it
+carries code, its signature have been checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import ValidationError
+
+from densebench import trust
+from densebench.errors import RefusedArtifact
+from densebench.record import Frozen
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+class File(Frozen):
+    sha256: str
+    bytes: int
+    cache: bool = False  # only makes loading faster: a deployer may leave it out
+
+
+class Input(Frozen):
+    """What a caller feeds: FP32 NCHW images. The batch in `shape` is None where any size is taken."""
+
+    shape: tuple[int | None, int, int, int]
+    dtype: str = "float32"
+    layout: str = "NCHW"
+    resize: int
+    crop: int
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class Probe(Frozen):
+    """Images drawn from a seed, and the logits they gave at build."""
+
+    seed: int
+    batch_size: int
+    outputs: tuple[tuple[float, ...], ...]
+    tolerance: float  # relative L2 difference allowed on reload
+
+
+class Facts(Frozen):
+    """What was counted while building."""
+
+    parameters: int
+    macs_g: float
+    zero_fraction: float
+    build_s: float
+    cold_start_s: float | None
+
+
+class Manifest(Frozen):
+    format_version: int = FORMAT_VERSION
+    recipe: str
+    steps: str
+    engine: str
+    details: dict[str, Any]
+    model: str
+    input: Input
+    classes: tuple[str, ...]
+    device: str
+    host_settings: dict[str, str | int]
+    probe: Probe
+    files: dict[str, File]
+    contains_code: bool
+    facts: Facts
+    source_weights_sha256: str
+    environment: dict[str, str]
+    created: str
+    signature: str = ""
+
+    def signed_content(self) -> bytes:
+        """The bytes that the signature covers: everything but the signature, the files by their hashes."""
+        return json.dumps(self.model_dump(mode="json", exclude={"signature"}), sort_keys=True).encode()
+
+    @property
+    def size_bytes(self) -> int:
+        """What a deployer ships: all files but the caches."""
+        return sum(file.bytes for file in self.files.values() if not file.cache)
+
+
+@contextmanager
+def new_folder(final: Path) -> Iterator[Path]:
+    """A folder to write into, which takes its final name only if nothing fails."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    part = final.with_name(f".{final.name}.part-{os.getpid()}")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        for path in part.rglob("*"):
+            if path.is_file():
+                _sync(path)
+        if final.exists():
+            shutil.rmtree(final)
+        part.rename(final)
+        _sync(final.parent)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def hash_files(folder: Path, caches: tuple[str, ...]) -> dict[str, File]:
+    """Every file in the folder with its hash and size."""
+    return {
+        path.relative_to(folder).as_posix(): File(
+            sha256=_sha256(path),
+            bytes=path.stat().st_size,
+            cache=path.relative_to(folder).as_posix() in caches,
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Put the manifest into the folder, signed if the artifact carries code."""
+    if manifest.contains_code:
+        manifest = manifest.model_copy(update={"signature": trust.sign(manifest.signed_content())})
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+
+
+def read_manifest(folder: Path, *, trusted: bool = False) -> Manifest:
+    """The manifest of an artifact that may be loaded.
+
+    Args:
+        folder: the artifact's folder.
+        trusted: accept code that this installation did not sign.
+
+    Raises:
+        RefusedArtifact: no artifact, damaged, from a newer densebench, or foreign code.
+
+    """
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        version = content["format_version"]
+    except OSError as error:
+        raise RefusedArtifact(f"{folder} is no artifact: {MANIFEST}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise RefusedArtifact(f"{folder}: {MANIFEST} is damaged: build the recipe again") from None
+    if version != FORMAT_VERSION:
+        raise RefusedArtifact(
+            f"{folder} has format {version}, this densebench reads {FORMAT_VERSION}: build it again"
+        )
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise RefusedArtifact(
+            f"{folder}: {MANIFEST} is damaged at '{where}': build the recipe again"
+        ) from None
+    for name, file in manifest.files.items():
+        _check_file(folder, name, file)
+    if (
+        manifest.contains_code
+        and not trusted
+        and not trust.is_ours(manifest.signed_content(), manifest.signature)
+    ):
+        raise RefusedArtifact(f"{folder} carries code that this installation did not sign: see --trust")
+    return manifest
+
+
+def _check_file(folder: Path, name: str, file: File) -> None:
+    relative = PurePosixPath(name)
+    path = folder / relative
+    if relative.is_absolute() or ".." in relative.parts or path.is_symlink():
+        raise RefusedArtifact(f"{folder}: {MANIFEST} names '{name}', which is outside the artifact")
+    if not path.is_file() or path.stat().st_size != file.bytes or _sha256(path) != file.sha256:
+        raise RefusedArtifact(f"{folder}: '{name}' is missing or damaged: build the recipe again")

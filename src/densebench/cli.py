@@ -1,0 +1,215 @@
+"""The command line: arguments in, calls out. What the commands do is in the modules they name."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from densebench.errors import DensebenchError, UsageError
+
+app = typer.Typer(
+    name="densebench",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Which optimization should I deploy my image classifier with, on this hardware, and may I trust the "
+    "answer?\n\nStart with `densebench doctor`, then `densebench run --quick`, then `densebench run`.",
+)
+
+_RUN_HELP = """
+Measure every recipe at every batch size, save each model, and report.
+
+A recipe is a stack of techniques and one engine: `channels_last`, `bf16+jit`, `pruning:amount=0.5+compile`.
+`densebench list` names them all.
+
+Examples:
+
+    densebench run --quick                                   # a first look, in minutes
+
+    densebench run --recipes channels_last+bf16+compile --batch-sizes 1,8
+
+    densebench run --model resnet18 --weights model.safetensors --data images/val
+
+    densebench run --dry-run                                 # what would run, how long, how much disk
+
+Exit codes: 0 all rows ok or skipped for a reason; 1 a row failed; 2 bad input, nothing written; 130 interrupted.
+"""
+
+
+def _list(text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _sizes(text: str | None) -> list[int] | None:
+    try:
+        return None if text is None else [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UsageError(
+            f"--batch-sizes: whole numbers separated by commas, such as 1,8,32 (got '{text}')"
+        ) from None
+
+
+@app.command(help=_RUN_HELP)
+def run(
+    recipes: Annotated[str | None, typer.Option(help="Recipes, separated by commas.")] = None,
+    batch_sizes: Annotated[str | None, typer.Option(help="Batch sizes, separated by commas.")] = None,
+    model: Annotated[str | None, typer.Option(help="Any torchvision classifier.")] = None,
+    weights: Annotated[str | None, typer.Option(help="auto, imagenet, digits, random, or a file.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="auto, imagenette, digits, none, or a folder of class folders.")
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(help="Height and width of the input, in pixels.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads; default: all that this process may use.")
+    ] = None,
+    output_dir: Annotated[Path | None, typer.Option(help="Where the results go.")] = None,
+    log_dir: Annotated[Path | None, typer.Option(help="Where TensorBoard's files and the traces go.")] = None,
+    suite: Annotated[str | None, typer.Option(help="A TOML file with these flags as keys.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small images, two batch sizes: a first look.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, with time and disk.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the output folder.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything drawn at random.")] = None,
+    cell_timeout: Annotated[float | None, typer.Option(help="Seconds that one row may take.")] = None,
+    precision_target: Annotated[
+        float | None, typer.Option(help="Wanted half-width of intervals, percent.")
+    ] = None,
+    max_accuracy_drop: Annotated[
+        float | None, typer.Option(help="Top-1 that may be lost, percentage points.")
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Load artifacts with code that was not built here.")
+    ] = False,
+) -> None:
+    from densebench import suite as sweep
+    from densebench.sinks.console import Progress
+    from densebench.spec import RunSpec
+
+    if quick and suite:
+        raise UsageError("--quick and --suite are both suites: give one")
+    flags: dict[str, Any] = {
+        "recipes": _list(recipes),
+        "batch_sizes": _sizes(batch_sizes),
+        "model": model,
+        "weights": weights,
+        "data": data,
+        "image_size": image_size,
+        "device": device,
+        "threads": threads,
+        "output_dir": output_dir,
+        "log_dir": log_dir,
+        "resume": resume or None,
+        "seed": seed,
+        "cell_timeout": cell_timeout,
+        "precision_target": precision_target,
+        "max_accuracy_drop": max_accuracy_drop,
+        "trust": trust or None,
+    }
+    spec = RunSpec.create("quick" if quick else suite or "default", **flags)
+    console = Console()
+    if dry_run:
+        from densebench.estimate import print_estimate
+
+        print_estimate(spec, console)
+        return
+    # `docker stop` and a closed terminal end a run as Ctrl-C does: finished rows are kept
+    for stop in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop, signal.default_int_handler)
+    outcome = sweep.run(spec, Progress(console), sweep.command_line())
+    _show(outcome.rows, outcome.folder, spec.max_accuracy_drop, console, [*outcome.written, spec.log_dir])
+    raise typer.Exit(outcome.exit_code)
+
+
+def _show(rows: list[Any], folder: Path, limit: float, console: Console, paths: list[Path]) -> None:
+    from densebench.report import recommendation_of
+    from densebench.sinks.table import print_table
+
+    print_table(rows, console, recommendation=recommendation_of(rows, limit), paths=paths)
+
+
+@app.command("list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Recipes, techniques and engines, and whether each can run here."""
+    from densebench.overview import print_catalogue
+
+    print_catalogue(Console(), as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """The machine: processor, GPU, libraries, engines, and what would make timings unreliable here."""
+    from densebench.overview import print_doctor
+
+    print_doctor(Console(), as_json=as_json)
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(help="A results folder.")]) -> None:
+    """Write the report again, from the records in a results folder."""
+    from densebench import suite as sweep
+    from densebench.record import derive
+    from densebench.report import write_report
+    from densebench.sinks import journal
+    from densebench.sinks.csv_file import write_csv
+
+    header, records = journal.read(directory)
+    rows = derive(records)
+    write_csv(directory / sweep.CSV, rows)
+    paths = [directory / sweep.CSV, *write_report(directory, header, rows)]
+    _show(rows, directory, float(header.spec.get("max_accuracy_drop", 1.0)), Console(), paths)
+
+
+@app.command()
+def train(
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Where the checkpoints go; default: into the package.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Train this checkpoint alone.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+) -> None:
+    """Train the embedded digits checkpoints again, from nothing."""
+    from densebench.workloads.training import CHECKPOINTS, train as fit
+
+    for made in fit(
+        output_dir or CHECKPOINTS, seed=seed, only=only, progress=lambda step: print(step, flush=True)
+    ):
+        print(made)
+
+
+@app.command()
+def predict(
+    artifact: Annotated[Path, typer.Argument(help="A saved model's folder.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    trust: Annotated[bool, typer.Option("--trust", help="Load code that was not built here.")] = False,
+) -> None:
+    """Load a saved model and print its top five classes for each image."""
+    from densebench.predict import print_predictions
+
+    print_predictions(artifact, images, Console(), trust=trust)
+
+
+def main() -> NoReturn:
+    """Run the command line; errors meant for people become one line and exit 2."""
+    try:
+        app(standalone_mode=True)
+    except UsageError as error:
+        print(f"densebench: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except DensebenchError as error:
+        print(f"densebench: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

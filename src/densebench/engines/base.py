@@ -1,0 +1,86 @@
+"""What an engine is: it builds an artifact from a model, and loads that artifact as a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from densebench.techniques.base import Options
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from densebench.workloads.base import Workload
+
+
+class Session(Protocol):
+    """A loaded artifact, ready to run on its device."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (n, c, h, w), float32, on the device -> logits (n, classes), float32, on the device."""
+        ...
+
+    def effect(self, images: Tensor) -> str:
+        """What is seen to differ from plain FP32 execution, or `none: <why>`."""
+        ...
+
+    def close(self) -> None:
+        """Give back what outlives the object: threads, temporary folders."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an artifact is built for."""
+
+    device: str
+    batch_sizes: tuple[int, ...]
+    threads: int
+
+
+@dataclass(frozen=True)
+class Built:
+    """What an engine put into the folder, beside the files themselves.
+
+    `details` is what `load` needs to know (JSON); `caches` names the files that only make loading faster.
+    """
+
+    details: dict[str, Any] = field(default_factory=dict)
+    caches: tuple[str, ...] = ()
+    cold_start_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One way to run a model.
+
+    Args:
+        name: how recipes call it.
+        about: one line for `densebench list`.
+        build: `(model, workload, folder, target, **options) -> Built`; the model is behind `Served`.
+        load: `(folder, details, device) -> Session`, with nothing but what is in the folder.
+        refuses: word that a technique `gives` -> why such a model can't be built here.
+        default: whether it runs the recipes that name no engine.
+        contains_code: whether loading the artifact runs code that is in it.
+        tolerance: relative L2 difference that the engine may add between build and reload.
+        typical_build_s: seconds that a DenseNet-121 build is known to take, for estimates only.
+        unavailable: device -> what to install or why not, or None.
+        caveat: what a deployer should know, or "".
+
+    """
+
+    name: str
+    about: str
+    build: Callable[..., Built]
+    load: Callable[[Path, Mapping[str, Any], str], Session]
+    aliases: tuple[str, ...] = ()
+    options: type[Options] = Options
+    refuses: Mapping[str, str] = field(default_factory=dict)
+    default: bool = False
+    contains_code: bool = False
+    tolerance: float = 0.0
+    typical_build_s: float = 1.0
+    unavailable: Callable[[str], str | None] = lambda device: None
+    caveat: str = ""

@@ -1,0 +1,76 @@
+"""PyTorch as it comes: one kernel after the other. The artifact is a safetensors file and a few settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from densebench.engines.base import Built, Engine, Target
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from densebench.served import Served
+    from densebench.workloads.base import Workload
+
+WEIGHTS = "weights.safetensors"
+
+
+def build(model: nn.Module, workload: Workload, folder: Path, target: Target) -> Built:  # noqa: ARG001
+    """Save the weights, and what it takes to make the module again around them."""
+    from densebench.served import served
+    from densebench.weights_file import save_weights
+
+    module = served(model)
+    save_weights(folder / WEIGHTS, module.core.state_dict())
+    architecture = {
+        "model": workload.model_name,
+        "classes": len(workload.weights.classes),
+        "channels": workload.input_shape[0],
+    }
+    return Built(details={"architecture": architecture, "served": module.settings()})
+
+
+def load_module(folder: Path, details: Mapping[str, Any], device: str) -> Served:
+    """The saved module, in eval mode on the device."""
+    import torch
+
+    from densebench.served import Served
+    from densebench.weights_file import load_weights
+    from densebench.workloads.models import construct
+
+    architecture = details["architecture"]
+    core = construct(architecture["model"], architecture["classes"], architecture["channels"])
+    core.load_state_dict(load_weights(folder / WEIGHTS, device), assign=True)
+    core.eval().requires_grad_(requires_grad=False)
+    if details["served"]["channels_last"]:
+        core.to(memory_format=torch.channels_last)
+    return Served(core, **details["served"]).eval()
+
+
+class EagerSession:
+    """A module called as it is."""
+
+    def __init__(self, module: Served) -> None:
+        self.module = module
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.module(images)  # type: ignore[no-any-return]
+
+    def effect(self, images: Tensor) -> str:
+        from densebench.measure.observe import describe_effect
+
+        said = describe_effect(self.module.core, self, images)
+        return "; ".join(said) or "none: plain FP32 NCHW eager execution"
+
+    def close(self) -> None:
+        pass
+
+
+def load(folder: Path, details: Mapping[str, Any], device: str) -> EagerSession:
+    """A session on the saved module."""
+    return EagerSession(load_module(folder, details, device))
+
+
+ENGINE = Engine("eager", "PyTorch, one kernel after the other", build, load, default=True, tolerance=1e-5)

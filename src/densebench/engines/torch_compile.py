@@ -1,0 +1,127 @@
+"""`torch.compile`: the graph is captured and compiled by Inductor, C++ on the CPU and Triton on a GPU.
+
+The artifact is the eager one and the compiler's cache, so that a process that loads it compiles nothing again.
+The first inference of such a process still traces the model; a deployer without the cache pays the cold start.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from densebench.engines import eager
+from densebench.engines.base import Built, Engine, Target
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from densebench.served import Served
+    from densebench.workloads.base import Workload
+
+CACHE = "compile_cache.tar"
+CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+
+
+def build(model: nn.Module, workload: Workload, folder: Path, target: Target) -> Built:
+    """Save the module, compile it at the target's batch sizes, and keep what the compiler cached.
+
+    Batch 1 has code of its own; all larger batches share one that takes any size.
+    """
+    import torch
+
+    built = eager.build(model, workload, folder, target)
+    started = time.perf_counter()
+    session = CompiledSession(eager.load_module(folder, built.details, target.device), cache=None)
+    try:
+        cold_start_s = None
+        for batch_size in _graphs(target.batch_sizes):
+            images = torch.zeros(batch_size, *workload.input_shape, device=target.device)
+            with torch.inference_mode():
+                session(images)
+            cold_start_s = cold_start_s or time.perf_counter() - started
+        with tarfile.open(folder / CACHE, "w") as archive:
+            archive.add(session.cache, arcname=".")
+    finally:
+        session.close()
+    return Built(details=built.details, caches=(CACHE,), cold_start_s=cold_start_s)
+
+
+def _graphs(batch_sizes: tuple[int, ...]) -> list[int]:
+    """The batch sizes to compile at: 1 if it is wanted, and one that stands for all larger ones."""
+    larger = [size for size in batch_sizes if size > 1]
+    return [size for size in batch_sizes if size == 1][:1] + larger[:1]
+
+
+class CompiledSession:
+    """A module behind `torch.compile`, with a compiler cache of its own."""
+
+    def __init__(self, module: Served, cache: Path | None) -> None:
+        import torch
+
+        self.eager = eager.EagerSession(module)
+        self.cache = tempfile.mkdtemp(prefix="densebench-compile-")
+        if cache is not None and cache.exists():
+            with tarfile.open(cache) as archive:
+                archive.extractall(self.cache, filter="data")
+        os.environ[CACHE_VARIABLE] = self.cache
+        self.compiled = torch.compile(module)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        import torch
+
+        if images.shape[0] > 1:
+            torch._dynamo.maybe_mark_dynamic(images, 0)  # noqa: SLF001 - one graph for every larger batch
+        return self.compiled(images)  # type: ignore[no-any-return]
+
+    def effect(self, images: Tensor) -> str:
+        """Count graphs and breaks with Dynamo's own counters, beside what the module does inside them."""
+        import torch
+        from torch._dynamo.utils import counters
+
+        from densebench.measure.observe import describe_effect
+
+        inside = describe_effect(self.eager.module.core, self.eager, images)
+        torch._dynamo.reset()  # noqa: SLF001 - hooks were seen; count from a clean start
+        counters.clear()
+        with torch.inference_mode():
+            self(images)
+        graphs = counters["stats"]["unique_graphs"]
+        breaks = sum(counters["graph_break"].values())
+        if not graphs:
+            return "none: nothing was compiled"
+        return "; ".join([f"{graphs} compiled graph{'s' * (graphs > 1)}, {breaks} graph breaks", *inside])
+
+    def close(self) -> None:
+        shutil.rmtree(self.cache, ignore_errors=True)
+
+
+def load(folder: Path, details: Mapping[str, Any], device: str) -> CompiledSession:
+    """A session that compiles from the saved cache."""
+    return CompiledSession(eager.load_module(folder, details, device), folder / CACHE)
+
+
+def unavailable(device: str) -> str | None:
+    """Inductor needs a C++ compiler on the CPU."""
+    if shutil.which(os.environ.get("CXX", "g++")) or device == "cuda":
+        return None
+    return "install g++"
+
+
+ENGINE = Engine(
+    "compile",
+    "torch.compile with Inductor",
+    build,
+    load,
+    contains_code=True,
+    tolerance=1e-3,
+    typical_build_s=110.0,
+    unavailable=unavailable,
+    caveat="The compiler's cache is bound to this CPU or GPU and these library versions; "
+    "elsewhere the first inference compiles again, and needs a C++ compiler.",
+)

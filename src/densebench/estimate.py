@@ -1,0 +1,85 @@
+"""`densebench run --dry-run`: what would run, and about how long and how much disk it would take.
+
+The figures are predictions from one FP32 inference on this machine and from what builds are known to take.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from densebench import jobs
+from densebench.machine import MB, allowed_threads
+from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP
+from densebench.recipe import Recipe, plan
+from densebench.sinks.console import Progress
+from densebench.spec import RunSpec
+from densebench.suite import ACCURACY_BATCH, check_writable, opened
+from densebench.wording import duration
+
+CELL_S = 1.5  # starting a child, loading, checking hashes
+TRACE_MB = 6.0  # one profiler trace of DenseNet-121
+BATCH_GAIN = 0.7  # an image in a batch takes about this share of an image alone
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One recipe's predicted cost."""
+
+    recipe: str
+    cells: int
+    seconds: float
+    disk_mb: float
+    reason: str = ""
+
+
+def estimate(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> Estimate:
+    """What one recipe will take, if it runs as fast as FP32 does."""
+    if reason := recipe.unavailable(workload.device):
+        return Estimate(recipe.name, len(spec.batch_sizes), 0, 0, f"skipped: {reason}")
+    image_s = workload.batch1_ms / 1000
+
+    def batch_s(size: int) -> float:
+        return image_s if size == 1 else size * image_s * BATCH_GAIN
+
+    timed = sum(
+        CELL_S + max(spec.sample_time, LEAST_SAMPLES * batch_s(size)) + (1 + LEAST_WARM_UP) * batch_s(size)
+        for size in spec.batch_sizes
+    )
+    traced = [min(spec.batch_sizes), max(spec.batch_sizes)]
+    profiles = sum(2 * CELL_S + 8 * batch_s(size) for size in traced)
+    batch = min(max(spec.batch_sizes), ACCURACY_BATCH)
+    accuracy = min(spec.accuracy_time, workload.validation_images / batch * batch_s(batch))
+    seconds = timed + profiles + accuracy + 2 * CELL_S + recipe.engine.what.typical_build_s
+    return Estimate(
+        recipe.name, len(spec.batch_sizes), seconds, workload.parameters * 4 / MB + TRACE_MB * len(traced)
+    )
+
+
+def print_estimate(spec: RunSpec, console: Console) -> None:
+    """Print every recipe's cells with the time and disk they will take. Writes nothing."""
+    recipes = plan(spec.recipes, spec.named)
+    check_writable(spec.output_dir)
+    with opened(spec, spec.threads or allowed_threads(), Progress(console)) as (_, workload, _):
+        for note in workload.notes:
+            console.print(note, highlight=False)
+        lines = [estimate(recipe, spec, workload) for recipe in recipes]
+    sizes = ", ".join(map(str, sorted(set(spec.batch_sizes))))
+    table = Table(
+        title=f"batch sizes {sizes} on {workload.device}", box=box.SIMPLE_HEAD, title_justify="left"
+    )
+    table.add_column("recipe")
+    for column in ("cells", "about", "disk, MB"):
+        table.add_column(column, justify="right")
+    for line in lines:
+        table.add_row(
+            line.recipe, str(line.cells), line.reason or duration(line.seconds), f"{line.disk_mb:.0f}"
+        )
+    total, disk = sum(line.seconds for line in lines), sum(line.disk_mb for line in lines)
+    table.add_section()
+    table.add_row("all", str(sum(line.cells for line in lines)), duration(total), f"{disk:.0f}")
+    console.print(table)
+    console.print(f"results would go to {spec.output_dir}, traces to {spec.log_dir}", highlight=False)

@@ -1,0 +1,203 @@
+"""The parent's side of a child process: start it, block until it answers, end it when it takes too long.
+
+The parent sleeps in the kernel while a child works. On a small machine one that polls would be part of the
+measurement.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel
+
+from densebench.errors import CellFailed, CellTimedOut, Unavailable, UsageError
+from densebench.jobs import Job, Message, Problem
+
+# What changes how a process allocates, threads or loads: a declared plain environment has none of it.
+TUNING_PREFIXES = (
+    "MALLOC_",
+    "LD_PRELOAD",
+    "GLIBC_TUNABLES",
+    "OMP_",
+    "KMP_",
+    "GOMP_",
+    "MKL_",
+    "TORCHINDUCTOR_",
+)
+START_LIMIT_S = 300.0
+T = TypeVar("T", bound=BaseModel)
+
+
+def plain_environment(threads: int) -> dict[str, str]:
+    """The environment that children run in: the caller's, without tuning, with the thread count stated."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(TUNING_PREFIXES)}
+    return kept | {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+
+
+class Nursery:
+    """Children of one environment, one at a time.
+
+    Args:
+        environment: the children's environment variables.
+        log: file that the children's output is appended to.
+
+    """
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._log = log.open("ab")
+        self._socket = ours
+        self._child: int | None = None
+        with theirs:
+            self._zygote = subprocess.Popen(
+                [sys.executable, "-m", "densebench.zygote", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End whatever runs. Nothing is left behind."""
+        self._kill_child()
+        self._socket.close()  # the zygote ends itself on this
+        try:
+            self._zygote.wait(10)
+        except subprocess.TimeoutExpired:
+            self._zygote.kill()
+            self._zygote.wait()
+        self._log.close()
+
+    def run(
+        self,
+        job: Job,
+        answer: type[T],
+        timeout_s: float,
+        on_stage: Callable[[str], None] = lambda stage: None,
+    ) -> T:
+        """Do a job in a fresh child and return its answer.
+
+        Raises:
+            UsageError, Unavailable, CellFailed: what the child said went wrong, or the signal that ended it.
+            CellTimedOut: the child was ended after `timeout_s` seconds.
+
+        """
+        self._wait_until_ready()
+        reader, writer = os.pipe()
+        try:
+            log_start = os.fstat(self._log.fileno()).st_size
+            socket.send_fds(
+                self._socket,
+                [json.dumps({"job": job.model_dump(mode="json")}).encode()],
+                [writer, self._log.fileno()],
+            )
+            os.close(writer)
+            self._child = int(self._receive()["pid"])
+            try:
+                last = self._follow(reader, time.monotonic() + timeout_s, on_stage)
+            except TimeoutError:
+                self._kill_child()
+                raise CellTimedOut(f"{job.kind} took more than {timeout_s:.0f} s") from None
+            code = int(self._receive()["code"])
+            self._child = None
+        except BaseException:
+            self._kill_child()
+            raise
+        finally:
+            os.close(reader)
+        if last is not None and last.problem is not None:
+            raise _error(last.problem)
+        if last is None or last.result is None:
+            raise _death(code, self._last_line(log_start))
+        return answer(**last.result)
+
+    def _follow(self, reader: int, deadline: float, on_stage: Callable[[str], None]) -> Message | None:
+        """Read the child's lines until it closes the pipe; return the last one that ends the job."""
+        buffered = b""
+        last: Message | None = None
+        while True:
+            ready, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            chunk = os.read(reader, 1 << 16)
+            if not chunk:
+                return last
+            *lines, buffered = (buffered + chunk).split(b"\n")
+            for line in lines:
+                message = Message.model_validate_json(line)
+                if message.stage:
+                    on_stage(message.stage)
+                else:
+                    last = message
+
+    def _wait_until_ready(self) -> None:
+        if getattr(self, "_ready", False):
+            return
+        select.select([self._socket], [], [], START_LIMIT_S)
+        self._receive()
+        self._ready = True
+
+    def _receive(self) -> dict[str, Any]:
+        packet = self._socket.recv(1 << 12)
+        if not packet:
+            raise CellFailed("the process that starts children has ended: see run.log")
+        answer: dict[str, Any] = json.loads(packet)
+        return answer
+
+    def _kill_child(self) -> None:
+        if self._child is None:
+            return
+        for end in (os.killpg, os.kill):
+            try:
+                end(self._child, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue
+        self._child = None
+        try:
+            self._receive()  # the zygote's word that the child is gone
+        except (CellFailed, OSError):
+            return
+
+    def _last_line(self, start: int) -> str:
+        written = Path(self._log.name).read_bytes()[start:].decode(errors="replace").splitlines()
+        return next((line.strip() for line in reversed(written) if line.strip()), "")
+
+
+def _error(problem: Problem) -> Exception:
+    if problem.kind == "usage":
+        return UsageError(problem.message)
+    if problem.kind == "unavailable":
+        return Unavailable(problem.message)
+    return CellFailed(problem.message, out_of_memory=problem.out_of_memory)
+
+
+def _death(code: int, last_line: str) -> CellFailed:
+    """The error of a child that ended without a word: it was killed, or a library ended it."""
+    if code >= 0:
+        return CellFailed(f"ended with exit code {code}" + (f": {last_line}" if last_line else ""))
+    name = signal.Signals(-code).name
+    killed = name == "SIGKILL"
+    hint = " (out of memory?)" if killed else ""
+    return CellFailed(
+        f"ended by {name}{hint}" + (f": {last_line}" if last_line else ""), out_of_memory=killed
+    )

@@ -1,0 +1,158 @@
+"""What the parent asks of its children, and what they answer. Everything crosses the pipe as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from densebench.record import Frozen
+
+
+class WorkloadJob(Frozen):
+    """Which workload a child opens."""
+
+    model: str
+    weights: str
+    data: str
+    image_size: int
+    seed: int
+
+
+class Describe(Frozen):
+    """Open the workload once, check it, and leave the timing images where measuring children find them."""
+
+    kind: Literal["describe"] = "describe"
+    workload: WorkloadJob
+    device: Literal["auto", "cpu", "cuda"]
+    batch_sizes: tuple[int, ...]
+    timing_file: Path
+    threads: int
+
+
+class Described(Frozen):
+    workload: WorkloadJob  # with `auto` resolved
+    device: str
+    weights: str
+    data: str
+    weights_sha256: str
+    parameters: int
+    validation_images: int
+    batch1_ms: float  # one FP32 inference of one image, for estimates
+    notes: tuple[str, ...]
+
+
+class Build(Frozen):
+    """Apply a recipe's techniques, let its engine build the artifact, and save it."""
+
+    kind: Literal["build"] = "build"
+    workload: WorkloadJob
+    recipe: str
+    named: dict[str, str]
+    device: str
+    batch_sizes: tuple[int, ...]
+    folder: Path
+    threads: int
+
+
+class BuildDone(Frozen):
+    build_s: float
+
+
+class Evaluate(Frozen):
+    """Load an artifact; check it against its probe, count its effect, measure its accuracy."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    workload: WorkloadJob
+    folder: Path
+    device: str
+    batch_size: int
+    reference: Path  # the baseline's outputs: written if `is_reference`, else compared with
+    is_reference: bool
+    seconds: float
+    threads: int
+    trust: bool
+
+
+class Quality(Frozen):
+    """What an evaluation found. Blank figures have their reason in `reason`."""
+
+    parameters: int
+    macs_g: float
+    zero_fraction: float
+    model_size_mb: float
+    effect: str
+    build_s: float
+    cold_start_s: float | None  # where it is not just loading and a first inference
+    accuracy_top1: float | None = None
+    accuracy_top5: float | None = None
+    top1_agreement: float | None = None
+    output_sqnr_db: float | None = None
+    correct_top1: str = ""
+    reason: str = ""
+
+
+class Measure(Frozen):
+    """Load an artifact in a fresh process and time it at one batch size."""
+
+    kind: Literal["measure"] = "measure"
+    folder: Path
+    device: str
+    batch_size: int
+    timing_file: Path
+    sample_seconds: float
+    timeout_s: float
+    slow_reason: str
+    threads: int
+    trust: bool
+
+
+class Measured(Frozen):
+    samples_ms: tuple[float, ...]
+    load_s: float
+    first_inference_s: float
+    host_memory_floor_mb: float | None
+    host_memory_peak_mb: float | None
+    vram_peak_mb: float | None
+    vram_driver_peak_mb: float | None
+
+
+class Profile(Frozen):
+    """Load an artifact and write a profiler trace of a few inferences."""
+
+    kind: Literal["profile"] = "profile"
+    folder: Path
+    device: str
+    batch_size: int
+    timing_file: Path
+    trace: Path
+    threads: int
+    trust: bool
+
+
+class Profiled(Frozen):
+    trace_bytes: int
+
+
+Job = Describe | Build | Evaluate | Measure | Profile
+
+
+class Envelope(Frozen):
+    job: Job = Field(discriminator="kind")
+
+
+class Problem(Frozen):
+    """A child's error: `kind` says which class of `errors` the parent raises."""
+
+    kind: Literal["usage", "unavailable", "failed"]
+    message: str
+    out_of_memory: bool = False
+
+
+class Message(Frozen):
+    """One line from a child: a stage it enters, or its end."""
+
+    stage: str = ""
+    result: dict[str, object] | None = None
+    problem: Problem | None = None

@@ -1,0 +1,105 @@
+"""The seam between measuring and hardware: how to wait for the device, how to time on it, what memory it took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from densebench.machine import MB
+
+
+class Device(Protocol):
+    """What a measurement asks of the hardware."""
+
+    name: str
+
+    def synchronize(self) -> None:
+        """Return when all work that was given to the device is done."""
+        ...
+
+    def time_ms(self, call: Callable[[], object]) -> float:
+        """How long the device took for one call, in ms; nothing else is pending before or after."""
+        ...
+
+    def reset_peak(self) -> None:
+        """Forget earlier peaks of device memory."""
+        ...
+
+    def peak_mb(self) -> tuple[float | None, float | None]:
+        """Peak device memory since the reset: as the allocator and as the driver sees it."""
+        ...
+
+
+class Cpu:
+    """The host's processor: calls return when they are done."""
+
+    name = "cpu"
+
+    def synchronize(self) -> None:
+        pass
+
+    def time_ms(self, call: Callable[[], object]) -> float:
+        started = time.perf_counter_ns()
+        call()
+        return (time.perf_counter_ns() - started) / 1e6
+
+    def reset_peak(self) -> None:
+        pass
+
+    def peak_mb(self) -> tuple[float | None, float | None]:
+        return None, None
+
+
+class Cuda:
+    """An NVIDIA GPU through `torch.cuda`, which a test may replace.
+
+    Time is taken by events on the device's own stream, so the host's launch of the first kernel and the wait
+    at the end are outside. The driver's view is what the whole device lost since the reset: contexts,
+    workspaces and libraries that the allocator doesn't see.
+    """
+
+    name = "cuda"
+
+    def __init__(self, cuda: Any = None) -> None:
+        if cuda is None:
+            import torch
+
+            cuda = torch.cuda
+        self.cuda = cuda
+        self._free_at_reset = 0
+        self._least_free = 0
+
+    def synchronize(self) -> None:
+        self.cuda.synchronize()
+
+    def time_ms(self, call: Callable[[], object]) -> float:
+        start, end = self.cuda.Event(enable_timing=True), self.cuda.Event(enable_timing=True)
+        self.cuda.synchronize()
+        start.record()
+        call()
+        end.record()
+        end.synchronize()
+        self._least_free = min(self._least_free, self.cuda.mem_get_info()[0])
+        return float(start.elapsed_time(end))
+
+    def reset_peak(self) -> None:
+        self.cuda.synchronize()
+        self.cuda.empty_cache()
+        self.cuda.reset_peak_memory_stats()
+        self._free_at_reset = self._least_free = self.cuda.mem_get_info()[0]
+
+    def peak_mb(self) -> tuple[float | None, float | None]:
+        taken = self._free_at_reset - self._least_free
+        return self.cuda.max_memory_allocated() / MB, taken / MB
+
+
+def open_device(name: str) -> Device:
+    """The device of this name. On CUDA, TF32 is turned off: FP32 rows compute in FP32."""
+    if name == "cpu":
+        return Cpu()
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    return Cuda()

@@ -1,0 +1,97 @@
+"""What this machine and its libraries are, and a short name for exactly that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from densebench.machine import allowed_threads, cpu_flags, cpu_name
+
+# Distributions whose version may change a figure.
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "torchao",
+    "triton",
+    "numpy",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "nncf",
+)
+TELLING_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_bf16",
+    "amx_int8",
+    "amx_fp16",
+)
+
+
+def environment() -> dict[str, str]:
+    """Machine, system and library versions; `gpu` is named only where the driver answers."""
+    import psutil
+
+    facts = {
+        "cpu": cpu_name(),
+        "cpu_instructions": " ".join(flag for flag in TELLING_FLAGS if flag in cpu_flags()),
+        "cpus_allowed": str(allowed_threads()),
+        "memory_gb": f"{psutil.virtual_memory().total / 1e9:.0f}",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+    facts |= {library: found for library in LIBRARIES if (found := _version(library))}
+    return facts | {f"gpu{index}": name for index, name in enumerate(gpus())}
+
+
+def environment_id(facts: dict[str, str]) -> str:
+    """Eight hexadecimal digits that change when anything in the environment does."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def gpus() -> list[str]:
+    """Name and driver version of each NVIDIA GPU, from the driver, without opening CUDA."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return []
+    try:
+        driver = pynvml.nvmlSystemGetDriverVersion()
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return [f"{pynvml.nvmlDeviceGetName(handle)}, driver {driver}" for handle in handles]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def warnings() -> list[str]:
+    """What would make timings unreliable now, one line each."""
+    import psutil
+
+    said = []
+    load, allowed = os.getloadavg()[0], allowed_threads()
+    if load > 0.5 * allowed:
+        said.append(f"load average {load:.1f} on {allowed} CPUs: other work shares the machine")
+    if psutil.swap_memory().used > 0.05 * max(psutil.swap_memory().total, 1):
+        said.append("swap is in use")
+    for governor in sorted(Path("/sys/devices/system/cpu").glob("cpu*/cpufreq/scaling_governor"))[:1]:
+        if (name := governor.read_text(encoding="ascii").strip()) != "performance":
+            said.append(f"CPU frequency governor is '{name}': clocks change under load")
+    if (os.cpu_count() or allowed) > allowed:
+        said.append(f"{allowed} of {os.cpu_count()} CPUs may be used here")
+    return said
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,80 @@
+"""What a PyTorch model is seen to do while it runs: precision and layout at its layers, multiplications, zeros."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass
+class Seen:
+    """Counts over one inference; multiply-accumulates (MACs) are of one image."""
+
+    convolutions: Counter[str] = field(default_factory=Counter)  # output precision -> layers
+    layouts: Counter[str] = field(default_factory=Counter)  # of inputs that differ between NHWC and NCHW
+    linears: Counter[str] = field(default_factory=Counter)  # weight format -> layers
+    macs: Counter[str] = field(default_factory=Counter)  # "int8" for quantized weights, else output precision
+
+
+def observe(core: nn.Module, run: Any, images: Tensor) -> Seen:
+    """Call `run(images)` once and watch the convolutions and linear layers of `core`."""
+    import torch
+    from torch import nn
+
+    seen = Seen()
+
+    def watch(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        precision = str(output.dtype).removeprefix("torch.")
+        if isinstance(module, nn.Conv2d):
+            seen.convolutions[precision] += 1
+            nhwc, nchw = inputs[0].is_contiguous(memory_format=torch.channels_last), inputs[0].is_contiguous()
+            if nhwc != nchw:  # a single pixel or channel lies the same way in both
+                seen.layouts["NHWC" if nhwc else "NCHW"] += 1
+            kernel = module.weight[0].numel()  # input channels of one group x height x width
+        else:
+            assert isinstance(module, nn.Linear)
+            if type(module.weight.data) is not torch.Tensor:  # quantized tensors are subclasses
+                precision = "int8"
+            seen.linears[precision] += 1
+            kernel = module.in_features
+        seen.macs[precision] += output[0].numel() * kernel
+
+    layers = [m for m in core.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks = [m.register_forward_hook(watch) for m in layers]
+    try:
+        with torch.inference_mode():
+            run(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+def zero_fraction(core: nn.Module) -> float:
+    """The share of exact zeros among the weights of convolutions and linear layers."""
+    from torch import nn
+
+    weights = [m.weight for m in core.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    total = sum(w.numel() for w in weights)
+    return sum(int((w == 0).sum()) for w in weights if type(w.data).__module__ == "torch") / max(total, 1)
+
+
+def describe_effect(core: nn.Module, run: Any, images: Tensor) -> list[str]:
+    """Each way in which the execution is seen to differ from FP32 NCHW, in a few words with its extent."""
+    seen = observe(core, run, images)
+    total = seen.convolutions.total()
+    said = [f"{p} convolutions {n}/{total}" for p, n in seen.convolutions.items() if p != "float32"]
+    if nhwc := seen.layouts["NHWC"]:
+        said.append(f"NHWC convolutions {nhwc}/{seen.layouts.total()}")
+    if seen.linears["int8"]:
+        share = 100 * seen.macs["int8"] / max(seen.macs.total(), 1)
+        said.append(
+            f"int8 linear layers {seen.linears['int8']}/{seen.linears.total()}, {share:.2g} % of the MACs"
+        )
+    if (zeros := zero_fraction(core)) > 0.001:  # noqa: PLR2004 - less is chance
+        said.append(f"{100 * zeros:.1f} % of the weights are zero, multiplied all the same")
+    return said

@@ -1,0 +1,31 @@
+"""A profiler trace of a few inferences, in a pass of its own: profiling slows what it watches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+STEPS = 3
+WARM_UP = 3  # a just-in-time compiler may still be at work in the first calls
+
+
+def write_trace(call: Callable[[], object], device: str, path: Path) -> int:
+    """Write a Chrome trace (`*.pt.trace.json`) of `STEPS` warmed-up calls; return its size in bytes."""
+    from torch.profiler import ProfilerActivity, profile, record_function
+
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
+    for _ in range(WARM_UP):
+        call()
+    with profile(activities=activities, record_shapes=True, profile_memory=True) as profiler:
+        for step in range(STEPS):
+            with record_function(f"ProfilerStep#{step}"):
+                call()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        profiler.export_chrome_trace(str(part))
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path.stat().st_size

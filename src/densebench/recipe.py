@@ -1,0 +1,187 @@
+"""A recipe: zero or more techniques that change the model, then one engine that runs it.
+
+In one line: `technique:option=value+engine:option=value`; without an engine, the default one runs it. What doesn't fit together is refused here, before anything runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from densebench import engines, techniques
+from densebench.engines.base import Engine
+from densebench.errors import UsageError
+from densebench.record import BASELINE
+from densebench.techniques.base import Technique
+
+T = TypeVar("T", Technique, Engine)
+
+
+@dataclass(frozen=True)
+class Step(Generic[T]):
+    """A technique or engine with its options, all of them checked."""
+
+    what: T
+    options: Mapping[str, Any]
+
+    @property
+    def line(self) -> str:
+        given = self.what.options.model_validate(self.options).model_dump(exclude_defaults=True)
+        return ":".join([self.what.name, *(f"{k}={_text(v)}" for k, v in given.items())])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A named stack that is known to be legal."""
+
+    name: str
+    techniques: tuple[Step[Technique], ...]
+    engine: Step[Engine]
+
+    @property
+    def line(self) -> str:
+        """The one-line form, without options that have their default value."""
+        return "+".join(step.line for step in (*self.techniques, self.engine))
+
+    @property
+    def folder(self) -> str:
+        """The recipe's name as a folder's name."""
+        return folder_name(self.name)
+
+    @property
+    def tolerance(self) -> float:
+        """Relative L2 difference allowed between outputs at build and after a reload."""
+        return max([self.engine.what.tolerance, *(step.what.tolerance for step in self.techniques)])
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """What a deployer of this recipe should know."""
+        return tuple(step.what.caveat for step in (*self.techniques, self.engine) if step.what.caveat)
+
+    def unavailable(self, device: str) -> str | None:
+        """Why the recipe can't run on this device, or None."""
+        reasons = (step.what.unavailable(device) for step in (*self.techniques, self.engine))
+        return next((reason for reason in reasons if reason), None)
+
+    def slow(self, device: str) -> str | None:
+        """Why the recipe may be very slow on this device, or None."""
+        return next((reason for step in self.techniques if (reason := step.what.slow(device))), None)
+
+
+def folder_name(name: str) -> str:
+    """Every character that is not a-z, 0-9, dot, underscore or hyphen becomes an underscore."""
+    return re.sub(r"[^a-z0-9._-]", "_", name)
+
+
+def plan(names: tuple[str, ...], named: Mapping[str, str]) -> list[Recipe]:
+    """The recipes asked for, in order, each once, with the baseline before them.
+
+    Raises:
+        UsageError: an unknown name (with the nearest one), an option or a stack that doesn't work.
+
+    """
+    recipes = {recipe.name: recipe for recipe in (resolve(name, named) for name in (BASELINE, *names))}
+    folders: dict[str, str] = {}
+    for recipe in recipes.values():
+        other = folders.setdefault(recipe.folder, recipe.name)
+        if other != recipe.name:
+            raise UsageError(
+                f"recipes '{other}' and '{recipe.name}' would share the folder '{recipe.folder}'"
+            )
+    return list(recipes.values())
+
+
+def resolve(text: str, named: Mapping[str, str]) -> Recipe:
+    """The recipe of this name or one-line form."""
+    text = text.strip()
+    line = named.get(text, text)
+    *heads, last = line.split("+")
+    engine_name = last.partition(":")[0].strip()
+    if engine_name not in engines.catalogue():
+        heads, last = [*heads, last], engines.default().name
+    steps = tuple(
+        _step(part, text, techniques.catalogue(), named) for part in heads if part or len(heads) > 1
+    )
+    engine = _step(last, text, engines.catalogue(), named)
+    if not line.strip():
+        raise UsageError("--recipes: an empty recipe name")
+    _check_stack(text, steps, engine)
+    recipe = Recipe(text, steps, engine)
+    return recipe if text in named else Recipe(_canonical(recipe), steps, engine)
+
+
+def _canonical(recipe: Recipe) -> str:
+    """Aliases and spelled-out defaults give way to one name; the default engine goes unsaid after a technique."""
+    default = engines.default().name
+    short = recipe.techniques and recipe.engine.line == default
+    return recipe.line.removesuffix(f"+{default}") if short else recipe.line
+
+
+def _step(part: str, recipe: str, catalogue: Mapping[str, T], named: Mapping[str, str]) -> Step[T]:
+    name, *pairs = (piece.strip() for piece in part.split(":"))
+    if name not in catalogue:
+        raise UsageError(_unknown(name, recipe, named))
+    what = catalogue[name]
+    given: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or key in given:
+            raise UsageError(
+                f"recipe '{recipe}': write options as name:option=value, each once (got '{pair}')"
+            )
+        given[key] = value
+    try:
+        return Step(what, what.options.model_validate(given).model_dump())
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(what.options.model_fields) or "none"
+            raise UsageError(
+                f"recipe '{recipe}': {name} has no option '{option}' (it has: {known})"
+            ) from None
+        raise UsageError(f"recipe '{recipe}': {name}:{option}: {first['msg'].lower()}") from None
+
+
+def _unknown(name: str, recipe: str, named: Mapping[str, str]) -> str:
+    known = sorted({*techniques.catalogue(), *engines.catalogue(), *named})
+    where = f" in '{recipe}'" if name != recipe else ""
+    if name in engines.catalogue():
+        return f"recipe '{recipe}': the engine {name} must come last, and once"
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+    return f"unknown recipe '{name}'{where}; {hint}"
+
+
+def _check_stack(recipe: str, steps: tuple[Step[Technique], ...], engine: Step[Engine]) -> None:
+    decided: dict[str, str] = {}
+    for step in steps:
+        what = step.what
+        for change, why in what.after.items():
+            if change in decided:
+                raise UsageError(f"recipe '{recipe}': put {what.name} before {decided[change]}: {why}")
+        if what.changes in decided:
+            raise UsageError(
+                f"recipe '{recipe}': {decided[what.changes]} and {what.name} both decide the {what.changes}: keep one"
+            )
+        decided[what.changes] = what.name
+        for given in what.gives:
+            if given in engine.what.refuses:
+                raise UsageError(
+                    f"recipe '{recipe}': {what.name} can't run in {engine.what.name}: {engine.what.refuses[given]}"
+                )
+
+
+def _text(value: object) -> str:
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )

@@ -1,0 +1,90 @@
+"""Rules about what a recipe does to the outputs: accuracy, agreement with the baseline, and its effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from densebench.record import BASELINE, Row, Status
+from densebench.report.sweep import Finding, Sweep, finding
+from densebench.wording import joined, points
+
+NO_EFFECT = "none:"
+
+
+def accuracy(sweep: Sweep) -> Iterator[Finding]:
+    """Who stays within the limit, and who loses how much."""
+    drops = [(drop, row) for drop, row in sweep.facts("accuracy_drop_pp") if row.recipe != BASELINE]
+    if not drops:
+        return
+    limit = points(sweep.max_accuracy_drop)
+    base = sweep.fact(BASELINE, "accuracy_top1")
+    start = f"The baseline's top-1 is {base[0]:.2f} %. " if base else ""
+    kept = [(drop, row) for drop, row in drops if sweep.within_limit(row.recipe)]
+    lost = sorted((pair for pair in drops if pair not in kept), key=lambda pair: pair[0])
+    if kept:
+        unchanged = [row.recipe for drop, row in kept if _signed(drop) == "0.00"]
+        changed = [f"{row.recipe} ({_signed(drop)})" for drop, row in kept if row.recipe not in unchanged]
+        said = ([f"unchanged with {joined(unchanged)}"] if unchanged else []) + changed
+        yield finding("accuracy", f"{start}Within the limit of {limit}: {joined(said)}.", _rows(kept))
+    if lost:
+        names = joined(
+            [f"{row.recipe} ({_signed(drop)}, to {row.accuracy_top1:.2f} %)" for drop, row in lost]
+        )
+        yield finding("accuracy", f"{'' if kept else start}Loses more than {limit}: {names}.", _rows(lost))
+
+
+def unlabelled(sweep: Sweep) -> Iterator[Finding]:
+    """Agreement with the baseline where no accuracy was measured."""
+    known = [
+        (share, row)
+        for share, row in sweep.facts("top1_agreement")
+        if row.recipe != BASELINE and not sweep.fact(row.recipe, "accuracy_drop_pp")
+    ]
+    if known:
+        names = joined([f"{row.recipe} {_share(share)}" for share, row in known])
+        yield finding(
+            "accuracy",
+            f"Accuracy not measured; images with the same first guess as the baseline: {names}.",
+            _rows(known),
+        )
+
+
+def fidelity(sweep: Sweep) -> Iterator[Finding]:
+    """The outputs that moved furthest from the baseline's, and the labels that it changed."""
+    known = [(db, row) for db, row in sweep.facts("output_sqnr_db") if row.recipe != BASELINE]
+    if len(known) < 2:
+        return
+    (low, worst), (high, best) = min(known, key=lambda pair: pair[0]), max(known, key=lambda pair: pair[0])
+    changed = sweep.fact(worst.recipe, "top1_agreement")
+    guess = f" and {_share(changed[0])} of the first guesses unchanged" if changed else ""
+    yield finding(
+        "accuracy",
+        f"The logits are furthest from the baseline's with {worst.recipe} ({low:.1f} dB signal to noise"
+        f"{guess}) and closest with {best.recipe} ({high:.1f} dB).",
+        _rows(known),
+    )
+
+
+def no_effect(sweep: Sweep) -> Iterator[Finding]:
+    """Optimizations that were seen to change nothing, with the reason."""
+    groups: dict[str, list[Row]] = {}
+    for row in sweep.rows:
+        if row.status is Status.OK and row.effect.startswith(NO_EFFECT) and row.recipe != BASELINE:
+            groups.setdefault(row.effect.removeprefix(NO_EFFECT).strip(), []).append(row)
+    for why, rows in groups.items():
+        names = joined(list(dict.fromkeys(row.recipe for row in rows)))
+        yield finding("effect", f"{names} had no effect here: {why or 'no reason was recorded'}.", rows)
+
+
+def _signed(drop: float) -> str:
+    """A loss as the change that a reader expects: -0.40, +0.10, 0.00."""
+    return "0.00" if abs(drop) < 0.005 else f"{-drop:+.2f}"
+
+
+def _share(share: float) -> str:
+    """Never 100 % unless it is."""
+    return "100 %" if share == 1 else f"{min(100 * share, 99.99):.2f} %"
+
+
+def _rows(pairs: list[tuple[float, Row]]) -> list[Row]:
+    return [row for _, row in pairs]

@@ -1,0 +1,141 @@
+"""The one sentence that a reader came for: the fastest recipe that keeps the accuracy, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from densebench.record import BASELINE, Row
+from densebench.report.sweep import CLEAR, Finding, Sweep, change, finding, throughput
+from densebench.wording import duration, joined, points, short, times
+
+NO_RECOMMENDATION = "No recommendation: no row was timed."
+
+
+def recommendation_of(rows: Sequence[Row], max_accuracy_drop: float = 1.0) -> str:
+    """What to deploy, as plain text for the console.
+
+    Args:
+        rows: a run's rows, failed and skipped ones too.
+        max_accuracy_drop: what a recommended recipe may lose of top-1, in percentage points.
+
+    """
+    sweep = Sweep(tuple(rows), max_accuracy_drop)
+    return " ".join(one.sentence for one in recommend(sweep)) or NO_RECOMMENDATION
+
+
+def recommend(sweep: Sweep) -> list[Finding]:
+    """What to deploy in one sentence, then what speaks for and against it; nothing if nothing was timed."""
+    chosen = choose(sweep)
+    if chosen is None:
+        return []
+    others = [row for row in sweep.candidates if row is not chosen]
+    details, evidence = [], [chosen, *others[:1]]
+    if others:
+        details.append(_runner_up(chosen, others[0]))
+    sooner = _sooner(chosen, sweep)
+    if sooner is not None:
+        median = f"median {short(sooner.latency_p50_ms)} ms"
+        details.append(f"At batch {sooner.batch_size}, {sooner.recipe} answers sooner ({median}).")
+        evidence.append(sooner)
+    if costs := _costs(chosen, sweep):
+        details.append(f"It costs {costs}.")
+    details += [f"Note: {caveat.rstrip('.')}." for caveat in chosen.caveats]
+    if chosen.stable is False:
+        details.append("Its figures were disturbed while measuring.")
+    headline = finding("recommendation", _choice(chosen, sweep), [chosen])
+    return [headline, finding("recommendation", " ".join(details), evidence)] if details else [headline]
+
+
+def choose(sweep: Sweep) -> Row | None:
+    """The best row of the recipe to deploy: the fastest that keeps the accuracy, if it beats the baseline."""
+    if not sweep.candidates:
+        return None
+    first = sweep.candidates[0]
+    base = next((row for row in sweep.candidates if row.recipe == BASELINE), None)
+    if base is None:
+        return first
+    no_gain = throughput(first) <= (1 + CLEAR) * throughput(base)
+    return base if no_gain or change(first) in ("same", "slower", "unclear") else first
+
+
+def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:
+    """Recipes faster than the one to deploy, which lose too much or whose loss is not known."""
+    chosen = choose(sweep)
+    if chosen is None:
+        return
+    for row in sweep.best:
+        if row in sweep.candidates or throughput(row) <= throughput(chosen):
+            continue
+        drop = sweep.fact(row.recipe, "accuracy_drop_pp")
+        why = (
+            f"loses {drop[0]:.2f} percentage points of top-1" if drop else "is not seen to keep the accuracy"
+        )
+        speed = f"{short(throughput(row))} images/s at batch {row.batch_size}"
+        yield finding(
+            "accuracy for speed",
+            f"{row.recipe} is faster than {chosen.recipe} ({speed}) but {why}.",
+            [row, chosen],
+        )
+
+
+def _sooner(chosen: Row, sweep: Sweep) -> Row | None:
+    """A recipe that may be recommended and clearly answers sooner at the smallest batch size."""
+    smallest = min(sweep.batch_sizes)
+    allowed = {row.recipe for row in sweep.candidates}
+    medians = {
+        row.recipe: (row.latency_p50_ms, row)
+        for row in sweep.at(smallest)
+        if row.recipe in allowed and row.latency_p50_ms is not None
+    }
+    if chosen.recipe not in medians:
+        return None
+    least, row = min(medians.values(), key=lambda pair: pair[0])
+    return row if least < (1 - CLEAR) * medians[chosen.recipe][0] else None
+
+
+def _choice(chosen: Row, sweep: Sweep) -> str:
+    speed = f"{short(throughput(chosen))} images/s at batch {chosen.batch_size}"
+    if chosen.recipe == BASELINE:
+        among = "that keeps the accuracy " if sweep.judged else ""
+        return f"Keep the baseline ({speed}): no recipe {among}was clearly faster."
+    gain = f", {times(chosen.speedup)} the baseline" if chosen.speedup is not None else ""
+    return f"Deploy {chosen.recipe}: {speed}{gain}; {_accuracy(chosen, sweep)}."
+
+
+def _accuracy(chosen: Row, sweep: Sweep) -> str:
+    if dropped := sweep.fact(chosen.recipe, "accuracy_drop_pp"):
+        loss = round(dropped[0], 2)
+        moved = f"falls by {loss:.2f}" if loss > 0 else f"rises by {-loss:.2f}" if loss < 0 else "stays"
+        return f"its top-1 {moved}, within the limit of {points(sweep.max_accuracy_drop)}"
+    if agreeing := sweep.fact(chosen.recipe, "top1_agreement"):
+        differ = f"{100 * (1 - agreeing[0]):.2f} % of the images"
+        return f"its accuracy was not measured, its first guess differs from the baseline's on {differ}"
+    return "its accuracy was not measured, so check it first"
+
+
+def _runner_up(chosen: Row, other: Row) -> str:
+    lag = 1 - throughput(other) / throughput(chosen)
+    where = "" if other.batch_size == chosen.batch_size else f" at batch {other.batch_size}"
+    how = (
+        "no clear difference"
+        if abs(lag) <= CLEAR
+        else f"{short(100 * abs(lag), 2)} % {'less' if lag > 0 else 'more'}"
+    )
+    return f"Next is {other.recipe} with {short(throughput(other))} images/s{where} ({how})."
+
+
+def _costs(chosen: Row, sweep: Sweep) -> str:
+    costs = []
+    if build := sweep.fact(chosen.recipe, "build_s"):
+        costs.append(f"{duration(build[0])} to build")
+    if size := sweep.fact(chosen.recipe, "model_size_mb"):
+        costs.append(f"{short(size[0])} MB on disk{_against(size[0], sweep.fact(BASELINE, 'model_size_mb'))}")
+    for figure, kind in (("vram_peak_mb", "GPU memory"), ("host_memory_peak_mb", "memory")):
+        if (value := getattr(chosen, figure)) is not None:
+            costs.append(f"{value:.0f} MB of peak {kind}")
+            break
+    return joined(costs)
+
+
+def _against(value: float, base: tuple[float, Row] | None) -> str:
+    return "" if base is None or base[0] == value else f" (baseline {short(base[0])} MB)"

@@ -1,0 +1,79 @@
+"""Rules about what a run can't tell: what is missing, what was disturbed, how far to trust a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from densebench.record import BASELINE, Row, Status
+from densebench.report.sweep import Finding, Sweep, finding
+from densebench.wording import batches, problems
+
+_ENDED = {Status.SKIPPED: "was skipped", Status.FAILED: "failed", Status.TIMED_OUT: "timed out"}
+
+
+def missing(sweep: Sweep) -> Iterator[Finding]:
+    """Rows that were skipped, failed or timed out, with their reasons."""
+    for rows in problems(sweep.rows):
+        first = rows[0]
+        reason = first.reason.rstrip(".") or "no reason given"
+        where = batches(row.batch_size for row in rows)
+        yield finding("missing", f"{first.recipe} at {where} {_ENDED[first.status]}: {reason}.", rows)
+
+
+def no_baseline(sweep: Sweep) -> Iterator[Finding]:
+    """Batch sizes without a baseline, where nothing can be compared."""
+    bare = [size for size in sweep.batch_sizes if all(row.recipe != BASELINE for row in sweep.at(size))]
+    if bare:
+        rows = [row for row in sweep.timed if row.batch_size in bare]
+        yield finding(
+            "limits", f"No baseline was measured at {batches(bare)}, so there is no speed-up there.", rows
+        )
+
+
+def no_intervals(sweep: Sweep) -> Iterator[Finding]:
+    """Figures from one process each, whose spread between processes is unknown."""
+    rows = [row for row in sweep.timed if row.throughput_ci_low is None]
+    if rows:
+        which = (
+            "Every figure" if len(rows) == len(sweep.timed) else f"{len(rows)} of {len(sweep.timed)} figures"
+        )
+        come = "come from a" if len(rows) not in (1, len(sweep.timed)) else "comes from a"
+        yield finding(
+            "limits",
+            f"{which} {come} single process, without an interval. The same model's speed differs from one "
+            "process to the next, so differences of a few percent should not be trusted; speed-ups within "
+            "±3 % are called no clear difference.",
+            rows,
+        )
+
+
+def no_accuracy(sweep: Sweep) -> Iterator[Finding]:
+    """Recipes that ran but whose accuracy is unknown."""
+    ran = [row for row in sweep.rows if row.status is Status.OK]
+    blind = [row for row in ran if sweep.fact(row.recipe, "accuracy_top1") is None]
+    if ran and len(blind) == len(ran):
+        yield finding(
+            "limits", "Accuracy was not measured: measure it on your own data before deploying.", blind
+        )
+        return
+    for recipe in dict.fromkeys(row.recipe for row in blind):
+        rows = [row for row in blind if row.recipe == recipe]
+        yield finding("limits", f"The accuracy of {recipe} was not measured.", rows)
+
+
+def unstable(sweep: Sweep) -> Iterator[Finding]:
+    """Rows that were measured while something disturbed them."""
+    rows = [row for row in sweep.timed if row.stable is False]
+    if rows:
+        yield finding("limits", f"Measured under disturbance, to be read with care: {_cells(rows)}.", rows)
+    groups: dict[str, list[Row]] = {}
+    for row in sweep.timed:
+        if row.disturbance:
+            groups.setdefault(row.disturbance, []).append(row)
+    for text, disturbed in groups.items():
+        yield finding("limits", f"While {_cells(disturbed)} ran: {text.rstrip('.')}.", disturbed)
+
+
+def _cells(rows: list[Row]) -> str:
+    recipes = dict.fromkeys(row.recipe for row in rows)
+    return "; ".join(f"{r} at {batches(row.batch_size for row in rows if row.recipe == r)}" for r in recipes)

@@ -1,0 +1,154 @@
+"""Rules about speed: who is fastest where, what changes nothing or slows down, what a larger batch brings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from densebench.record import BASELINE, Row, recipes_in_order
+from densebench.report.sweep import CLEAR, Finding, Sweep, change, finding, throughput
+from densebench.wording import batches, joined, short, spread, times
+
+SATURATED = 0.95  # from this share of the best throughput on, a larger batch is not worth its latency
+
+
+def overall(sweep: Sweep) -> Iterator[Finding]:
+    """The highest throughput of the run, against the baseline's own best and the runner-up."""
+    if len(sweep.best) < 2:
+        return
+    first, second = sweep.best[:2]
+    base = next((row for row in sweep.best if row.recipe == BASELINE), None)
+    sentence = f"Highest throughput: {first.recipe} with {_speed(first)}"
+    if base is not None and first is not base:
+        ratio = throughput(first) / throughput(base)
+        sentence += f", {times(ratio)} the best of the baseline ({_speed(base)})"
+    yield finding("throughput", f"{sentence}; the runner-up is {_behind(first, second)}.", sweep.best)
+
+
+def by_batch_size(sweep: Sweep) -> Iterator[Finding]:
+    """The fastest recipe at each batch size."""
+    for size in sweep.batch_sizes:
+        rows = sweep.at(size)
+        first, base = rows[0], next((row for row in rows if row.recipe == BASELINE), None)
+        sentence = f"At batch {size}, {first.recipe} is fastest with {short(throughput(first))} images/s"
+        if first is base:
+            sentence = (
+                f"At batch {size}, nothing is faster than the baseline ({short(throughput(first))} images/s)"
+            )
+        elif base is not None:
+            sentence += f", {times(first.speedup)} the baseline ({short(throughput(base))} images/s)"
+        if len(rows) == 1:
+            yield finding("throughput", f"{sentence}; no other recipe was timed there.", rows)
+        else:
+            yield finding("throughput", f"{sentence}; next is {_behind(first, rows[1])}.", rows)
+
+
+def latency(sweep: Sweep) -> Iterator[Finding]:
+    """The lowest median latency at the smallest batch size, which is batch 1 in most runs."""
+    for size in sweep.batch_sizes[:1]:
+        timed = [(row.latency_p50_ms, row) for row in sweep.at(size) if row.latency_p50_ms is not None]
+        ranked = sorted(timed, key=lambda pair: pair[0])
+        if len(ranked) < 2:
+            return
+        (best, row), (next_best, runner_up) = ranked[:2]
+        base = next(
+            (f", against {short(ms)} ms for the baseline" for ms, r in ranked if r.recipe == BASELINE), ""
+        )
+        sentence = f"Lowest latency at batch {size}: {row.recipe} with a median of {short(best)} ms"
+        sentence += "" if row.recipe == BASELINE else base
+        yield finding(
+            "latency",
+            f"{sentence}; next is {runner_up.recipe} with {short(next_best)} ms.",
+            (r for _, r in ranked),
+        )
+
+
+def no_clear_difference(sweep: Sweep) -> Iterator[Finding]:
+    """Cells within ±3 % of the baseline, or whose interval says `same` or `unclear`."""
+    cells = [row for row in sweep.timed if row.recipe != BASELINE and change(row) in ("same", "unclear")]
+    if cells:
+        yield finding(
+            "no difference", f"No clear difference to the baseline's speed: {_listed(cells)}.", cells
+        )
+
+
+def slower(sweep: Sweep) -> Iterator[Finding]:
+    """Cells that are slower than the baseline."""
+    cells = [row for row in sweep.timed if row.recipe != BASELINE and change(row) == "slower"]
+    if cells:
+        yield finding("slower", f"Slower than the baseline: {_listed(cells)}.", cells)
+
+
+def saturation(sweep: Sweep) -> Iterator[Finding]:
+    """The smallest batch size that gives nearly all of a recipe's best throughput, and who falls after it."""
+    groups: dict[int, list[str]] = {}
+    evidence: list[Row] = []
+    for recipe in sweep.recipes:
+        rows = sweep.of(recipe)
+        if len(rows) < 2:
+            continue
+        best = max(throughput(row) for row in rows)
+        enough = next(row.batch_size for row in rows if throughput(row) >= SATURATED * best)
+        groups.setdefault(enough, []).append(recipe)
+        evidence += rows
+        last = throughput(rows[-1])
+        if last < (1 - 2 * (1 - SATURATED)) * best:
+            peak = max(rows, key=throughput)
+            yield finding(
+                "scaling",
+                f"{recipe} gets slower with larger batches: {_speed(peak)}, but {_speed(rows[-1])} "
+                f"({_percent(1 - last / best)} less).",
+                (peak, rows[-1]),
+            )
+    largest = max(sweep.batch_sizes, default=0)
+    for size, recipes in sorted(groups.items()):
+        still = ", the largest measured: more may be possible" if size == largest else ""
+        yield finding(
+            "scaling",
+            f"Batch {size} is enough for 95 % of the best throughput of {joined(recipes)}{still}.",
+            (row for row in evidence if row.recipe in recipes),
+        )
+
+
+def zeros(sweep: Sweep) -> Iterator[Finding]:
+    """Weights that are zero, in recipes that are nowhere faster for it."""
+    for share, row in sweep.facts("zero_fraction"):
+        rows = sweep.of(row.recipe)
+        changes = {change(one) for one in rows}
+        if row.recipe == BASELINE or share < 0.01 or not rows or not changes <= {"same", "slower", "unclear"}:
+            continue
+        yield finding(
+            "zeros",
+            f"Zeros alone make nothing faster: {_percent(share)} of the weights of {row.recipe} are zero, "
+            f"and it runs at {_spread(rows)} the baseline's speed, since a dense kernel multiplies zeros "
+            "like other numbers.",
+            rows,
+        )
+
+
+def _speed(row: Row) -> str:
+    return f"{short(throughput(row))} images/s at batch {row.batch_size}"
+
+
+def _behind(first: Row, second: Row) -> str:
+    lag = 1 - throughput(second) / throughput(first)
+    where = "" if second.batch_size == first.batch_size else f" at batch {second.batch_size}"
+    how = "no clear difference" if lag <= CLEAR else f"{_percent(lag)} behind"
+    return f"{second.recipe} with {short(throughput(second))} images/s{where} ({how})"
+
+
+def _percent(share: float) -> str:
+    return f"{short(100 * share, 2)} %"
+
+
+def _listed(rows: list[Row]) -> str:
+    """`a at batches 1 and 8 (0.98x to 1.01x); b at batch 8 (1.00x)`."""
+    owns = [[row for row in rows if row.recipe == recipe] for recipe in recipes_in_order(rows)]
+    return "; ".join(
+        f"{own[0].recipe} at {batches(row.batch_size for row in own)} ({_spread(own)})" for own in owns
+    )
+
+
+def _spread(rows: list[Row]) -> str:
+    """The speed-ups of rows; those with a verdict but no speed-up have none to show."""
+    ratios = [row.speedup for row in rows if row.speedup is not None]
+    return spread(ratios) if ratios else "not compared"

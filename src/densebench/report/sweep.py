@@ -1,0 +1,130 @@
+"""A sweep's rows, looked at in the ways that the rules of the analysis need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from densebench.record import BASELINE, Row, Status, recipes_in_order
+from densebench.wording import one_line
+
+CLEAR = 0.03  # speed-ups within 1 ± this are no difference, as in the verdict `same`
+
+Change = Literal["faster", "slower", "same", "unclear"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence of the analysis, with the cells (recipe, batch size) that it rests on.
+
+    The sentence is plain text: names in it come from the data, so whoever prints it escapes it.
+    """
+
+    topic: str
+    sentence: str
+    evidence: tuple[tuple[str, int], ...]
+
+
+def finding(topic: str, sentence: str, rows: Iterable[Row]) -> Finding:
+    """A finding on one line; a rule without rows to point at has nothing to say."""
+    evidence = tuple(dict.fromkeys(row.key for row in rows))
+    assert evidence, sentence
+    return Finding(topic, one_line(sentence, limit=4000), evidence)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All rows of a run, and the accuracy loss that is allowed (percentage points)."""
+
+    rows: tuple[Row, ...]
+    max_accuracy_drop: float = 1.0
+
+    @cached_property
+    def timed(self) -> tuple[Row, ...]:
+        """Rows that ran and have a throughput."""
+        return tuple(r for r in self.rows if r.status is Status.OK and r.throughput_samples_per_s)
+
+    @cached_property
+    def recipes(self) -> list[str]:
+        return recipes_in_order(self.rows)
+
+    @cached_property
+    def batch_sizes(self) -> list[int]:
+        return sorted({row.batch_size for row in self.timed})
+
+    @cached_property
+    def candidates(self) -> tuple[Row, ...]:
+        """The best rows of the recipes that may be recommended, fastest first; all if none is judged."""
+        return tuple(row for row in self.best if not self.judged or self.within_limit(row.recipe))
+
+    @cached_property
+    def best(self) -> tuple[Row, ...]:
+        """Each recipe's row with the highest throughput, fastest first."""
+        rows = [fastest(self.of(recipe))[0] for recipe in self.recipes if self.of(recipe)]
+        return tuple(fastest(rows))
+
+    def of(self, recipe: str) -> list[Row]:
+        """The timed rows of one recipe, by batch size."""
+        return sorted((r for r in self.timed if r.recipe == recipe), key=lambda row: row.batch_size)
+
+    def at(self, batch_size: int) -> list[Row]:
+        """The timed rows at one batch size, fastest first."""
+        return fastest([row for row in self.timed if row.batch_size == batch_size])
+
+    def fact(self, recipe: str, figure: str) -> tuple[float, Row] | None:
+        """A recipe's figure by its column's name, at the smallest batch size that has it, with its row."""
+        rows = [row for row in self.rows if row.recipe == recipe and row.status is Status.OK]
+        for row in sorted(rows, key=lambda row: row.batch_size):
+            value: float | None = getattr(row, figure)
+            if value is not None:
+                return value, row
+        return None
+
+    def facts(self, figure: str) -> list[tuple[float, Row]]:
+        """`fact` of every recipe that has the figure, in the recipes' order."""
+        found = (self.fact(recipe, figure) for recipe in self.recipes)
+        return [fact for fact in found if fact is not None]
+
+    def within_limit(self, recipe: str) -> bool:
+        """Whether the recipe is seen to keep its accuracy.
+
+        Without labels the share of images with another first guess than the baseline's bounds the loss from
+        above: an image whose first guess stays can't turn from right to wrong.
+        """
+        limit = self.max_accuracy_drop + 1e-9  # 99.4 - 98.4 must count as 1
+        if recipe == BASELINE:
+            return True
+        if dropped := self.fact(recipe, "accuracy_drop_pp"):
+            return dropped[0] <= limit
+        agreeing = self.fact(recipe, "top1_agreement")
+        return agreeing is not None and 100 * (1 - agreeing[0]) <= limit
+
+    @cached_property
+    def judged(self) -> bool:
+        """Whether anything is known about the accuracy of any recipe against the baseline."""
+        known = self.facts("accuracy_drop_pp") + self.facts("top1_agreement")
+        return any(row.recipe != BASELINE for _, row in known)
+
+
+def fastest(rows: Sequence[Row]) -> list[Row]:
+    """Rows by throughput, the highest first; equal ones in their order."""
+    return sorted(rows, key=lambda row: -(row.throughput_samples_per_s or 0.0))
+
+
+def change(row: Row) -> Change | None:
+    """The row against the baseline: its verdict where there is one, else whether it is beyond ±3 %."""
+    if row.verdict is not None:
+        return row.verdict
+    if row.speedup is None:
+        return None
+    if abs(row.speedup - 1) <= CLEAR:
+        return "same"
+    return "faster" if row.speedup > 1 else "slower"
+
+
+def throughput(row: Row) -> float:
+    """The throughput of a timed row."""
+    assert row.throughput_samples_per_s is not None
+    return row.throughput_samples_per_s

@@ -1,0 +1,107 @@
+"""What a person sees while the sweep runs.
+
+On a terminal a bar; elsewhere one plain line an event. Nothing is drawn but when the parent calls: a refresh
+thread would wake up inside a measurement.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Column
+from rich.text import Text
+
+from densebench.record import Row, Status
+from densebench.wording import STATUS_WORDS, duration, one_line, short, times
+
+STYLES = {Status.OK: "green", Status.SKIPPED: "yellow", Status.FAILED: "red", Status.TIMED_OUT: "red"}
+
+
+class Progress:
+    """The sweep's progress over its cells, with the time left as far as the cells so far tell it.
+
+    Args:
+        console: where to print; standard output if not given.
+        clock: seconds, for tests.
+
+    """
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console or Console()
+        self._clock = clock
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+        self._total = self._done = self._done_before = 0
+        self._started = clock()
+
+    def start(self, total_cells: int, done: int = 0) -> None:
+        """Begin. `done` cells are there already, from the run that this one resumes."""
+        self._total, self._done, self._done_before = total_cells, done, done
+        self._started = self._clock()
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            self._bar = Bar(
+                BarColumn(bar_width=12),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+                TextColumn("{task.fields[left]}", markup=False, table_column=Column(no_wrap=True)),
+                console=self._console,
+                auto_refresh=False,
+                expand=True,
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=total_cells, completed=done, left="")
+            self._bar.refresh()
+
+    def stage(self, recipe: str, stage: str, batch_size: int | None = None) -> None:
+        """What begins now: `build`, `accuracy`, `measure` … of one recipe.
+
+        Off the terminal only a recipe's stages get a line; a cell has its own when it is done.
+        """
+        words = [one_line(recipe), stage] + ([] if batch_size is None else [f"batch {batch_size}"])
+        if self._bar is not None:
+            self._bar.update(self._task, description="  ".join(words), left=self._time_left(), refresh=True)
+        elif batch_size is None:
+            self._line(Text("  ".join(words)))
+
+    def cell_done(self, row: Row) -> None:
+        """One cell has ended, well or not."""
+        self._done += 1
+        words = Text(f"[{self._done}/{self._total}] {one_line(row.recipe)}  batch {row.batch_size}  ")
+        words.append(STATUS_WORDS[row.status], STYLES[row.status])
+        if row.throughput_samples_per_s is not None:
+            words.append(f"  {short(row.throughput_samples_per_s)} images/s")
+        if row.speedup is not None:
+            words.append(f"  {times(row.speedup)}")
+        if row.status is not Status.OK and row.reason:
+            words.append(f"  {one_line(row.reason)}")
+        left = self._time_left()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, left=left)
+        elif left:
+            words.append(f"  {left}")
+        self._line(words)
+
+    def note(self, text: str) -> None:
+        """A line of its own, between the others."""
+        self._line(Text(one_line(text, limit=1000)))
+
+    def close(self) -> None:
+        """Take the bar away; the lines above it stay. A second call does nothing."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _time_left(self) -> str:
+        measured = self._done - self._done_before
+        if not measured or self._done >= self._total:
+            return ""
+        seconds = (self._clock() - self._started) / measured * (self._total - self._done)
+        return f"eta {duration(seconds)}"
+
+    def _line(self, text: Text) -> None:
+        self._console.print(text, soft_wrap=self._bar is None, highlight=False)

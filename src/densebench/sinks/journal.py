@@ -1,0 +1,193 @@
+"""The source of truth: a file of lines that only grows.
+
+Line 1 says what the run is (`{"type": "run", ...}`); every further line is one record
+(`{"type": "row", ...}`), on the disk before the next cell starts. A crash can cut the last line short, and
+nothing else, so that is the one damage that reading forgives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from densebench.atomic import sync_folder
+from densebench.errors import InputError
+from densebench.record import Frozen, Record
+
+FORMAT_VERSION = 1
+FILE_NAME = "journal.jsonl"
+
+
+class Header(Frozen):
+    """What a run is: what a resume must match, and what a reader needs to repeat it."""
+
+    format_version: int = FORMAT_VERSION
+    identity: dict[str, str | int]  # weights, data, image size, device, threads, seed, environment, model
+    spec: dict[str, Any]
+    environment: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    command: str
+    started_at: str  # UTC, ISO 8601
+
+
+class Journal:
+    """An open journal. Every `append` is on the disk when it returns."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+
+    def append(self, record: Record) -> None:
+        """Add one record and sync.
+
+        Raises:
+            OSError: it could not be written (disk full); the file ends after its last whole line.
+
+        """
+        facts = set(Record.model_fields)  # of a Row too: its figures follow from these
+        self._write({"type": "row", **record.model_dump(mode="json", include=facts)})
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._file.close()
+
+    def _write(self, line: Mapping[str, object]) -> None:
+        rest = memoryview(json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            while rest:  # an unbuffered write may take a part only
+                rest = rest[self._file.write(rest) or 0 :]
+            os.fsync(self._file.fileno())
+        except BaseException:
+            with suppress(OSError):
+                self._file.truncate(end)
+            raise
+
+
+def create(folder: Path, header: Header) -> Journal:
+    """Start a journal in `folder`, which is made if it is missing.
+
+    Raises:
+        InputError: the folder already holds a journal, or can't be written to.
+
+    """
+    path = folder / FILE_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        journal = Journal(FileIO(path, "x+"))
+    except FileExistsError:
+        message = f"{path} already exists: name another --output-dir, or --resume"
+        raise InputError(message) from None
+    except OSError as error:
+        message = f"{path} can't be written ({error.strerror}): name another --output-dir"
+        raise InputError(message) from None
+    try:
+        journal._write({"type": "run", **header.model_dump(mode="json")})  # noqa: SLF001 - this module's own
+    except BaseException:
+        journal.close()
+        path.unlink(missing_ok=True)  # without its header it would only stand in the way
+        raise
+    sync_folder(folder)
+    return journal
+
+
+def read(folder: Path) -> tuple[Header, list[Record]]:
+    """The header and all records, in the order they were written. A last line cut short is left out.
+
+    Raises:
+        InputError: no journal, an empty one, an unknown format, or a damaged line, by file and line number.
+
+    """
+    header, records, _ = _parse(folder / FILE_NAME)
+    return header, records
+
+
+def reopen(folder: Path, header: Header) -> tuple[Journal, list[Record]]:
+    """Open a journal to go on with it, as `--resume` does. A last line cut short is removed from the file.
+
+    Raises:
+        InputError: as `read`, or the journal is of another run (its identity differs).
+
+    """
+    path = folder / FILE_NAME
+    found, records, whole = _parse(path)
+    for key in [*found.identity, *header.identity]:
+        before, now = found.identity.get(key, "not set"), header.identity.get(key, "not set")
+        if before != now:
+            message = (
+                f"{path} can't be resumed: {key} was {before} and is now {now}; "
+                "name another --output-dir, or drop --resume"
+            )
+            raise InputError(message)
+    try:
+        file = FileIO(path, "r+")
+        file.truncate(whole)
+    except OSError as error:
+        message = f"{path} can't be written ({error.strerror}): name another --output-dir"
+        raise InputError(message) from None
+    return Journal(file), records
+
+
+def _parse(path: Path) -> tuple[Header, list[Record], int]:
+    """Header, records, and the length in bytes of the whole lines."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        message = f"{path} does not exist: name the --output-dir of an earlier run"
+        raise InputError(message) from None
+    except OSError as error:
+        message = f"{path} can't be read: {error.strerror}"
+        raise InputError(message) from None
+    whole = content.rfind(b"\n") + 1
+    if not whole:
+        message = f"{path} line 1: no whole line, so there is nothing to read; start a new run"
+        raise InputError(message)
+    lines = content[: whole - 1].split(b"\n")  # not splitlines(): text may hold other line separators
+    header = _header(path, _load(path, 1, lines[0], "run"))
+    records = [_record(path, n, _load(path, n, line, "row")) for n, line in enumerate(lines[1:], start=2)]
+    return header, records, whole
+
+
+def _load(path: Path, number: int, line: bytes, kind: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        message = f"{path} line {number} is damaged ({error}): restore the file or start a new run"
+        raise InputError(message) from None
+    if not isinstance(value, dict) or value.pop("type", None) != kind:
+        message = f'{path} line {number} is not a line of type "{kind}": restore the file or start a new run'
+        raise InputError(message)
+    return value
+
+
+def _header(path: Path, values: dict[str, Any]) -> Header:
+    version = values.get("format_version")
+    if version != FORMAT_VERSION:
+        message = (
+            f"{path} line 1: format_version {version!r} is unknown here (known: {FORMAT_VERSION}); "
+            "use the densebench that wrote it"
+        )
+        raise InputError(message)
+    try:
+        return Header.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_fault(path, 1, error)) from None
+
+
+def _record(path: Path, number: int, values: dict[str, Any]) -> Record:
+    try:
+        return Record.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_fault(path, number, error)) from None
+
+
+def _fault(path: Path, number: int, error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return f"{path} line {number} is damaged ({field}: {first['msg']}): restore the file or start a new run"

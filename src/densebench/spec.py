@@ -1,0 +1,104 @@
+"""What to run: every flag of `densebench run`, checked and frozen. A suite file holds the same names."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from densebench.errors import InputError, UsageError
+
+BatchSize = Annotated[int, Field(ge=1, le=65536)]
+
+
+def _hyphenated(name: str) -> str:
+    return name.replace("_", "-")
+
+
+class RunSpec(BaseModel):
+    """One sweep. Field names are those of the flags, with `_` for `-`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_hyphenated, populate_by_name=True)
+
+    recipes: tuple[str, ...] = Field(min_length=1)
+    batch_sizes: tuple[BatchSize, ...] = Field(min_length=1)
+    named: dict[str, str] = {}  # recipe name -> its one-line form
+    model: str = "densenet121"
+    weights: str = "auto"
+    data: str = "auto"
+    image_size: int = Field(224, ge=32, le=4096)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(None, ge=1, le=4096)
+    output_dir: Path = Path("results")
+    log_dir: Path = Path("logs/tensorboard")
+    resume: bool = False
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    cell_timeout: float = Field(120.0, gt=0)  # seconds
+    sample_time: float = Field(3.0, gt=0)  # seconds of timed batches per cell
+    accuracy_time: float = Field(300.0, gt=0)  # seconds that one recipe's accuracy pass may take
+    precision_target: float = Field(2.0, gt=0)  # percent
+    max_accuracy_drop: float = Field(1.0, ge=0)  # percentage points
+    trust: bool = False
+
+    @classmethod
+    def create(cls, suite: Path | str = "default", **flags: Any) -> RunSpec:
+        """A spec from a suite and the flags that override it; None means not given.
+
+        Raises:
+            UsageError: a value or a key that can't be used, in one line.
+
+        """
+        values = read_suite(suite) | {_hyphenated(k): v for k, v in flags.items() if v is not None}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UsageError(_one_line(error)) from None
+
+
+def read_suite(suite: Path | str) -> dict[str, Any]:
+    """The keys of a suite: one of those shipped (`default`, `quick`), or a TOML file laid over the default.
+
+    Raises:
+        InputError: a file that is missing, not TOML, or has a key that no flag has.
+
+    """
+    shipped = files("densebench") / "suites"
+    default: dict[str, Any] = tomllib.loads((shipped / "default.toml").read_text(encoding="utf-8"))
+    if suite == "default":
+        return default
+    if suite == "quick":
+        return default | tomllib.loads((shipped / "quick.toml").read_text(encoding="utf-8"))
+    path = Path(suite)
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        message = f"suite file {path}: {error.strerror or error}"
+        raise InputError(message) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"suite file {path} is not TOML: {error}"
+        raise InputError(message) from None
+    known = {_hyphenated(name) for name in RunSpec.model_fields}
+    for key in given:
+        if key not in known:
+            raise InputError(f"suite file {path}: unknown key '{key}'" + _nearest(key, known))
+    named = given.get("named", {})
+    if not isinstance(named, Mapping):
+        raise InputError(f"suite file {path}: 'named' must be a table of recipes")
+    return default | given | {"named": default["named"] | named}
+
+
+def _nearest(word: str, known: set[str]) -> str:
+    close = get_close_matches(word, sorted(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = str(first["loc"][0]) if first["loc"] else "suite"
+    shown = first.get("input")
+    return f"--{_hyphenated(where)}: {first['msg'].lower()} (got {shown!r})"

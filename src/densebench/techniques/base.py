@@ -1,0 +1,52 @@
+"""What a technique is: a function that changes a model, with one thin registration under it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Options(BaseModel):
+    """A step's options; a technique or engine without any uses this class as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Technique:
+    """One way to change a model.
+
+    Args:
+        name: how recipes call it.
+        about: one line for `densebench list`.
+        apply: `(model, workload, **options) -> model`; it leaves the model it is given as it is.
+        changes: what it decides (`precision`, `layout`, `weights`). Two techniques that decide the same thing
+            don't stack, and `after` names the things that must not have been decided before this one.
+        gives: words about the result that an engine or a later technique may refuse (`bfloat16`, `autocast`).
+        tolerance: relative L2 difference allowed between a saved model's outputs and the reloaded one's.
+        least_sqnr_db: the least signal-to-noise ratio against FP32 outputs that is no sign of a mistake.
+        unavailable: device -> why it can't run there, or None.
+        slow: device -> why it may be very slow there, or None; said when a probe finds it to be.
+        caveat: what a deployer should know, or "".
+
+    """
+
+    name: str
+    about: str
+    apply: Callable[..., nn.Module]
+    changes: str
+    aliases: tuple[str, ...] = ()
+    options: type[Options] = Options
+    after: Mapping[str, str] = field(default_factory=dict)
+    gives: frozenset[str] = frozenset()
+    tolerance: float = 1e-4
+    least_sqnr_db: float = 60.0
+    unavailable: Callable[[str], str | None] = lambda device: None
+    slow: Callable[[str], str | None] = lambda device: None
+    caveat: str = ""

@@ -1,0 +1,55 @@
+"""L1 unstructured pruning: the smallest weights become zero, chosen over the whole model at once.
+
+A pruned weight is a stored zero: nothing runs faster for it on dense kernels. What it can save is bytes, once
+the file keeps a bit mask and the remaining values, as the weights file here does.
+Source: Han et al., "Learning both Weights and Connections for Efficient Neural Networks", 2015.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from densebench.techniques.base import Options, Technique
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from densebench.workloads.base import Workload
+
+
+def pruning(model: nn.Module, workload: Workload | None = None, *, amount: float = 0.3) -> nn.Module:  # noqa: ARG001
+    """Set the share `amount` of all convolution and linear weights to zero, those of least magnitude.
+
+    The zeros are permanent: no mask or original is kept beside them, so the model computes and saves as any
+    other does.
+    """
+    from torch import nn
+    from torch.nn.utils import prune
+
+    from densebench.served import served
+
+    changed = served(model)
+    layers = [(m, "weight") for m in changed.core.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    prune.global_unstructured(layers, pruning_method=prune.L1Unstructured, amount=amount)
+    for module, name in layers:
+        prune.remove(module, name)
+    return changed
+
+
+class PruningOptions(Options):
+    amount: float = Field(0.3, gt=0, lt=1, description="share of the weights that become zero")
+
+
+TECHNIQUE = Technique(
+    "pruning",
+    "L1 unstructured pruning, global over convolutions and linear layers",
+    pruning,
+    changes="weights",
+    options=PruningOptions,
+    after={"precision": "pruning compares magnitudes, so it comes before a change of precision"},
+    gives=frozenset({"zeros"}),
+    least_sqnr_db=0.0,
+    caveat="Zeros save bytes in the file, not time: dense kernels multiply by them all the same.",
+)

@@ -1,0 +1,242 @@
+"""The child's whole story: take one job, do it, say what came of it.
+
+A build sees the workload and the technique's code. The other jobs see an artifact on disk and nothing of what
+made it, so what they measure is what would be shipped.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from densebench import artifact, engines, jobs, recipe
+from densebench.errors import CellFailed, DensebenchError, Unavailable, UsageError
+from densebench.machine import MB
+from densebench.measure import device as devices
+from densebench.measure import fidelity, latency, memory
+from densebench.workloads.base import Workload, WorkloadRequest
+
+if TYPE_CHECKING:
+    from densebench.engines.base import Session
+
+Say = Callable[[str], None]
+
+
+def preload() -> None:
+    """Import what every child needs, running nothing."""
+    import safetensors.torch  # noqa: F401
+    import torch  # noqa: F401
+    import torchvision  # noqa: F401
+
+    engines.catalogue()
+
+
+def run(packet: bytes, results: int) -> None:
+    """Do the job in the packet and write messages, one JSON line each, to the descriptor `results`."""
+
+    def send(message: jobs.Message) -> None:
+        line = message.model_dump_json(exclude_defaults=True).encode() + b"\n"
+        while line:
+            line = line[os.write(results, line) :]
+
+    try:
+        job = jobs.Envelope.model_validate_json(packet).job
+        answer = _prepare_and_do(job, lambda stage: send(jobs.Message(stage=stage)))
+        send(jobs.Message(result=answer.model_dump(mode="json")))
+    except BaseException as error:  # noqa: BLE001 - whatever it was, the parent is told
+        traceback.print_exc()
+        sys.stderr.flush()
+        send(jobs.Message(problem=_problem(error)))
+
+
+def _problem(error: BaseException) -> jobs.Problem:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UsageError):
+        return jobs.Problem(kind="usage", message=text)
+    if isinstance(error, Unavailable):
+        return jobs.Problem(kind="unavailable", message=text)
+    out_of_memory = isinstance(error, MemoryError) or "memory" in text.lower() and "alloc" in text.lower()
+    named = text if isinstance(error, DensebenchError) else f"{type(error).__name__}: {text}"
+    return jobs.Problem(kind="failed", message=named[:500], out_of_memory=out_of_memory)
+
+
+def _prepare_and_do(job: jobs.Job, say: Say) -> Any:
+    import torch
+
+    torch.set_num_threads(job.threads)
+    torch.manual_seed(0)
+    match job:
+        case jobs.Describe():
+            return describe(job, say)
+        case jobs.Build():
+            return build(job, say)
+        case jobs.Evaluate():
+            return evaluate(job, say)
+        case jobs.Measure():
+            return measure(job, say)
+        case jobs.Profile():
+            return profile(job, say)
+
+
+def _open(workload: jobs.WorkloadJob) -> Workload:
+    from densebench.workloads import open_workload
+
+    return open_workload(WorkloadRequest(**workload.model_dump()))
+
+
+def describe(job: jobs.Describe, say: Say) -> jobs.Described:
+    """Resolve `auto`, check model, weights and data, and write the timing images."""
+    import torch
+    from safetensors.torch import save_file
+
+    if job.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: no CUDA device here; use --device cpu, or see densebench doctor")
+    say("open the workload")
+    workload = _open(job.workload)
+    save_file({"images": workload.data.timing(max(job.batch_sizes)).contiguous()}, job.timing_file)
+    model = workload.build_model()
+    images = torch.zeros(1, *workload.input_shape)
+    with torch.inference_mode():
+        clock = devices.Cpu()
+        batch1_ms = min(clock.time_ms(lambda: model(images)) for _ in range(2))
+    resolved = {"weights": workload.weights.label} if job.workload.weights == "auto" else {}
+    resolved |= {"data": workload.data.label} if job.workload.data == "auto" else {}
+    return jobs.Described(
+        workload=job.workload.model_copy(update=resolved),
+        device="cuda" if job.device != "cpu" and torch.cuda.is_available() else "cpu",
+        weights=workload.weights.label,
+        data=workload.data.label,
+        weights_sha256=workload.weights.sha256,
+        parameters=sum(p.numel() for p in model.parameters()),
+        validation_images=len(workload.data.validation or ()),
+        batch1_ms=batch1_ms,
+        notes=workload.notes,
+    )
+
+
+def build(job: jobs.Build, say: Say) -> jobs.BuildDone:
+    """Make, check and save the artifact."""
+    from densebench.building import build_artifact
+
+    workload = _open(job.workload)
+    return jobs.BuildDone(build_s=build_artifact(job, recipe.resolve(job.recipe, job.named), workload, say))
+
+
+def _load(folder: Path, device: str, *, trust: bool) -> tuple[artifact.Manifest, Session]:
+    manifest = artifact.read_manifest(folder, trusted=trust)
+    return manifest, engines.catalogue()[manifest.engine].load(folder, manifest.details, device)
+
+
+def evaluate(job: jobs.Evaluate, say: Say) -> jobs.Quality:
+    """Check a reloaded artifact, then find its effect and its accuracy."""
+    import torch
+
+    manifest, session = _load(job.folder, job.device, trust=job.trust)
+    _, channels, height, width = manifest.input.shape
+    probe = manifest.probe
+    images = fidelity.probe_images((channels, height, width), probe.seed, probe.batch_size).to(job.device)
+    with torch.inference_mode():
+        outputs = session(images)
+    difference = fidelity.relative_difference(outputs, torch.tensor(probe.outputs))
+    if not difference <= probe.tolerance:
+        raise CellFailed(
+            f"reloaded, it gives other outputs than when it was built: relative difference {difference:.2g}, "
+            f"allowed {probe.tolerance:.2g}"
+        )
+    facts = manifest.facts
+    quality = jobs.Quality(
+        parameters=facts.parameters,
+        macs_g=facts.macs_g,
+        zero_fraction=facts.zero_fraction,
+        model_size_mb=manifest.size_bytes / MB,
+        effect=session.effect(images),
+        build_s=facts.build_s,
+        cold_start_s=facts.cold_start_s,
+    )
+    say("accuracy")
+    quality = quality.model_copy(update=_accuracy(job, session))
+    session.close()
+    return quality
+
+
+def _accuracy(job: jobs.Evaluate, session: Session) -> dict[str, object]:
+    from densebench.measure.accuracy import Outputs, accuracy, agreement
+
+    images = _open(job.workload).data.validation
+    if images is None:
+        return {"reason": "accuracy not measured: the data has no labelled images"}
+    found = accuracy(session, images, job.device, job.batch_size, job.seconds)
+    if isinstance(found, float):
+        return {"reason": f"accuracy not measured: {len(images)} images would take about {found:.0f} s"}
+    facts: dict[str, object] = {
+        "accuracy_top1": found.top1,
+        "accuracy_top5": found.top5,
+        "correct_top1": found.correct,
+    }
+    if job.is_reference:
+        found.outputs.write(job.reference)
+    elif job.reference.exists():
+        facts["top1_agreement"], facts["output_sqnr_db"] = agreement(
+            found.outputs, Outputs.read(job.reference)
+        )
+    return facts
+
+
+def measure(job: jobs.Measure, say: Say) -> jobs.Measured:
+    """Load, run once, warm up, and time single batches."""
+    import torch
+    from safetensors.torch import load_file
+
+    device = devices.open_device(job.device)
+    images = load_file(job.timing_file)["images"][: job.batch_size].clone().to(job.device)
+    memory.reset_peak()
+    floor_mb = memory.resident_mb()
+    device.reset_peak()
+    say("load")
+    started = time.perf_counter()
+    _, session = _load(job.folder, job.device, trust=job.trust)
+    device.synchronize()
+    load_s = time.perf_counter() - started
+    budget = latency.Budget(
+        job.sample_seconds, job.timeout_s - (time.perf_counter() - started), job.slow_reason
+    )
+    with torch.inference_mode():
+        started = time.perf_counter()
+        session(images)
+        device.synchronize()
+        first_inference_s = time.perf_counter() - started
+        say("time")
+        samples = latency.sample(lambda: session(images), device, budget)
+    vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
+    answer = jobs.Measured(
+        samples_ms=samples,
+        load_s=load_s,
+        first_inference_s=first_inference_s,
+        host_memory_floor_mb=floor_mb,
+        host_memory_peak_mb=memory.peak_mb(),
+        vram_peak_mb=vram_peak_mb,
+        vram_driver_peak_mb=vram_driver_peak_mb,
+    )
+    session.close()
+    return answer
+
+
+def profile(job: jobs.Profile, say: Say) -> jobs.Profiled:
+    """Trace a few inferences of the loaded artifact."""
+    import torch
+    from safetensors.torch import load_file
+
+    from densebench.measure.profile import write_trace
+
+    images = load_file(job.timing_file)["images"][: job.batch_size].clone().to(job.device)
+    _, session = _load(job.folder, job.device, trust=job.trust)
+    say("profile")
+    with torch.inference_mode():
+        size = write_trace(lambda: session(images), job.device, job.trace)
+    session.close()
+    return jobs.Profiled(trace_bytes=size)

@@ -1,0 +1,265 @@
+"""Trains the embedded digits checkpoints again, from nothing.
+
+A network trained on small images reads large ones wrongly: its features have a scale. So there is one
+checkpoint for small images and one for large ones. The large one learns what a digit is on small images,
+where a step is cheap, and grows with them (progressive resizing). Both are kept in half precision, and their
+accuracy is measured after that rounding.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from densebench.errors import UsageError
+from densebench.workloads import digits_data
+from densebench.workloads.checkpoint_writing import describe, halved, write_checkpoint
+from densebench.workloads.models import torchvision_models
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    import torch
+    from torch import Tensor, nn
+
+MODEL = "densenet121"
+SETTLED_RATE = 2e-4  # learning rate at the start of a settled stage; without fresh statistics 1e-3 diverges
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`steps` batches of `batch_size` images, each batch at one of `sizes` (pixels) in turn.
+
+    `settled` keeps batch normalization at the averages it has gathered. In training it normalizes each batch
+    by itself, so each size by its own statistics; at inference there is one set of them for all sizes. A
+    settled stage, always the last, teaches the weights to live with that one set, in small steps.
+    """
+
+    sizes: tuple[int, ...]
+    batch_size: int
+    steps: int
+    settled: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one checkpoint is trained, and the accuracy (0..1) that it promises per image size (pixels)."""
+
+    stages: tuple[Stage, ...]
+    peak_rate: float
+    promised: dict[int, float]
+
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """The sizes that the checkpoint is for: those of its last stage."""
+        return tuple(sorted(set(self.stages[-1].sizes)))
+
+
+PLANS = {
+    "digits-small": Plan(
+        (Stage((32, 48, 64), 64, 220), Stage((32, 48, 64), 64, 60, settled=True)), 4e-3, {32: 0.97, 64: 0.98}
+    ),
+    "digits-large": Plan(
+        (Stage((64,), 64, 120), Stage((128,), 32, 120), Stage((224,), 16, 200)), 4e-3, {224: 0.98}
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands."""
+
+    checkpoint: str
+    step: int
+    steps: int
+    image_size: int
+    loss: float
+    seconds_left: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.checkpoint}: step {self.step} of {self.steps}, {self.image_size} pixels, "
+            f"loss {self.loss:.3f}, {self.seconds_left:.0f} s left"
+        )
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A checkpoint that was written, with its top-1 accuracy (0..1) on the 1,000 held-out digits."""
+
+    path: Path
+    accuracy: dict[int, float]
+    seconds: float
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{value:.1%} at {size}" for size, value in self.accuracy.items())
+        return f"{self.path.name}: top-1 {sizes} ({self.seconds:.0f} s of training)"
+
+
+def train(
+    out_dir: Path,
+    seed: int = 0,
+    only: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    plans: dict[str, Plan] | None = None,
+) -> tuple[Trained, ...]:
+    """Train the embedded checkpoints and write each as `out_dir/<name>.safetensors`, whole or not at all.
+
+    Args:
+        out_dir: made where it is missing.
+        seed: of the first weights, the order of the images and their distortion.
+        only: the name of one checkpoint, `digits-small` or `digits-large`; all of them when None.
+        progress: called after every step.
+        plans: other plans than the embedded ones, by checkpoint name.
+
+    Raises:
+        UsageError: `only` is not the name of a plan.
+
+    """
+    plans = PLANS if plans is None else plans
+    if only is not None and only not in plans:
+        raise UsageError(f"no embedded checkpoint is called {only!r}: choose from {', '.join(plans)}")
+    _keep_memory()
+    images, labels = digits_data.load_images()
+    names = [only] if only else list(plans)
+    trained = []
+    for name in names:
+        plan, started = plans[name], time.monotonic()
+        model = fit(plan, images, labels, seed=seed, progress=progress, name=name)
+        seconds = time.monotonic() - started
+        tensors = halved(model.state_dict())
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+        measured = {size: accuracy(model, images, labels, size) for size in plan.promised}
+        metadata = describe(
+            MODEL,
+            digits_data.CLASSES,
+            plan.image_sizes,
+            digits_data.preprocessing(plan.image_sizes[0]),
+            seed=str(seed),
+            split=digits_data.split(labels).fingerprint,
+            accuracy_top1=json.dumps(measured),
+            scikit_learn=version("scikit-learn"),
+        )
+        path = out_dir / f"{name}.safetensors"
+        write_checkpoint(path, tensors, metadata)
+        trained.append(Trained(path, measured, seconds))
+    return tuple(trained)
+
+
+def fit(
+    plan: Plan,
+    images: Tensor,
+    labels: Sequence[int],
+    *,
+    seed: int = 0,
+    progress: Callable[[Progress], None] | None = None,
+    name: str = MODEL,
+) -> nn.Module:
+    """Train MODEL from a seeded start and return it in eval mode, float32, NCHW."""
+    import torch
+    from torch.nn import functional
+
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    model: nn.Module = torchvision_models().get_model(MODEL, num_classes=len(digits_data.CLASSES))
+    model.to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.peak_rate, weight_decay=0.01)
+    batches = list(_batches(plan, digits_data.split(labels).training, generator))
+    free = sum(not settled for _, _, settled in batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.peak_rate, total_steps=free, pct_start=0.2)
+    total = sum(size * size * len(positions) for size, positions, _ in batches)
+    done, started = 0, time.monotonic()
+    for step, (size, positions, settled) in enumerate(batches, start=1):
+        if settled:
+            _settle(model)
+            for group in optimizer.param_groups:
+                group["lr"] = SETTLED_RATE * (len(batches) - step + 1) / (len(batches) - free)
+        inputs = distort(images[positions], size, generator).contiguous(memory_format=torch.channels_last)
+        targets = torch.tensor([labels[p] for p in positions])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = functional.cross_entropy(model(inputs), targets, label_smoothing=0.05)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        if step < free:
+            schedule.step()
+        done += size * size * len(positions)
+        left = (time.monotonic() - started) * (total - done) / done
+        if progress is not None:
+            progress(Progress(name, step, len(batches), size, float(loss.detach()), left))
+    return model.to(memory_format=torch.contiguous_format).eval()
+
+
+def _batches(
+    plan: Plan, positions: Sequence[int], generator: torch.Generator
+) -> Iterator[tuple[int, list[int], bool]]:
+    """(image size, positions, settled) of each step; every image comes once before any comes again."""
+    import torch
+
+    queue: list[int] = []
+    for stage in plan.stages:
+        for step in range(stage.steps):
+            while len(queue) < stage.batch_size:
+                queue += [positions[i] for i in torch.randperm(len(positions), generator=generator).tolist()]
+            batch, queue = queue[: stage.batch_size], queue[stage.batch_size :]
+            yield stage.sizes[step % len(stage.sizes)], batch, stage.settled
+
+
+def _settle(model: nn.Module) -> None:
+    """Let batch normalization use the averages that it has, and gather no more."""
+    from torch import nn
+
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
+
+
+def distort(images: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
+    """Turn, zoom, shift each of (n, 1, 8, 8) a little while scaling it to (n, 3, size, size), normalized."""
+    import torch
+    from torch.nn import functional
+
+    n = len(images)
+    turn, zoom, right, down = (torch.rand(4, n, generator=generator) * 2 - 1).unbind()
+    angle, factor = turn * 0.17, 1 + zoom * 0.1  # 10 degrees, 10 %
+    cos, sin = torch.cos(angle) * factor, torch.sin(angle) * factor
+    shift = torch.stack([right, down], dim=1) * 0.125  # half a pixel of the eight
+    rows = torch.stack([cos, -sin, sin, cos], dim=1).view(n, 2, 2)
+    theta = torch.cat([rows, shift[:, :, None]], dim=2)
+    grid = functional.affine_grid(theta, [n, 1, image_size, image_size], align_corners=False)
+    larger = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return ((larger - digits_data.MEAN) / digits_data.STD).expand(-1, 3, -1, -1)
+
+
+def accuracy(model: nn.Module, images: Tensor, labels: Sequence[int], image_size: int) -> float:
+    """Top-1 accuracy (0..1) on the held-out digits, in float32 and eager mode."""
+    import torch
+
+    positions, look = digits_data.split(labels).validation, digits_data.preprocessing(image_size)
+    right = 0
+    with torch.inference_mode():
+        for start in range(0, len(positions), 50):
+            batch = list(positions[start : start + 50])
+            answers = model(digits_data.scale(images[batch], look)).argmax(1)
+            right += int((answers == torch.tensor([labels[p] for p in batch])).sum())
+    return right / len(positions)
+
+
+def _keep_memory() -> None:
+    """Tell glibc to keep freed memory until the process ends.
+
+    Fetching it from the system at every step was seen to be up to 20 times slower in a virtual machine.
+    """
+    import ctypes
+
+    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of <malloc.h>
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # not glibc: only slower
+        return
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(mmap_max, 0)

@@ -1,0 +1,62 @@
+"""Records, rows and headers made by hand, for the tests of sinks and report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from densebench.record import Record, Row, Status, derive
+from densebench.sinks.journal import Header
+
+FACTS: dict[str, Any] = {
+    "model": "densenet121",
+    "recipe": "baseline",
+    "steps": "eager",
+    "batch_size": 1,
+    "device": "cpu",
+    "status": Status.OK,
+    "image_size": 224,
+    "weights": "digits",
+    "data": "digits",
+    "threads": 2,
+    "seed": 0,
+    "environment_id": "0badcafe",
+    "started_at": "2026-01-02T03:04:05+00:00",
+}
+
+
+def record(**changes: Any) -> Record:
+    """A record of the baseline at batch 1, with some fields changed."""
+    return Record.model_validate(FACTS | changes)
+
+
+def timed(recipe: str, batch_size: int, throughput: float, **changes: Any) -> Record:
+    """A record whose 60 samples amount to `throughput` images a second."""
+    samples = ((1000 * batch_size / throughput,) * 60,)
+    return record(recipe=recipe, batch_size=batch_size, samples_ms=samples, **changes)
+
+
+def rows_of(speeds: Mapping[str, Mapping[int, float]], **facts: Mapping[str, Any]) -> list[Row]:
+    """Rows from {recipe: {batch size: images a second}}, with more facts by field and recipe."""
+    return derive(
+        timed(recipe, size, speed, **{name: by[recipe] for name, by in facts.items() if recipe in by})
+        for recipe, by_size in speeds.items()
+        for size, speed in by_size.items()
+    )
+
+
+def broken(recipe: str, sizes: Iterable[int], status: Status, reason: str) -> list[Row]:
+    """Rows of a recipe that did not run."""
+    return derive(record(recipe=recipe, batch_size=size, status=status, reason=reason) for size in sizes)
+
+
+def header(**changes: Any) -> Header:
+    """A run's header."""
+    facts: dict[str, Any] = {
+        "identity": {"weights_sha256": "ab" * 32, "threads": 2, "device": "cpu"},
+        "spec": {"max_accuracy_drop": 1.0},
+        "environment": {"cpu": "Some CPU @ 2 GHz", "torch": "2.14.1"},
+        "command": "densebench run --quick",
+        "started_at": "2026-01-02T03:04:05+00:00",
+    }
+    return Header(**(facts | changes))

@@ -1,0 +1,278 @@
+"""The analysis follows the data: hand-made rows where different recipes win."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import densebench.report
+from densebench.record import Row, Status, derive
+from densebench.report.analysis import analyse
+from densebench.report.sweep import Finding
+from tests.factory import broken, record, rows_of, timed
+
+BASE = {"baseline": {1: 20.0, 8: 30.0}}
+
+
+def said(rows: list[Row], topic: str, limit: float = 1.0) -> str:
+    """Everything said on a topic."""
+    return "\n".join(one.sentence for one in analyse(rows, limit) if one.topic == topic)
+
+
+def topics(rows: list[Row]) -> set[str]:
+    """What there is anything to say about."""
+    return {one.topic for one in analyse(rows)}
+
+
+@pytest.mark.parametrize("winner", ["x", "y", "z"])
+def test_the_winner_is_the_one_that_won(winner: str) -> None:
+    """Whoever has the highest throughput is named first, with the runner-up and both margins."""
+    others = [name for name in "xyz" if name != winner]
+    rows = rows_of(BASE | {winner: {1: 22, 8: 90}, others[0]: {1: 22, 8: 60}, others[1]: {1: 22, 8: 45}})
+    overall = said(rows, "throughput").splitlines()[0]
+    assert overall == (
+        f"Highest throughput: {winner} with 90.0 images/s at batch 8, 3.00x the best of the baseline "
+        f"(30.0 images/s at batch 8); the runner-up is {others[0]} with 60.0 images/s (33 % behind)."
+    )
+    assert said(rows, "recommendation").startswith(f"Deploy {winner}: 90.0 images/s at batch 8, 3.00x")
+
+
+def test_each_batch_size_has_its_winner() -> None:
+    """A recipe that wins at batch 1 and loses at batch 8 is named where it wins."""
+    rows = rows_of(BASE | {"small": {1: 60, 8: 40}, "large": {1: 30, 8: 90}})
+    lines = said(rows, "throughput")
+    assert "At batch 1, small is fastest with 60.0 images/s, 3.00x the baseline (20.0 images/s)" in lines
+    assert "At batch 8, large is fastest with 90.0 images/s" in lines
+    assert "Lowest latency at batch 1: small with a median of 16.7 ms, against 50.0 ms" in said(
+        rows, "latency"
+    )
+    assert "At batch 1, small answers sooner (median 16.7 ms)" in said(rows, "recommendation")
+
+
+def test_a_baseline_that_wins_is_kept() -> None:
+    """Where nothing beats the baseline, that is the recommendation."""
+    rows = rows_of(BASE | {"x": {1: 10, 8: 15}})
+    assert said(rows, "recommendation").startswith("Keep the baseline (30.0 images/s at batch 8): no recipe")
+    assert "nothing is faster than the baseline" in said(rows, "throughput")
+    assert said(rows, "slower") == "Slower than the baseline: x at batches 1 and 8 (0.50x)."
+
+
+def test_a_few_percent_are_no_difference() -> None:
+    """Within 3 % nothing is called faster, and nothing is recommended for it."""
+    rows = rows_of(BASE | {"x": {1: 20.4, 8: 30.5}})
+    assert said(rows, "no difference") == (
+        "No clear difference to the baseline's speed: x at batches 1 and 8 (1.02x)."
+    )
+    assert said(rows, "recommendation").startswith("Keep the baseline")
+    assert "single process" in said(rows, "limits")
+
+
+def test_a_verdict_outranks_the_rule_of_thumb() -> None:
+    """Where intervals gave a verdict, it decides; and rows with an interval are not called without."""
+    base, row = rows_of({"baseline": {8: 30}, "x": {8: 36}})
+    unsure = row.model_copy(
+        update={"verdict": "unclear", "throughput_ci_low": 29.0, "throughput_ci_high": 41.0}
+    )
+    assert "x at batch 8" in said([base, unsure], "no difference")
+    assert said([base, unsure], "recommendation").startswith("Keep the baseline")
+    assert "1 of 2 figures" in said([base, unsure], "limits")
+
+
+def test_the_fastest_may_lose_too_much() -> None:
+    """A recipe beyond the accuracy limit is not recommended, and the price of its speed is told."""
+    speeds = BASE | {"fast": {1: 50, 8: 200}, "good": {1: 40, 8: 100}}
+    accuracy = {"baseline": 99.0, "fast": 96.0, "good": 98.5}
+    rows = rows_of(speeds, accuracy_top1=accuracy)
+    assert "Deploy good: 100 images/s at batch 8, 3.33x the baseline; its top-1 falls by 0.50" in said(
+        rows, "recommendation"
+    )
+    assert said(rows, "accuracy for speed") == (
+        "fast is faster than good (200 images/s at batch 8) but loses 3.00 percentage points of top-1."
+    )
+    assert "Within the limit of 1 percentage point: good (-0.50)." in said(rows, "accuracy")
+    assert "Loses more than 1 percentage point: fast (-3.00, to 96.00 %)." in said(rows, "accuracy")
+    assert said(rows, "recommendation", limit=3.0).startswith("Deploy fast")
+
+
+def test_a_loss_of_exactly_the_limit_is_within_it() -> None:
+    """Rounding in binary does not throw a recipe out at the limit."""
+    rows = rows_of(BASE | {"x": {8: 60}}, accuracy_top1={"baseline": 99.1, "x": 98.1 - 1e-12})
+    assert rows[-1].accuracy_drop_pp > 1  # type: ignore[operator]
+    assert said(rows, "recommendation").startswith("Deploy x")
+
+
+def test_a_recipe_of_unknown_accuracy_is_not_recommended() -> None:
+    """Where others were judged, a recipe without accuracy is not taken, and that is said."""
+    rows = rows_of(
+        BASE | {"blind": {8: 200}, "good": {8: 100}}, accuracy_top1={"baseline": 99.0, "good": 99.0}
+    )
+    assert said(rows, "recommendation").startswith("Deploy good")
+    assert "blind is faster than good" in said(rows, "accuracy for speed")
+    assert "The accuracy of blind was not measured." in said(rows, "limits")
+
+
+def test_agreement_stands_in_for_labels() -> None:
+    """Without labels a recipe whose first guesses stay within the limit may be recommended, others not."""
+    rows = rows_of(
+        BASE | {"wild": {8: 200}, "close": {8: 100}},
+        top1_agreement={"baseline": 1.0, "wild": 0.2, "close": 0.995},
+    )
+    assert said(rows, "recommendation").startswith("Deploy close")
+    assert "differs from the baseline's on 0.50 %" in said(rows, "recommendation")
+    assert "wild 20.00 % and close 99.50 %" in said(rows, "accuracy")
+
+
+def test_without_any_accuracy_speed_decides_and_says_so() -> None:
+    """Where nothing is known about accuracy, the recommendation says to check it first."""
+    rows = rows_of(BASE | {"x": {8: 60}})
+    assert "its accuracy was not measured, so check it first" in said(rows, "recommendation")
+    assert "Accuracy was not measured" in said(rows, "limits")
+    assert "accuracy" not in topics(rows)
+
+
+def test_only_failures() -> None:
+    """A run in which nothing ran has reasons and no figures."""
+    rows = broken("baseline", [1, 8], Status.FAILED, "boom") + broken("x", [1], Status.SKIPPED, "")
+    assert topics(rows) == {"missing"}
+    assert said(rows, "missing") == (
+        "baseline at batches 1 and 8 failed: boom.\nx at batch 1 was skipped: no reason given."
+    )
+
+
+def test_a_single_row() -> None:
+    """One row is told as what it is, without a comparison."""
+    rows = rows_of({"x": {4: 12}})
+    assert said(rows, "throughput") == (
+        "At batch 4, x is fastest with 12.0 images/s; no other recipe was timed there."
+    )
+    assert said(rows, "recommendation").startswith("Deploy x: 12.0 images/s at batch 4; its accuracy")
+    assert "No baseline was measured at batch 4" in said(rows, "limits")
+
+
+def test_no_rows() -> None:
+    """Nothing is said about nothing."""
+    assert analyse([]) == []
+
+
+def test_no_effect_is_told_with_its_reason() -> None:
+    """Recipes that were seen to change nothing are named together, once per reason."""
+    rows = rows_of(
+        BASE | {"x": {1: 20, 8: 30}, "y": {8: 30}}, effect=dict.fromkeys("xy", "none: one layer only")
+    )
+    assert said(rows, "effect") == "x and y had no effect here: one layer only."
+
+
+def test_zeros_make_nothing_faster() -> None:
+    """Zero weights are called useless for speed only where the recipe is no faster."""
+    zeros = {"baseline": 0.0001, "x": 0.3}
+    assert "30 % of the weights of x are zero" in said(
+        rows_of(BASE | {"x": {1: 20, 8: 30}}, zero_fraction=zeros), "zeros"
+    )
+    assert "zeros" not in topics(rows_of(BASE | {"x": {1: 30, 8: 45}}, zero_fraction=zeros))
+
+
+def test_saturation() -> None:
+    """The batch size that suffices is told, and who gets slower after it."""
+    rows = rows_of(
+        {"baseline": {1: 20, 8: 39, 32: 40}, "x": {1: 50, 8: 40, 32: 30}, "y": {1: 10, 8: 20, 32: 40}}
+    )
+    scaling = said(rows, "scaling")
+    assert "Batch 8 is enough for 95 % of the best throughput of baseline." in scaling
+    assert "Batch 32 is enough for 95 % of the best throughput of y, the largest measured" in scaling
+    assert (
+        "x gets slower with larger batches: 50.0 images/s at batch 1, but 30.0 images/s at batch 32"
+        in scaling
+    )
+
+
+def test_size_and_memory() -> None:
+    """Smallest and larger files, least and most memory, each with the baseline's."""
+    rows = rows_of(
+        BASE | {"x": {8: 30}, "y": {8: 30}},
+        model_size_mb={"baseline": 32.0, "x": 16.0, "y": 64.0},
+        host_memory_peak_mb={"baseline": 700.0, "x": 500.0, "y": 900.0},
+    )
+    assert "Smallest file: x with 16.0 MB, against 32.0 MB for the baseline." in said(rows, "size")
+    assert "Larger than the baseline's 32.0 MB: y (64.0 MB)." in said(rows, "size")
+    assert said(rows, "memory") == (
+        "Peak host memory at batch 8: least with x, 500 MB, 700 MB for the baseline; most with y, 900 MB."
+    )
+
+
+def test_start_up_and_caveats() -> None:
+    """The longest build, the slowest first inference and the caveats are told."""
+    rows = rows_of(
+        BASE | {"x": {8: 40}},
+        build_s={"baseline": 0.1, "x": 64.0},
+        first_inference_s={"baseline": 0.1, "x": 8.0},
+        cold_start_s={"baseline": 1.0, "x": 30.0},
+        caveats={"x": ("The format is old.",)},
+    )
+    start = said(rows, "start")
+    assert "Longest build: x with 64 s." in start
+    assert "Slowest first inference: x with 8.0 s at batch 8, 40 times its median" in start
+    assert "1.0 s with baseline, 30 s with x" in start
+    assert said(rows, "caveats") == "x: The format is old."
+    assert "Note: The format is old." in said(rows, "recommendation")
+
+
+def test_disturbed_rows_are_told() -> None:
+    """Rows measured under disturbance are named, in the recommendation too."""
+    rows = derive([timed("baseline", 8, 30), timed("x", 8, 60, stable=False, disturbance="a backup ran")])
+    assert "with care: x at batch 8" in said(rows, "limits")
+    assert "a backup ran" in said(rows, "limits")
+    assert "disturbed" in said(rows, "recommendation")
+
+
+def test_names_from_the_data_stay_on_one_line() -> None:
+    """A recipe called with a line break or markup is plain text in one line."""
+    rows = rows_of(BASE | {"<script>|\n# x": {8: 90}})
+    assert all("\n" not in one.sentence for one in analyse(rows))
+    assert "<script>| # x" in said(rows, "recommendation")
+
+
+@given(
+    st.lists(
+        st.builds(
+            record,
+            recipe=st.sampled_from(["baseline", "a", "b"]),
+            batch_size=st.sampled_from([1, 8, 32]),
+            status=st.sampled_from(Status),
+            samples_ms=st.sampled_from([(), ((5.0,) * 60,), ((7.0,) * 3,), ((3.0,) * 400,)]),
+            accuracy_top1=st.none() | st.floats(0, 100),
+            top1_agreement=st.none() | st.floats(0, 1),
+            model_size_mb=st.none() | st.floats(0, 100),
+            host_memory_peak_mb=st.none() | st.floats(0, 1e5),
+            zero_fraction=st.none() | st.floats(0, 1),
+            build_s=st.none() | st.floats(0, 1e5),
+            first_inference_s=st.none() | st.floats(0, 100),
+            output_sqnr_db=st.none() | st.floats(-10, 200),
+            effect=st.sampled_from(["", "none:", "none: why"]),
+            stable=st.none() | st.booleans(),
+        ),
+        max_size=9,
+    )
+)
+@settings(deadline=None)
+def test_every_finding_has_evidence(records: list[object]) -> None:
+    """Whatever ran or did not, the analysis ends, and each sentence points at rows that exist."""
+    rows = derive(records)  # type: ignore[arg-type]
+    cells = {row.key for row in rows}
+    for one in analyse(rows):
+        assert isinstance(one, Finding)
+        assert one.evidence
+        assert set(one.evidence) <= cells
+        assert one.sentence.endswith(".")
+        assert "None" not in one.sentence
+
+
+def test_no_technique_is_named_in_the_code() -> None:
+    """The report's code names no technique or engine: what it says follows from the rows."""
+    names = r"compile|channels.last|bf16|\bamp\b|quantize|prun|torchscript|\bjit|onnx|openvino|tensorrt|eager"
+    for path in Path(densebench.report.__file__).parent.glob("*.py"):
+        code = path.read_text().replace("compile cache", "").replace("re.compile", "").replace("&amp;", "")
+        assert not re.search(names, code, re.IGNORECASE), path.name

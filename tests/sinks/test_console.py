@@ -1,0 +1,146 @@
+"""Progress, and the table at the end, as text."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from densebench.record import Row, Status
+from densebench.sinks.console import Progress
+from densebench.sinks.table import print_table
+from tests.factory import broken, rows_of
+
+SPEEDS = {"baseline": {1: 20.0, 8: 25.0}, "channels_last": {1: 26.0, 8: 33.1}}
+
+
+class Clock:
+    """Time that passes when told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def plain(width: int = 80) -> Console:
+    """A console that is no terminal."""
+    return Console(file=io.StringIO(), width=width, force_terminal=False)
+
+
+def text(console: Console) -> str:
+    """What was printed."""
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def table(rows: list[Row], width: int, **more: object) -> str:
+    """The comparison as printed at a width."""
+    console = plain(width)
+    print_table(rows, console, **more)  # type: ignore[arg-type]
+    return text(console)
+
+
+def test_plain_lines() -> None:
+    """Off the terminal every event is one line without control codes, as the example in the method says."""
+    console, clock = plain(), Clock()
+    progress = Progress(console, clock)
+    progress.start(66, done=10)
+    progress.stage("channels_last", "build")
+    progress.stage("channels_last", "measure", 8)
+    clock.now = 15.0
+    progress.cell_done(rows_of(SPEEDS)[2])
+    clock.now = 16.0
+    progress.cell_done(rows_of(SPEEDS)[3])
+    progress.note("load average 2.1")
+    progress.close()
+    assert text(console).splitlines() == [
+        "channels_last  build",
+        "[11/66] channels_last  batch 1  ok  26.0 images/s  1.30x  eta 14 min",
+        "[12/66] channels_last  batch 8  ok  33.1 images/s  1.32x  eta 7 min",
+        "load average 2.1",
+    ]
+
+
+def test_failed_cells_say_why_in_one_line() -> None:
+    """A reason of several lines with terminal codes and markup is one plain line, however long."""
+    console = plain(width=40)
+    progress = Progress(console)
+    progress.start(1)
+    reason = "boom [red]\x1b[31m\nTraceback" + " long" * 100
+    progress.cell_done(broken("a[b]", [2], Status.FAILED, reason)[0])
+    (line,) = text(console).splitlines()
+    assert line.startswith("[1/1] a[b]  batch 2  failed  boom [red] Traceback long")
+    assert not re.search(r"[\x00-\x1f]", line)
+
+
+def test_terminal_draws_only_when_called() -> None:
+    """On a terminal there is a bar with recipe, stage and time left, and no thread that redraws it."""
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    clock = Clock()
+    progress = Progress(console, clock)
+    before = threading.active_count()
+    progress.start(4)
+    progress.stage("compile", "build")
+    assert threading.active_count() == before
+    clock.now = 60.0
+    progress.cell_done(rows_of(SPEEDS)[0])
+    progress.stage("compile", "measure", 8)
+    shown = text(console)
+    assert "compile  measure  batch 8" in shown
+    assert "1/4" in shown
+    assert "eta 3 min" in shown
+    progress.close()
+    progress.close()
+
+
+def test_wide_table_has_recipes_once() -> None:
+    """With room, each recipe is one line with its batch sizes side by side."""
+    shown = table(rows_of(SPEEDS), 100)
+    assert shown.count("channels_last") == 1
+    assert re.search(r"channels_last +26\.0 +1\.30x +33\.1 +1\.32x", shown)
+    assert "images/s" in shown
+
+
+def test_narrow_table_has_a_line_per_row() -> None:
+    """Without room, each row is its own line."""
+    shown = table(rows_of({"baseline": {1: 20, 8: 25}, "channels_last+bf16": {1: 26, 8: 33.1}}), 44)
+    assert re.search(r"chan\w+\S* +1 +26\.0 +1\.30x", shown)
+    assert re.search(r"chan\w+\S* +8 +33\.1 +1\.32x", shown)
+
+
+@pytest.mark.parametrize("width", [50, 80, 140])
+def test_table_fits(width: int) -> None:
+    """Nothing is wider than the terminal, with long names and many batch sizes."""
+    sizes = (1, 2, 4, 8, 16, 32)
+    rows = rows_of(
+        {"baseline": dict.fromkeys(sizes, 20.0), "channels_last+bf16+compile": dict.fromkeys(sizes, 50.0)}
+    )
+    rows += broken("aot", sizes, Status.SKIPPED, "the compiler g++ is missing: install it " * 3)
+    shown = table(rows, width, recommendation="Deploy it. " * 20)
+    assert max(len(line) for line in shown.splitlines()) <= width
+    assert width < 80 or "channels_last+bf16+compile" in shown  # a narrower one folds the name
+
+
+def test_failed_and_skipped_stand_below_with_reason() -> None:
+    """What did not run is in the table and below it, once per reason."""
+    rows = rows_of(SPEEDS) + broken("a[b]", [1, 8], Status.SKIPPED, "no <gpu> [here]")
+    shown = table(rows, 100)
+    assert "skipped  a[b], batches 1 and 8: no <gpu> [here]" in shown
+    assert shown.count("no <gpu>") == 1
+
+
+def test_recommendation_and_paths_come_last() -> None:
+    """The recommendation and what to open follow the table, and a long path is not broken."""
+    path = Path("/" + "long" * 30 + "/REPORT.md")
+    shown = table(rows_of(SPEEDS), 80, recommendation="Deploy it.", paths=[path])
+    assert shown.index("Deploy it.") < shown.index(str(path))
+
+
+def test_no_rows() -> None:
+    """A run without rows prints its recommendation and no table."""
+    assert table([], 80, recommendation="nothing").split() == ["nothing"]

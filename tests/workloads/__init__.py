@@ -1,0 +1,1 @@
+"""Tests of the weights and data that a run starts from."""
