@@ -1,4 +1,4 @@
-"""densebench: which optimization should I deploy my model with, on this hardware, and may I trust the answer?
+"""Measure every optimization of an image classifier on this hardware, and say which one to deploy.
 
 rows = densebench.run(recipes=["channels_last"], batch_sizes=[1, 8], image_size=64)
 logits = densebench.load("results/models/channels_last")(images)

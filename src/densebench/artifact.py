@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from densebench import trust
+from densebench import engines, trust
 from densebench.errors import RefusedArtifact
 from densebench.record import Frozen
 
@@ -26,6 +26,8 @@ MANIFEST = "manifest.json"
 
 
 class File(Frozen):
+    """One file of the payload."""
+
     sha256: str
     bytes: int
     cache: bool = False  # only makes loading faster: a deployer may leave it out
@@ -45,7 +47,7 @@ class Input(Frozen):
 
 
 class Probe(Frozen):
-    """Images drawn from a seed, and the logits they gave at build."""
+    """A batch of images drawn from a seed, and the logits that the first of them gave at build."""
 
     seed: int
     batch_size: int
@@ -64,6 +66,8 @@ class Facts(Frozen):
 
 
 class Manifest(Frozen):
+    """What an artifact is, what it was made from, and what its files must hash to."""
+
     format_version: int = FORMAT_VERSION
     recipe: str
     steps: str
@@ -98,6 +102,7 @@ def new_folder(final: Path) -> Iterator[Path]:
     """A folder to write into, which takes its final name only if nothing fails."""
     final.parent.mkdir(parents=True, exist_ok=True)
     part = final.with_name(f".{final.name}.part-{os.getpid()}")
+    old = final.with_name(f".{final.name}.old-{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
@@ -106,11 +111,17 @@ def new_folder(final: Path) -> Iterator[Path]:
             if path.is_file():
                 _sync(path)
         if final.exists():
-            shutil.rmtree(final)
-        part.rename(final)
+            final.rename(old)
+        try:
+            part.rename(final)
+        except OSError:
+            if old.exists():
+                old.rename(final)
+            raise
         _sync(final.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
@@ -162,7 +173,7 @@ def read_manifest(folder: Path, *, trusted: bool = False) -> Manifest:
         version = content["format_version"]
     except OSError as error:
         raise RefusedArtifact(f"{folder} is no artifact: {MANIFEST}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RefusedArtifact(f"{folder}: {MANIFEST} is damaged: build the recipe again") from None
     if version != FORMAT_VERSION:
         raise RefusedArtifact(
@@ -177,8 +188,11 @@ def read_manifest(folder: Path, *, trusted: bool = False) -> Manifest:
         ) from None
     for name, file in manifest.files.items():
         _check_file(folder, name, file)
+    engine = engines.catalogue().get(manifest.engine)
+    if engine is None:
+        raise RefusedArtifact(f"{folder} is for an engine that is not installed here: '{manifest.engine}'")
     if (
-        manifest.contains_code
+        (engine.contains_code or manifest.contains_code)  # what a manifest says of itself is no evidence
         and not trusted
         and not trust.is_ours(manifest.signed_content(), manifest.signature)
     ):
@@ -189,7 +203,13 @@ def read_manifest(folder: Path, *, trusted: bool = False) -> Manifest:
 def _check_file(folder: Path, name: str, file: File) -> None:
     relative = PurePosixPath(name)
     path = folder / relative
-    if relative.is_absolute() or ".." in relative.parts or path.is_symlink():
-        raise RefusedArtifact(f"{folder}: {MANIFEST} names '{name}', which is outside the artifact")
-    if not path.is_file() or path.stat().st_size != file.bytes or _sha256(path) != file.sha256:
+    try:
+        if relative.is_absolute() or ".." in relative.parts or path.resolve() != folder.resolve() / relative:
+            raise RefusedArtifact(f"{folder}: {MANIFEST} names '{name}', which is outside the artifact")
+        if file.cache and not path.exists():
+            return
+        whole = path.is_file() and path.stat().st_size == file.bytes and _sha256(path) == file.sha256
+    except (OSError, ValueError):  # a name that no file can have, a file that can't be read
+        whole = False
+    if not whole:
         raise RefusedArtifact(f"{folder}: '{name}' is missing or damaged: build the recipe again")

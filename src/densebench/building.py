@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from densebench.workloads.base import Workload
 
 PROBE_SEED = 20240
-PROBE_BATCH = 2
+PROBE_ROWS = 2  # outputs kept in the manifest
 
 
 def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable[[str], None]) -> float:
@@ -41,7 +41,8 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
         model = step.what.apply(model, workload, **step.options)
     techniques_s = time.perf_counter() - started
     assert isinstance(model, Served), "a technique returns the model behind the boundary"
-    probe = probe_images(workload.input_shape, PROBE_SEED, PROBE_BATCH).to(job.device)
+    batch_size = min(job.batch_sizes)  # one that the engine is built for
+    probe = probe_images(workload.input_shape, PROBE_SEED, batch_size).to(job.device)
     with torch.inference_mode():
         outputs = model(probe)
     if not torch.isfinite(outputs).all():
@@ -94,8 +95,8 @@ def _manifest(
         host_settings={"threads": job.threads},
         probe=artifact.Probe(
             seed=PROBE_SEED,
-            batch_size=PROBE_BATCH,
-            outputs=tuple(tuple(row) for row in outputs.double().tolist()),
+            batch_size=min(job.batch_sizes),
+            outputs=tuple(tuple(row) for row in outputs[:PROBE_ROWS].double().tolist()),
             tolerance=recipe.tolerance,
         ),
         files=artifact.hash_files(folder, built.caches),

@@ -128,11 +128,11 @@ def run(
     for stop in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(stop, signal.default_int_handler)
     outcome = sweep.run(spec, Progress(console), sweep.command_line())
-    _show(outcome.rows, outcome.folder, spec.max_accuracy_drop, console, [*outcome.written, spec.log_dir])
+    _show(outcome.rows, spec.max_accuracy_drop, console, [*outcome.written, spec.log_dir])
     raise typer.Exit(outcome.exit_code)
 
 
-def _show(rows: list[Any], folder: Path, limit: float, console: Console, paths: list[Path]) -> None:
+def _show(rows: list[Any], limit: float, console: Console, paths: list[Path]) -> None:
     from densebench.report import recommendation_of
     from densebench.sinks.table import print_table
 
@@ -168,7 +168,7 @@ def report(directory: Annotated[Path, typer.Argument(help="A results folder.")])
     rows = derive(records)
     write_csv(directory / sweep.CSV, rows)
     paths = [directory / sweep.CSV, *write_report(directory, header, rows)]
-    _show(rows, directory, float(header.spec.get("max_accuracy_drop", 1.0)), Console(), paths)
+    _show(rows, float(header.spec.get("max_accuracy_drop", 1.0)), Console(), paths)
 
 
 @app.command()
@@ -180,7 +180,8 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
 ) -> None:
     """Train the embedded digits checkpoints again, from nothing."""
-    from densebench.workloads.training import CHECKPOINTS, train as fit
+    from densebench.workloads.digits import CHECKPOINTS
+    from densebench.workloads.training import train as fit
 
     for made in fit(
         output_dir or CHECKPOINTS, seed=seed, only=only, progress=lambda step: print(step, flush=True)

@@ -29,7 +29,7 @@ class RefusedArtifact(UsageError):  # noqa: N818 - a refusal is the word that us
 
 
 class Unavailable(DensebenchError):  # noqa: N818 - a state of the machine, not a fault
-    """This machine lacks what a recipe needs."""
+    """A recipe needs what this machine lacks."""
 
 
 class CellFailed(DensebenchError):  # noqa: N818

@@ -38,8 +38,9 @@ class Estimate:
 
 def estimate(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> Estimate:
     """What one recipe will take, if it runs as fast as FP32 does."""
+    sizes = sorted(set(spec.batch_sizes))
     if reason := recipe.unavailable(workload.device):
-        return Estimate(recipe.name, len(spec.batch_sizes), 0, 0, f"skipped: {reason}")
+        return Estimate(recipe.name, len(sizes), 0, 0, f"skipped: {reason}")
     image_s = workload.batch1_ms / 1000
 
     def batch_s(size: int) -> float:
@@ -47,16 +48,14 @@ def estimate(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> Estimat
 
     timed = sum(
         CELL_S + max(spec.sample_time, LEAST_SAMPLES * batch_s(size)) + (1 + LEAST_WARM_UP) * batch_s(size)
-        for size in spec.batch_sizes
+        for size in sizes
     )
-    traced = [min(spec.batch_sizes), max(spec.batch_sizes)]
+    traced = {sizes[0], sizes[-1]}
     profiles = sum(2 * CELL_S + 8 * batch_s(size) for size in traced)
-    batch = min(max(spec.batch_sizes), ACCURACY_BATCH)
+    batch = min(sizes[-1], ACCURACY_BATCH)
     accuracy = min(spec.accuracy_time, workload.validation_images / batch * batch_s(batch))
     seconds = timed + profiles + accuracy + 2 * CELL_S + recipe.engine.what.typical_build_s
-    return Estimate(
-        recipe.name, len(spec.batch_sizes), seconds, workload.parameters * 4 / MB + TRACE_MB * len(traced)
-    )
+    return Estimate(recipe.name, len(sizes), seconds, workload.parameters * 4 / MB + TRACE_MB * len(traced))
 
 
 def print_estimate(spec: RunSpec, console: Console) -> None:

@@ -32,6 +32,8 @@ class Describe(Frozen):
 
 
 class Described(Frozen):
+    """What the workload turned out to be."""
+
     workload: WorkloadJob  # with `auto` resolved
     device: str
     weights: str
@@ -57,6 +59,8 @@ class Build(Frozen):
 
 
 class BuildDone(Frozen):
+    """The artifact is there."""
+
     build_s: float
 
 
@@ -109,6 +113,8 @@ class Measure(Frozen):
 
 
 class Measured(Frozen):
+    """Raw latencies of one process, and what it took to get there."""
+
     samples_ms: tuple[float, ...]
     load_s: float
     first_inference_s: float
@@ -132,6 +138,8 @@ class Profile(Frozen):
 
 
 class Profiled(Frozen):
+    """The trace is there."""
+
     trace_bytes: int
 
 
@@ -139,6 +147,8 @@ Job = Describe | Build | Evaluate | Measure | Profile
 
 
 class Envelope(Frozen):
+    """A job on its way, told apart by its kind."""
+
     job: Job = Field(discriminator="kind")
 
 

@@ -25,10 +25,9 @@ def catalogue(device: str) -> dict[str, list[Line]]:
         {"name": r.name, "about": r.line, "unavailable": r.unavailable(device) or ""}
         for r in plan(spec.recipes, spec.named)
     ]
-    kinds = {"techniques": techniques.catalogue().values(), "engines": engines.catalogue().values()}
-    return {"recipes": recipes} | {
-        kind: [_line(one, device) for one in dict.fromkeys(all_)] for kind, all_ in kinds.items()
-    }
+    changes = [_line(one, device) for one in dict.fromkeys(techniques.catalogue().values())]
+    runners = [_line(one, device) for one in dict.fromkeys(engines.catalogue().values())]
+    return {"recipes": recipes, "techniques": changes, "engines": runners}
 
 
 def _line(what: Technique | Engine, device: str) -> Line:

@@ -1,6 +1,7 @@
 """A recipe: zero or more techniques that change the model, then one engine that runs it.
 
-In one line: `technique:option=value+engine:option=value`; without an engine, the default one runs it. What doesn't fit together is refused here, before anything runs.
+In one line: `technique:option=value+engine:option=value`; without an engine, the default one runs it. What
+doesn't fit together is refused here, before anything runs.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class Step(Generic[T]):
 
     @property
     def line(self) -> str:
-        given = self.what.options.model_validate(self.options).model_dump(exclude_defaults=True)
+        given: dict[str, Any] = self.what.options.model_validate(self.options).model_dump(
+            exclude_defaults=True
+        )
         return ":".join([self.what.name, *(f"{k}={_text(v)}" for k, v in given.items())])
 
 
@@ -44,9 +47,14 @@ class Recipe:
     engine: Step[Engine]
 
     @property
+    def steps(self) -> tuple[Step[Any], ...]:
+        """The techniques in order, then the engine."""
+        return (*self.techniques, self.engine)
+
+    @property
     def line(self) -> str:
         """The one-line form, without options that have their default value."""
-        return "+".join(step.line for step in (*self.techniques, self.engine))
+        return "+".join(step.line for step in self.steps)
 
     @property
     def folder(self) -> str:
@@ -61,11 +69,11 @@ class Recipe:
     @property
     def caveats(self) -> tuple[str, ...]:
         """What a deployer of this recipe should know."""
-        return tuple(step.what.caveat for step in (*self.techniques, self.engine) if step.what.caveat)
+        return tuple(step.what.caveat for step in self.steps if step.what.caveat)
 
     def unavailable(self, device: str) -> str | None:
         """Why the recipe can't run on this device, or None."""
-        reasons = (step.what.unavailable(device) for step in (*self.techniques, self.engine))
+        reasons = (step.what.unavailable(device) for step in self.steps)
         return next((reason for reason in reasons if reason), None)
 
     def slow(self, device: str) -> str | None:
@@ -100,16 +108,16 @@ def resolve(text: str, named: Mapping[str, str]) -> Recipe:
     """The recipe of this name or one-line form."""
     text = text.strip()
     line = named.get(text, text)
+    if not text or not line.strip():
+        raise UsageError(f"recipe '{text}' names no step" if text else "--recipes: an empty recipe name")
+    if text in named and text.startswith("."):
+        raise UsageError(f"recipe '{text}': a name can't begin with a dot: it is a folder's name too")
     *heads, last = line.split("+")
     engine_name = last.partition(":")[0].strip()
     if engine_name not in engines.catalogue():
         heads, last = [*heads, last], engines.default().name
-    steps = tuple(
-        _step(part, text, techniques.catalogue(), named) for part in heads if part or len(heads) > 1
-    )
+    steps = tuple(_step(part, text, techniques.catalogue(), named) for part in heads)
     engine = _step(last, text, engines.catalogue(), named)
-    if not line.strip():
-        raise UsageError("--recipes: an empty recipe name")
     _check_stack(text, steps, engine)
     recipe = Recipe(text, steps, engine)
     return recipe if text in named else Recipe(_canonical(recipe), steps, engine)
@@ -151,6 +159,10 @@ def _step(part: str, recipe: str, catalogue: Mapping[str, T], named: Mapping[str
 def _unknown(name: str, recipe: str, named: Mapping[str, str]) -> str:
     known = sorted({*techniques.catalogue(), *engines.catalogue(), *named})
     where = f" in '{recipe}'" if name != recipe else ""
+    if not name:
+        return f"recipe '{recipe}': a step is missing beside a '+' or ':'"
+    if name in named:
+        return f"recipe '{recipe}': '{name}' is a whole recipe: write its steps instead ({named[name]})"
     if name in engines.catalogue():
         return f"recipe '{recipe}': the engine {name} must come last, and once"
     close = get_close_matches(name, known, n=1)
@@ -178,10 +190,8 @@ def _check_stack(recipe: str, steps: tuple[Step[Technique], ...], engine: Step[E
 
 
 def _text(value: object) -> str:
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    """An option's value as it is written in a recipe, to be read back as the same value."""
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return (short if float(short) == value else repr(value)).replace("e+", "e")  # + separates steps
+    return str(value).lower() if isinstance(value, bool) else str(value)

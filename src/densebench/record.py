@@ -21,6 +21,8 @@ BASELINE = "baseline"
 
 
 class Status(StrEnum):
+    """How a row ended."""
+
     OK = "ok"
     SKIPPED = "skipped"
     FAILED = "failed"
@@ -28,6 +30,8 @@ class Status(StrEnum):
 
 
 class Frozen(BaseModel):
+    """Base of what passes between stages: validated, immutable, finite, nothing unknown."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -218,11 +222,9 @@ def _derive(record: Record, baseline: Record | None, baseline_top1: float | None
         }
         if baseline is not None and baseline.samples_ms:
             facts["speedup"] = stats.speedup(samples, baseline.all_samples_ms)
-    if (
-        record.accuracy_top1 is not None and baseline_top1 is not None
-    ):  # one pass per recipe, for all batch sizes
+    if record.accuracy_top1 is not None and baseline_top1 is not None:
         facts["accuracy_drop_pp"] = baseline_top1 - record.accuracy_top1
-    return Row(**record.model_dump(), **facts)
+    return Row.model_validate(record.model_dump() | facts)
 
 
 def recipes_in_order(rows: Sequence[Row]) -> list[str]:

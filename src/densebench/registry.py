@@ -10,6 +10,8 @@ from typing import Protocol, TypeVar
 
 
 class Named(Protocol):
+    """What can be registered."""
+
     @property
     def name(self) -> str: ...
     @property

@@ -46,10 +46,10 @@ class Served(nn.Module):
             images = images.contiguous(memory_format=torch.channels_last)
         if self.autocast:
             with torch.autocast(self.device_type, dtype=self.autocast_dtype):
-                logits = self.core(images)
+                logits: Tensor = self.core(images)
         else:
             logits = self.core(images)
-        return logits.to(torch.float32)
+        return logits.float()
 
     def settings(self) -> dict[str, Any]:
         """The arguments that make this boundary again around the same core."""

@@ -23,7 +23,13 @@ def _hyphenated(name: str) -> str:
 class RunSpec(BaseModel):
     """One sweep. Field names are those of the flags, with `_` for `-`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_hyphenated, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        alias_generator=_hyphenated,
+        populate_by_name=True,
+    )
 
     recipes: tuple[str, ...] = Field(min_length=1)
     batch_sizes: tuple[BatchSize, ...] = Field(min_length=1)
@@ -39,7 +45,7 @@ class RunSpec(BaseModel):
     resume: bool = False
     seed: int = Field(0, ge=0, le=2**32 - 1)
     cell_timeout: float = Field(120.0, gt=0)  # seconds
-    sample_time: float = Field(3.0, gt=0)  # seconds of timed batches per cell
+    sample_time: float = Field(2.0, gt=0)  # seconds of timed batches per cell
     accuracy_time: float = Field(300.0, gt=0)  # seconds that one recipe's accuracy pass may take
     precision_target: float = Field(2.0, gt=0)  # percent
     max_accuracy_drop: float = Field(1.0, ge=0)  # percentage points
@@ -53,7 +59,11 @@ class RunSpec(BaseModel):
             UsageError: a value or a key that can't be used, in one line.
 
         """
-        values = read_suite(suite) | {_hyphenated(k): v for k, v in flags.items() if v is not None}
+        values = read_suite(suite)
+        given = {_hyphenated(k): v for k, v in flags.items() if v is not None}
+        if isinstance(named := given.get("named"), Mapping):
+            given["named"] = values["named"] | named
+        values |= given
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -100,5 +110,9 @@ def _nearest(word: str, known: set[str]) -> str:
 def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
     where = str(first["loc"][0]) if first["loc"] else "suite"
+    if first["type"] == "extra_forbidden":
+        return f"unknown key '{where}'" + _nearest(
+            where, {_hyphenated(name) for name in RunSpec.model_fields}
+        )
     shown = first.get("input")
     return f"--{_hyphenated(where)}: {first['msg'].lower()} (got {shown!r})"

@@ -221,7 +221,9 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
         workload=sweep.workload.workload,
         folder=folder,
         device=sweep.workload.device,
-        batch_size=min(max(sweep.batch_sizes), ACCURACY_BATCH),
+        batch_size=max(
+            (size for size in sweep.batch_sizes if size <= ACCURACY_BATCH), default=sweep.batch_sizes[0]
+        ),
         reference=spec.output_dir / REFERENCE,
         is_reference=recipe.name == BASELINE,
         seconds=spec.accuracy_time,

@@ -15,6 +15,7 @@ from pathlib import Path
 from densebench.errors import InputError
 
 KEY_VARIABLE = "DENSEBENCH_KEY_FILE"
+KEY_BYTES = 32
 
 
 def key_file() -> Path:
@@ -34,18 +35,21 @@ def _key() -> bytes:
     try:
         if not path.exists():
             _make_key(path)
-        return path.read_bytes()
+        key = path.read_bytes()
     except OSError as error:
         raise InputError(
             f"signing key {path}: {error.strerror}; set {KEY_VARIABLE} to a writable file"
         ) from None
+    if len(key) < KEY_BYTES:  # an empty key is everybody's
+        raise InputError(f"signing key {path} is too short: remove it, and a new one is made")
+    return key
 
 
 def _make_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = path.with_name(f"{path.name}.{os.getpid()}")
     part.touch(mode=0o600)
-    part.write_bytes(secrets.token_bytes(32))
+    part.write_bytes(secrets.token_bytes(KEY_BYTES))
     try:
         os.link(part, path)  # whole or not at all; of two processes at once, the first one's key stays
     except FileExistsError:
@@ -61,4 +65,4 @@ def sign(content: bytes) -> str:
 
 def is_ours(content: bytes, signature: str) -> bool:
     """Whether this installation signed these bytes."""
-    return hmac.compare_digest(sign(content), signature)
+    return hmac.compare_digest(sign(content).encode(), signature.encode())

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MASKED = "densebench.masked"  # metadata: name -> shape of the tensors stored as mask and values
 QUANTIZED = "densebench.quantized"  # metadata: what torchao needs to put its tensors together again
+ENTRY_BYTES = 512  # more than the header grows by for a mask: a second entry, and the shape
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor]) -> None:
@@ -26,13 +27,16 @@ def save_weights(path: Path, state: Mapping[str, Tensor]) -> None:
     plain, quantized = _flatten_quantized(state)
     tensors: dict[str, Tensor] = {}
     shapes: dict[str, list[int]] = {}
-    for name, tensor in plain.items():
-        tensor = tensor.detach().cpu().contiguous()
+    stored: set[int] = set()
+    for name, original in plain.items():
+        tensor = original.detach().cpu().contiguous()
         if _smaller_masked(tensor):
             shapes[name] = list(tensor.shape)
             tensors |= dict(_mask(name, tensor))
         else:
-            tensors[name] = tensor
+            shared = tensor.untyped_storage().data_ptr() in stored
+            stored.add(tensor.untyped_storage().data_ptr())
+            tensors[name] = tensor.clone() if shared else tensor  # safetensors takes no tied tensors
     metadata = {MASKED: json.dumps(shapes)} | ({QUANTIZED: json.dumps(quantized)} if quantized else {})
     save_file(tensors, path, metadata=metadata)
 
@@ -55,22 +59,31 @@ def load_weights(path: Path, device: str = "cpu") -> dict[str, Tensor]:
 
 
 def _smaller_masked(tensor: Tensor) -> bool:
+    if not tensor.numel():
+        return False
+    zeros = tensor.numel() - int(_kept(tensor).sum())
+    return zeros * tensor.element_size() > math.ceil(tensor.numel() / 8) + ENTRY_BYTES
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    """A contiguous tensor's bytes, one row for each element."""
     import torch
 
-    dense = tensor.numel() * tensor.element_size()
-    zeros = tensor.numel() - int(torch.count_nonzero(tensor))
-    return tensor.numel() >= 64 and zeros * tensor.element_size() > math.ceil(
-        dense / tensor.element_size() / 8
-    )  # noqa: PLR2004
+    return tensor.flatten().view(torch.uint8).reshape(tensor.numel(), tensor.element_size())
+
+
+def _kept(tensor: Tensor) -> Tensor:
+    """Which elements have any bit set. A negative zero has one, so it is kept as it is."""
+    return _bytes(tensor).any(dim=1)
 
 
 def _mask(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
     import numpy as np
     import torch
 
-    kept = tensor.flatten() != 0
+    kept = _kept(tensor)
     yield f"{name}.mask", torch.from_numpy(np.packbits(kept.numpy()))
-    yield f"{name}.values", tensor.flatten()[kept].clone()
+    yield f"{name}.values", _bytes(tensor)[kept].flatten().view(tensor.dtype)
 
 
 def _unmask(mask: Tensor, values: Tensor, shape: list[int]) -> Tensor:
@@ -79,9 +92,9 @@ def _unmask(mask: Tensor, values: Tensor, shape: list[int]) -> Tensor:
 
     count = math.prod(shape)
     kept = torch.from_numpy(np.unpackbits(mask.numpy(), count=count).astype(bool))
-    flat = torch.zeros(count, dtype=values.dtype)
-    flat[kept] = values
-    return flat.reshape(shape)
+    flat = torch.zeros(count, values.element_size(), dtype=torch.uint8)
+    flat[kept] = _bytes(values)
+    return flat.flatten().view(values.dtype).reshape(shape)
 
 
 def _flatten_quantized(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1
 MAX_JOB_BYTES = 1 << 17
@@ -49,7 +50,7 @@ def _become_child(results: int, log: int) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    os.set_inheritable(results, False)  # noqa: FBT003 - a compiler that a job starts must not hold the pipe
+    os.set_inheritable(results, False)
 
 
 def _see_through(child: int, parent: socket.socket) -> None:
@@ -57,11 +58,13 @@ def _see_through(child: int, parent: socket.socket) -> None:
     parent.send(json.dumps({"pid": child}).encode())
     handle = os.pidfd_open(child)
     try:
-        ready, _, _ = select.select([handle, parent], [], [])
+        ready, _, _ = select.select([handle, parent.fileno()], [], [])
         if handle not in ready:  # the parent sends nothing during a job: it is gone
             os.killpg(child, signal.SIGKILL)
             os.waitpid(child, 0)
             sys.exit(1)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child, signal.SIGKILL)  # what it left running would be in the next measurement
         _, status = os.waitpid(child, 0)
         parent.send(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode())
     finally:

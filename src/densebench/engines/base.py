@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from densebench.techniques.base import Options
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from densebench.workloads.base import Workload
+    from torch import Tensor
 
 
 class Session(Protocol):
@@ -52,7 +50,7 @@ class Built:
     cold_start_s: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a registration is itself alone, and can be a key
 class Engine:
     """One way to run a model.
 

@@ -31,7 +31,8 @@ CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 def build(model: nn.Module, workload: Workload, folder: Path, target: Target) -> Built:
     """Save the module, compile it at the target's batch sizes, and keep what the compiler cached.
 
-    Batch 1 has code of its own; all larger batches share one that takes any size.
+    The batch is marked dynamic, and the compiler decides how many graphs that takes: with the CPU's convolutions
+    it is one for batch 1, one for 2 to 15 and one from 16 on.
     """
     import torch
 
@@ -40,7 +41,7 @@ def build(model: nn.Module, workload: Workload, folder: Path, target: Target) ->
     session = CompiledSession(eager.load_module(folder, built.details, target.device), cache=None)
     try:
         cold_start_s = None
-        for batch_size in _graphs(target.batch_sizes):
+        for batch_size in target.batch_sizes:
             images = torch.zeros(batch_size, *workload.input_shape, device=target.device)
             with torch.inference_mode():
                 session(images)
@@ -52,12 +53,6 @@ def build(model: nn.Module, workload: Workload, folder: Path, target: Target) ->
     return Built(details=built.details, caches=(CACHE,), cold_start_s=cold_start_s)
 
 
-def _graphs(batch_sizes: tuple[int, ...]) -> list[int]:
-    """The batch sizes to compile at: 1 if it is wanted, and one that stands for all larger ones."""
-    larger = [size for size in batch_sizes if size > 1]
-    return [size for size in batch_sizes if size == 1][:1] + larger[:1]
-
-
 class CompiledSession:
     """A module behind `torch.compile`, with a compiler cache of its own."""
 
@@ -65,7 +60,8 @@ class CompiledSession:
         import torch
 
         self.eager = eager.EagerSession(module)
-        self.cache = tempfile.mkdtemp(prefix="densebench-compile-")
+        self._folder = tempfile.TemporaryDirectory(prefix="densebench-compile-", ignore_cleanup_errors=True)
+        self.cache = self._folder.name
         if cache is not None and cache.exists():
             with tarfile.open(cache) as archive:
                 archive.extractall(self.cache, filter="data")
@@ -98,7 +94,7 @@ class CompiledSession:
         return "; ".join([f"{graphs} compiled graph{'s' * (graphs > 1)}, {breaks} graph breaks", *inside])
 
     def close(self) -> None:
-        shutil.rmtree(self.cache, ignore_errors=True)
+        self._folder.cleanup()
 
 
 def load(folder: Path, details: Mapping[str, Any], device: str) -> CompiledSession:

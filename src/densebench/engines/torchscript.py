@@ -68,7 +68,7 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> ScriptSession
     """A session on the saved program."""
     import torch
 
-    return ScriptSession(torch.jit.load(folder / PROGRAM, map_location=device))
+    return ScriptSession(torch.jit.load(folder / PROGRAM, map_location=device))  # type: ignore[no-untyped-call]
 
 
 ENGINE = Engine(

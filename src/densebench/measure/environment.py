@@ -82,9 +82,9 @@ def warnings() -> list[str]:
         said.append(f"load average {load:.1f} on {allowed} CPUs: other work shares the machine")
     if psutil.swap_memory().used > 0.05 * max(psutil.swap_memory().total, 1):
         said.append("swap is in use")
-    for governor in sorted(Path("/sys/devices/system/cpu").glob("cpu*/cpufreq/scaling_governor"))[:1]:
-        if (name := governor.read_text(encoding="ascii").strip()) != "performance":
-            said.append(f"CPU frequency governor is '{name}': clocks change under load")
+    governors = Path("/sys/devices/system/cpu").glob("cpu*/cpufreq/scaling_governor")
+    unsteady = {file.read_text(encoding="ascii").strip() for file in governors} - {"performance"}
+    said.extend(f"CPU frequency governor is '{name}': clocks change under load" for name in sorted(unsteady))
     if (os.cpu_count() or allowed) > allowed:
         said.append(f"{allowed} of {os.cpu_count()} CPUs may be used here")
     return said

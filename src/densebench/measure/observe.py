@@ -75,6 +75,6 @@ def describe_effect(core: nn.Module, run: Any, images: Tensor) -> list[str]:
         said.append(
             f"int8 linear layers {seen.linears['int8']}/{seen.linears.total()}, {share:.2g} % of the MACs"
         )
-    if (zeros := zero_fraction(core)) > 0.001:  # noqa: PLR2004 - less is chance
+    if (zeros := zero_fraction(core)) > 0.001:
         said.append(f"{100 * zeros:.1f} % of the weights are zero, multiplied all the same")
     return said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +24,7 @@ def write_trace(call: Callable[[], object], device: str, path: Path) -> int:
     part = path.with_name(f".{path.name}.part")
     try:
         profiler.export_chrome_trace(str(part))
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return path.stat().st_size

@@ -23,7 +23,7 @@ def scale(model: nn.Module, workload: Workload | None = None, *, factor: float =
     changed = served(model)
     with torch.no_grad():
         for parameter in changed.core.parameters():
-            parameter *= factor
+            parameter.mul_(factor)
     return changed
 
 

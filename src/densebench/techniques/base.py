@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 class Options(BaseModel):
     """A step's options; a technique or engine without any uses this class as it is."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a registration is itself alone, and can be a key
 class Technique:
     """One way to change a model.
 

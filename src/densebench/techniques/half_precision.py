@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 
 def half_precision(
-    model: nn.Module, workload: Workload | None = None, *, dtype: str = "bfloat16"
-) -> nn.Module:  # noqa: ARG001
+    model: nn.Module,
+    workload: Workload | None = None,  # noqa: ARG001
+    *,
+    dtype: str = "bfloat16",
+) -> nn.Module:
     """Cast all floating-point weights and the images to `dtype` ("float16" or "bfloat16")."""
     from densebench.served import DTYPES, served
 

@@ -34,11 +34,14 @@ def pruning(model: nn.Module, workload: Workload | None = None, *, amount: float
     layers = [(m, "weight") for m in changed.core.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     prune.global_unstructured(layers, pruning_method=prune.L1Unstructured, amount=amount)
     for module, name in layers:
-        prune.remove(module, name)
+        prune.remove(module, name)  # type: ignore[no-untyped-call]
+        module.weight.data[module.weight == 0] = 0.0  # times its mask, a negative weight became -0.0
     return changed
 
 
 class PruningOptions(Options):
+    """How much to prune."""
+
     amount: float = Field(0.3, gt=0, lt=1, description="share of the weights that become zero")
 
 

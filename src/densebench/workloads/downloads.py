@@ -89,7 +89,7 @@ def _transfer(url: str, path: Path, hash_name: str, hash_prefix: str, given_up: 
             elif not digest.hexdigest().startswith(hash_prefix):
                 why = f"what came has another {hash_name} than {hash_prefix}"
             if why:
-                raise DownloadFailed(why)  # noqa: TRY301 - the cleaning up is the same for all
+                raise DownloadFailed(why)
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

@@ -1,0 +1,95 @@
+"""What tests in several folders share: the program, and one real sweep of DenseNet-121."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.program import Finished, Program, write_suite
+
+RECIPES = (
+    "baseline",
+    "amp",
+    "channels_last",
+    "compile",
+    "jit",
+    "quantize",
+    "bf16",
+    "dynamic_quantization",
+    "pruning",
+    "channels_last+bf16",
+)
+SIZES = (2, 4)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A finished sweep: how it was run, and where its results are."""
+
+    program: Program
+    finished: Finished
+    results: Path
+    logs: Path
+
+    @cached_property
+    def rows(self) -> dict[tuple[str, int], dict[str, str]]:
+        """The lines of the CSV by recipe and batch size."""
+        with (self.results / "benchmark_results.csv").open(encoding="utf-8", newline="") as file:
+            return {(row["recipe"], int(row["batch_size"])): row for row in csv.DictReader(file)}
+
+    def of(self, recipe: str) -> dict[str, str]:
+        """The recipe's first line."""
+        return self.rows[recipe, SIZES[0]]
+
+    def artifact(self, recipe: str) -> Path:
+        """The folder of the recipe's artifact, as its line names it."""
+        return self.results / self.of(recipe)["artifact"]
+
+    def manifest(self, recipe: str) -> dict[str, Any]:
+        """The manifest of the recipe's artifact."""
+        content: dict[str, Any] = json.loads((self.artifact(recipe) / "manifest.json").read_bytes())
+        return content
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty home folder for the programs that tests start."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def program(home: Path, tmp_path: Path) -> Program:
+    """densebench, to be run in an empty folder."""
+    return Program(home, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def sweep(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """Every kind of recipe at two batch sizes on the digits; most of its time goes into one compilation."""
+    folder = tmp_path_factory.mktemp("sweep")
+    program = Program(home, folder)
+    suite = write_suite(
+        folder / "suite.toml",
+        recipes=RECIPES[1:],  # the baseline comes by itself
+        batch_sizes=SIZES,
+        weights="digits",
+        data="digits",
+        image_size=32,
+        sample_time=0.2,
+    )
+    finished = program.run("run", "--suite", suite, "--output-dir=out", "--log-dir=log", limit_s=1100)
+    return Sweep(program, finished, folder / "out", folder / "log")
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Whichever test needs the sweep first waits for it."""
+    for item in items:
+        if "sweep" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(1200))

@@ -1,0 +1,88 @@
+"""Saved models in processes that have seen nothing of what made them."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+
+import pytest
+
+from tests.conftest import RECIPES
+
+LOAD = """
+import json, sys
+from pathlib import Path
+import densebench
+model = densebench.load(sys.argv[1])
+import torch
+manifest = json.loads((Path(sys.argv[1]) / "manifest.json").read_text())
+probe, shape = manifest["probe"], manifest["input"]["shape"]
+torch.set_num_threads(1)
+images = torch.randn(probe["batch_size"], *shape[1:], generator=torch.Generator().manual_seed(probe["seed"]))
+logits = model(images)
+loaded = [name for name in sys.modules if name.startswith("densebench.")]
+print(json.dumps({"logits": logits.double().tolist(), "dtype": str(logits.dtype), "modules": loaded}))
+"""
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_saved_model_gives_its_outputs_in_a_fresh_process(sweep, recipe):
+    """Loaded by `densebench.load` elsewhere, the model gives the probe's FP32 outputs within its tolerance.
+
+    The process never imports a technique: what a model was made with is not needed to run it.
+    """
+    found = sweep.program.python(LOAD, sweep.artifact(recipe))
+    probe = sweep.manifest(recipe)["probe"]
+    assert found["dtype"] == "torch.float32"
+    pairs = [
+        (x, y)
+        for xs, ys in zip(found["logits"], probe["outputs"], strict=True)
+        for x, y in zip(xs, ys, strict=True)
+    ]
+    difference = math.hypot(*(x - y for x, y in pairs)) / math.hypot(*(y for _, y in pairs))
+    assert difference <= probe["tolerance"]
+    techniques = {name for name in found["modules"] if name.startswith("densebench.techniques.")}
+    assert techniques <= {"densebench.techniques.base"}
+    assert not [name for name in found["modules"] if name.startswith("densebench.building")]
+
+
+def test_measuring_processes_know_no_technique(sweep):
+    """What every child imports before its job has no technique in it, so a measurement can't depend on one."""
+    script = (
+        "import json, sys\nfrom densebench import worker\nworker.preload()\n"
+        "print(json.dumps([name for name in sys.modules if name.startswith('densebench.techniques.')]))"
+    )
+    assert set(sweep.program.python(script)) <= {"densebench.techniques.base"}
+
+
+def test_a_damaged_artifact_is_refused(sweep, tmp_path):
+    """A byte changed in the payload is found before anything is loaded."""
+    copy = shutil.copytree(sweep.artifact("baseline"), tmp_path / "copy")
+    payload = copy / "weights.safetensors"
+    content = bytearray(payload.read_bytes())
+    content[-1] ^= 1
+    payload.write_bytes(content)
+    script = (
+        "import densebench, json, sys\ntry: densebench.load(sys.argv[1])\n"
+        "except Exception as error: print(json.dumps([type(error).__name__, str(error)]))"
+    )
+    kind, message = sweep.program.python(script, copy)
+    assert kind == "RefusedArtifact"
+    assert "weights.safetensors" in message
+
+
+def test_code_from_elsewhere_is_refused_until_it_is_trusted(sweep, tmp_path):
+    """An artifact with code whose signature isn't this installation's is loaded only on request."""
+    copy = shutil.copytree(sweep.artifact("jit"), tmp_path / "copy")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["signature"] = "0" * 64
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    script = (
+        "import densebench, json, sys\nsaid = []\nfor trust in (False, True):\n"
+        "    try: densebench.load(sys.argv[1], trust=trust); said.append('loaded')\n"
+        "    except Exception as error: said.append(str(error))\nprint(json.dumps(said))"
+    )
+    refusal, trusted = sweep.program.python(script, copy)
+    assert "--trust" in refusal
+    assert trusted == "loaded"

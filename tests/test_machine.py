@@ -1,0 +1,91 @@
+"""Facts about the machine, read from files that a test can write."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from densebench import machine
+
+X86 = "processor\t: 0\nmodel name\t: Some CPU @ 2.00GHz\nflags\t\t: fpu avx2 avx512f avx512_bf16\n"
+ARM = "processor\t: 0\nFeatures\t: fp asimd asimdhp\n"
+
+
+@pytest.fixture(autouse=True)
+def forget() -> object:
+    """The flags are read once per process; not so in here."""
+    machine.cpu_flags.cache_clear()
+    yield
+    machine.cpu_flags.cache_clear()
+
+
+def files(monkeypatch: pytest.MonkeyPatch, content: dict[str, str]) -> None:
+    """Only these files can be read."""
+
+    def read_text(path: Path, **_: object) -> str:
+        if str(path) not in content:
+            raise FileNotFoundError(str(path))
+        return content[str(path)]
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+
+
+def test_the_processor_is_read_from_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name and flags are those of /proc/cpuinfo, on x86 as on ARM."""
+    files(monkeypatch, {"/proc/cpuinfo": X86})
+    assert machine.cpu_name() == "Some CPU @ 2.00GHz"
+    assert machine.cpu_flags() == {"fpu", "avx2", "avx512f", "avx512_bf16"}
+    machine.cpu_flags.cache_clear()
+    files(monkeypatch, {"/proc/cpuinfo": ARM})
+    assert machine.cpu_flags() == {"fp", "asimd", "asimdhp"}
+
+
+def test_a_system_that_tells_nothing_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without /proc/cpuinfo there are no flags, some name, and nothing is called emulated."""
+    files(monkeypatch, {})
+    assert machine.cpu_flags() == frozenset()
+    assert machine.cpu_name()
+    assert machine.emulated("float16", "cpu") is None
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "float16", "bfloat16"),
+    [
+        (X86, "FP16 is emulated here", None),
+        (ARM, None, "BF16 is emulated here"),
+        ("flags : avx2\n", "FP16 is emulated here", "BF16 is emulated here"),
+        ("flags : amx_bf16 avx512_fp16\n", None, None),
+    ],
+)
+def test_formats_without_instructions_are_emulated(
+    monkeypatch: pytest.MonkeyPatch, cpuinfo: str, float16: str | None, bfloat16: str | None
+) -> None:
+    """A 16-bit format is slow on a CPU that has no instruction for it, and never called so on a GPU."""
+    files(monkeypatch, {"/proc/cpuinfo": cpuinfo})
+    assert machine.emulated("float16", "cpu") == float16
+    assert machine.emulated("bfloat16", "cpu") == bfloat16
+    assert machine.emulated("float16", "cuda") is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "threads"),
+    [("max 100000", 8), ("200000 100000", 2), ("150000 100000", 1), ("50000 100000", 1), ("1600000 100000", 8)],
+)
+def test_threads_are_what_affinity_and_container_allow(
+    monkeypatch: pytest.MonkeyPatch, limit: str, threads: int
+) -> None:
+    """The lower of affinity and the container's quota, whole CPUs, at least one."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    files(monkeypatch, {"/sys/fs/cgroup/cpu.max": f"{limit}\n"})
+    assert machine.allowed_threads() == threads
+
+
+def test_threads_without_a_container_are_the_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limit file, or one that says something else, is no limit."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5})
+    files(monkeypatch, {})
+    assert machine.allowed_threads() == 3
+    files(monkeypatch, {"/sys/fs/cgroup/cpu.max": "odd\n"})
+    assert machine.allowed_threads() == 3

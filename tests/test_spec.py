@@ -1,0 +1,206 @@
+"""What to run: suites, flags over them, and refusals in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from densebench.errors import InputError, UsageError
+from densebench.recipe import plan
+from densebench.record import BASELINE
+from densebench.spec import RunSpec, read_suite
+
+words = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12)
+positive = st.floats(0.001, 1e6)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "recipes": st.lists(words, min_size=1, max_size=4),
+    "batch-sizes": st.lists(st.integers(1, 65536), min_size=1, max_size=5),
+    "named": st.dictionaries(words, words, max_size=3),
+    "model": words,
+    "weights": words,
+    "data": words,
+    "image-size": st.integers(32, 4096),
+    "device": st.sampled_from(["auto", "cpu", "cuda"]),
+    "threads": st.integers(1, 4096),
+    "output-dir": words,
+    "log-dir": words,
+    "resume": st.booleans(),
+    "seed": st.integers(0, 2**32 - 1),
+    "cell-timeout": positive,
+    "sample-time": positive,
+    "accuracy-time": positive,
+    "precision-target": positive,
+    "max-accuracy-drop": st.floats(0, 100),
+    "trust": st.booleans(),
+}
+
+
+def toml(values: dict[str, Any]) -> str:
+    """Keys and values as TOML; for printable ASCII, JSON's scalars and lists are TOML's."""
+    tables = [key for key in values if isinstance(values[key], dict)]
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if key not in tables]
+    for key in tables:
+        lines.append(f"[{key}]")
+        lines += [f"{json.dumps(name)} = {json.dumps(line)}" for name, line in values[key].items()]
+    return "\n".join(lines)
+
+
+def test_every_key_is_tried() -> None:
+    """A key that is added to the spec is added to the property below."""
+    assert set(VALUES) == {name.replace("_", "-") for name in RunSpec.model_fields}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.fixed_dictionaries({}, optional=VALUES))
+def test_any_subset_of_keys_is_read_as_the_flags_are(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
+) -> None:
+    """A suite file says what the same flags say, and its keys say nothing else."""
+    path = tmp_path_factory.getbasetemp() / "property.toml"
+    path.write_text(toml(values), encoding="utf-8")
+    spec = RunSpec.create(path)
+    flags = {key.replace("-", "_"): value for key, value in values.items()}
+    assert spec == RunSpec.create(**flags)
+    said = spec.model_dump(mode="json")
+    for key, value in flags.items():
+        if key == "named":
+            assert value.items() <= said[key].items()
+        elif key.endswith("_dir"):
+            assert Path(said[key]) == Path(value)
+        else:
+            assert said[key] == value
+    untouched = RunSpec.create().model_dump(mode="json")
+    assert {k: v for k, v in said.items() if k not in flags} == {
+        k: v for k, v in untouched.items() if k not in flags
+    }
+
+
+def test_a_spec_survives_json() -> None:
+    """What the journal keeps of a spec makes the same spec again."""
+    spec = RunSpec.create("quick", threads=3)
+    assert RunSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize("suite", ["default", "quick"])
+def test_shipped_suites_are_legal(suite: str) -> None:
+    """Every recipe of a shipped suite exists and stacks, and the baseline comes first."""
+    spec = RunSpec.create(suite)
+    names = [recipe.name for recipe in plan(spec.recipes, spec.named)]
+    assert names == list(spec.recipes)
+    assert names[0] == BASELINE
+
+
+def test_the_default_suite_is_what_was_promised() -> None:
+    """Batch sizes and the core recipes of the default run."""
+    spec = RunSpec.create()
+    assert spec.batch_sizes == (1, 2, 4, 8, 16, 32)
+    assert spec.image_size == 224
+    wanted = "baseline amp channels_last compile jit quantize bf16 dynamic_quantization pruning".split()
+    assert list(spec.recipes[: len(wanted)]) == wanted
+
+
+def test_the_quick_suite_is_smaller() -> None:
+    """`--quick` keeps the recipes and takes smaller images, fewer sizes and less time."""
+    quick, default = RunSpec.create("quick"), RunSpec.create()
+    assert quick.recipes == default.recipes
+    assert quick.image_size < default.image_size
+    assert quick.sample_time < default.sample_time
+    assert set(quick.batch_sizes) < set(default.batch_sizes)
+
+
+def test_flags_override_the_suite(tmp_path: Path) -> None:
+    """A flag wins over the file, the file over the default; a flag that is not given says nothing."""
+    path = tmp_path / "mine.toml"
+    path.write_text('image-size = 96\nseed = 5\nrecipes = ["jit"]\n', encoding="utf-8")
+    spec = RunSpec.create(path, image_size=64, threads=None, seed=None)
+    assert (spec.image_size, spec.seed, spec.recipes) == (64, 5, ("jit",))
+    assert spec.threads is None
+
+
+def test_named_recipes_are_added_to_those_shipped(tmp_path: Path) -> None:
+    """A suite or a caller that names recipes keeps the baseline."""
+    path = tmp_path / "mine.toml"
+    path.write_text('[named]\nfast = "channels_last+bf16"\n', encoding="utf-8")
+    expected = {BASELINE: "eager", "fast": "channels_last+bf16"}
+    assert RunSpec.create(path).named == expected
+    assert RunSpec.create(named={"fast": "channels_last+bf16"}).named == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "nearest"),
+    [("batchsizes", "batch-sizes"), ("recipe", "recipes"), ("batch_sizes", "batch-sizes"), ("sed", "seed")],
+)
+def test_a_misspelt_key_names_the_nearest(tmp_path: Path, written: str, nearest: str) -> None:
+    """The refusal of an unknown key offers the one that was meant, in a file as from Python."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{written} = 1\n", encoding="utf-8")
+    with pytest.raises(InputError, match=f"unknown key '{written}'; did you mean '{nearest}'"):
+        read_suite(path)
+    if written.replace("-", "_") not in RunSpec.model_fields:
+        with pytest.raises(UsageError, match=f"did you mean '{nearest}'"):
+            RunSpec.create(**{written: 1})
+
+
+WRONG: dict[str, list[Any]] = {
+    "recipes": ["jit", [], 3, [1]],
+    "batch-sizes": [8, [], [0], [1.5], ["many"], [70000]],
+    "named": [5, "x", {"a": 1}],
+    "model": [1, []],
+    "weights": [1],
+    "data": [True],
+    "image-size": [31, 5000, "big", 3.5],
+    "device": ["gpu", 1],
+    "threads": [0, "all"],
+    "output-dir": [1],
+    "log-dir": [[]],
+    "resume": ["perhaps", []],
+    "seed": [-1, 2**32, "x"],
+    "cell-timeout": [0, -3, "long", float("inf"), float("nan")],
+    "sample-time": [0, float("nan")],
+    "accuracy-time": [0, []],
+    "precision-target": [0, "tight"],
+    "max-accuracy-drop": [-0.1, "none"],
+    "trust": ["maybe"],
+}
+
+
+def test_every_key_has_wrong_values() -> None:
+    """A key that is added to the spec is refused something below."""
+    assert set(WRONG) == set(VALUES)
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, bad in WRONG.items() for value in bad])
+def test_wrong_values_are_refused_in_one_line(key: str, value: object) -> None:
+    """A value of the wrong type or range is a usage error that names the flag, on one line."""
+    with pytest.raises(UsageError) as refusal:
+        RunSpec.create(**{key.replace("-", "_"): value})
+    text = str(refusal.value)
+    assert key in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("content", [b"recipes = [", b"seed 3", b"\xff\xfe", b'named = "x"'])
+def test_a_file_that_is_no_suite_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Broken TOML, bytes that aren't text and a table that isn't one are bad input, with the file's name."""
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"broken\.toml"):
+        read_suite(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    """A suite that isn't there, or is a folder, is bad input."""
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(InputError, match="suite file"):
+            read_suite(path)
+
+
+def test_a_spec_is_frozen() -> None:
+    """No stage changes what was asked for."""
+    with pytest.raises(ValueError, match="frozen"):
+        RunSpec.create().seed = 1  # type: ignore[misc]
