@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
-import pytest
 import torch
 from torch import Tensor, nn
 
-from densebench.trust import KEY_VARIABLE
-from densebench.workloads import models
 from densebench.workloads.base import Preprocessing, Splits, Weights, Workload
 
 CLASSES = 10
@@ -56,36 +49,3 @@ def tiny_workload() -> Workload:
 def images(count: int, size: int = SIZE, seed: int = 7) -> Tensor:
     """Standard normal images."""
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture
-def own_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The signing key of this test alone: none is made, or used, of whoever runs it."""
-    path = tmp_path / "key of the test" / "signing.key"
-    monkeypatch.setenv(KEY_VARIABLE, str(path))
-    return path
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from a second thread, and the machine may be shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Workload:
-    """A workload around a model of four layers, which the engines can construct by its name."""
-    construct = models.construct
-
-    def construct_tiny(name: str, classes: int, channels: int) -> Any:
-        if name != NAME:
-            return construct(name, classes, channels)
-        with torch.device("meta"):
-            model: nn.Module = Tiny(classes, channels)
-        return model.eval()
-
-    monkeypatch.setattr(models, "construct", construct_tiny)
-    return tiny_workload()

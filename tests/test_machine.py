@@ -71,7 +71,13 @@ def test_formats_without_instructions_are_emulated(
 
 @pytest.mark.parametrize(
     ("limit", "threads"),
-    [("max 100000", 8), ("200000 100000", 2), ("150000 100000", 1), ("50000 100000", 1), ("1600000 100000", 8)],
+    [
+        ("max 100000", 8),
+        ("200000 100000", 2),
+        ("150000 100000", 1),
+        ("50000 100000", 1),
+        ("1600000 100000", 8),
+    ],
 )
 def test_threads_are_what_affinity_and_container_allow(
     monkeypatch: pytest.MonkeyPatch, limit: str, threads: int

@@ -100,8 +100,8 @@ def test_the_default_suite_is_what_was_promised() -> None:
     spec = RunSpec.create()
     assert spec.batch_sizes == (1, 2, 4, 8, 16, 32)
     assert spec.image_size == 224
-    wanted = "baseline amp channels_last compile jit quantize bf16 dynamic_quantization pruning".split()
-    assert list(spec.recipes[: len(wanted)]) == wanted
+    wanted = "baseline amp channels_last compile jit quantize bf16 dynamic_quantization pruning"
+    assert " ".join(spec.recipes).startswith(wanted)
 
 
 def test_the_quick_suite_is_smaller() -> None:

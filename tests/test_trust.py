@@ -13,7 +13,7 @@ import pytest
 from densebench import trust
 from densebench.errors import InputError
 
-pytest_plugins = ["tests.small"]
+pytest_plugins = ["tests.fixtures"]
 
 
 def test_the_key_is_made_once_and_is_private(own_key: Path) -> None:

@@ -103,7 +103,8 @@ def new_folder(final: Path) -> Iterator[Path]:
     final.parent.mkdir(parents=True, exist_ok=True)
     part = final.with_name(f".{final.name}.part-{os.getpid()}")
     old = final.with_name(f".{final.name}.old-{os.getpid()}")
-    shutil.rmtree(part, ignore_errors=True)
+    for left in final.parent.glob(f".{final.name}.part-*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     part.mkdir()
     try:
         yield part

@@ -12,12 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from densebench import jobs
+from densebench.cells import ACCURACY_BATCH
+from densebench.folders import check_writable
 from densebench.machine import MB, allowed_threads
 from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP
 from densebench.recipe import Recipe, plan
 from densebench.sinks.console import Progress
 from densebench.spec import RunSpec
-from densebench.suite import ACCURACY_BATCH, check_writable, opened
+from densebench.suite import opened
 from densebench.wording import duration
 
 CELL_S = 1.5  # starting a child, loading, checking hashes

@@ -36,6 +36,7 @@ TUNING_PREFIXES = (
     "TORCHINDUCTOR_",
 )
 START_LIMIT_S = 300.0
+ZYGOTE_GONE = "the process that starts children has ended: see run.log"
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -106,12 +107,16 @@ class Nursery:
         reader, writer = os.pipe()
         try:
             log_start = os.fstat(self._log.fileno()).st_size
-            socket.send_fds(
-                self._socket,
-                [json.dumps({"job": job.model_dump(mode="json")}).encode()],
-                [writer, self._log.fileno()],
-            )
-            os.close(writer)
+            try:
+                socket.send_fds(
+                    self._socket,
+                    [json.dumps({"job": job.model_dump(mode="json")}).encode()],
+                    [writer, self._log.fileno()],
+                )
+            except OSError:
+                raise CellFailed(ZYGOTE_GONE) from None
+            finally:
+                os.close(writer)
             self._child = int(self._receive()["pid"])
             try:
                 last = self._follow(reader, time.monotonic() + timeout_s, on_stage)
@@ -160,7 +165,7 @@ class Nursery:
     def _receive(self) -> dict[str, Any]:
         packet = self._socket.recv(1 << 12)
         if not packet:
-            raise CellFailed("the process that starts children has ended: see run.log")
+            raise CellFailed(ZYGOTE_GONE)
         answer: dict[str, Any] = json.loads(packet)
         return answer
 

@@ -74,7 +74,7 @@ def _bytes(tensor: Tensor) -> Tensor:
 
 def _kept(tensor: Tensor) -> Tensor:
     """Which elements have any bit set. A negative zero has one, so it is kept as it is."""
-    return _bytes(tensor).any(dim=1)
+    return (_bytes(tensor) != 0).any(dim=1)
 
 
 def _mask(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:

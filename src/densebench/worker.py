@@ -10,8 +10,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from densebench import artifact, engines, jobs, recipe
@@ -22,6 +22,8 @@ from densebench.measure import fidelity, latency, memory
 from densebench.workloads.base import Workload, WorkloadRequest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from densebench.engines.base import Session
 
 Say = Callable[[str], None]
@@ -70,6 +72,7 @@ def _prepare_and_do(job: jobs.Job, say: Say) -> Any:
 
     torch.set_num_threads(job.threads)
     torch.manual_seed(0)
+    devices.turn_tf32_off()  # in builds and checks too: what they compute is what is timed
     match job:
         case jobs.Describe():
             return describe(job, say)
@@ -127,19 +130,47 @@ def build(job: jobs.Build, say: Say) -> jobs.BuildDone:
     return jobs.BuildDone(build_s=build_artifact(job, recipe.resolve(job.recipe, job.named), workload, say))
 
 
-def _load(folder: Path, device: str, *, trust: bool) -> tuple[artifact.Manifest, Session]:
-    manifest = artifact.read_manifest(folder, trusted=trust)
-    return manifest, engines.catalogue()[manifest.engine].load(folder, manifest.details, device)
+def _manifest(job: jobs.Evaluate | jobs.Measure | jobs.Profile) -> artifact.Manifest:
+    return artifact.read_manifest(job.folder, trusted=job.trust)
+
+
+@contextmanager
+def _loaded(
+    job: jobs.Evaluate | jobs.Measure | jobs.Profile, manifest: artifact.Manifest
+) -> Iterator[Session]:
+    """The artifact as a session, closed at the end whatever happens."""
+    session = engines.catalogue()[manifest.engine].load(job.folder, manifest.details, job.device)
+    try:
+        yield session
+    finally:
+        session.close()
 
 
 def evaluate(job: jobs.Evaluate, say: Say) -> jobs.Quality:
     """Check a reloaded artifact, then find its effect and its accuracy."""
-    import torch
-
-    manifest, session = _load(job.folder, job.device, trust=job.trust)
+    manifest = _manifest(job)
     _, channels, height, width = manifest.input.shape
     probe = manifest.probe
     images = fidelity.probe_images((channels, height, width), probe.seed, probe.batch_size).to(job.device)
+    facts = manifest.facts
+    with _loaded(job, manifest) as session:
+        _check_probe(session, images, probe)
+        quality = jobs.Quality(
+            parameters=facts.parameters,
+            macs_g=facts.macs_g,
+            zero_fraction=facts.zero_fraction,
+            model_size_mb=manifest.size_bytes / MB,
+            effect=session.effect(images),
+            build_s=facts.build_s,
+            cold_start_s=facts.cold_start_s,
+        )
+        say("accuracy")
+        return quality.model_copy(update=_accuracy(job, session))
+
+
+def _check_probe(session: Session, images: Tensor, probe: artifact.Probe) -> None:
+    import torch
+
     with torch.inference_mode():
         outputs = session(images)
     recorded = torch.tensor(probe.outputs)
@@ -149,20 +180,6 @@ def evaluate(job: jobs.Evaluate, say: Say) -> jobs.Quality:
             f"reloaded, it gives other outputs than when it was built: relative difference {difference:.2g}, "
             f"allowed {probe.tolerance:.2g}"
         )
-    facts = manifest.facts
-    quality = jobs.Quality(
-        parameters=facts.parameters,
-        macs_g=facts.macs_g,
-        zero_fraction=facts.zero_fraction,
-        model_size_mb=manifest.size_bytes / MB,
-        effect=session.effect(images),
-        build_s=facts.build_s,
-        cold_start_s=facts.cold_start_s,
-    )
-    say("accuracy")
-    quality = quality.model_copy(update=_accuracy(job, session))
-    session.close()
-    return quality
 
 
 def _accuracy(job: jobs.Evaluate, session: Session) -> dict[str, object]:
@@ -200,31 +217,26 @@ def measure(job: jobs.Measure, say: Say) -> jobs.Measured:
     device.reset_peak()
     say("load")
     started = time.perf_counter()
-    _, session = _load(job.folder, job.device, trust=job.trust)
-    device.synchronize()
-    load_s = time.perf_counter() - started
-    budget = latency.Budget(
-        job.sample_seconds, job.timeout_s - (time.perf_counter() - started), job.slow_reason
-    )
-    with torch.inference_mode():
-        started = time.perf_counter()
+    with _loaded(job, _manifest(job)) as session, torch.inference_mode():
+        device.synchronize()
+        loaded = time.perf_counter()
         session(images)
         device.synchronize()
-        first_inference_s = time.perf_counter() - started
+        used_s = time.perf_counter() - started
         say("time")
+        budget = latency.Budget(job.sample_seconds, job.timeout_s - used_s, job.slow_reason)
         samples = latency.sample(lambda: session(images), device, budget)
-    vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
-    answer = jobs.Measured(
-        samples_ms=samples,
-        load_s=load_s,
-        first_inference_s=first_inference_s,
-        host_memory_floor_mb=floor_mb,
-        host_memory_peak_mb=memory.peak_mb(),
-        vram_peak_mb=vram_peak_mb,
-        vram_driver_peak_mb=vram_driver_peak_mb,
-    )
-    session.close()
-    return answer
+        say("end")
+        vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
+        return jobs.Measured(
+            samples_ms=samples,
+            load_s=loaded - started,
+            first_inference_s=used_s - (loaded - started),
+            host_memory_floor_mb=floor_mb,
+            host_memory_peak_mb=memory.peak_mb(),
+            vram_peak_mb=vram_peak_mb,
+            vram_driver_peak_mb=vram_driver_peak_mb,
+        )
 
 
 def profile(job: jobs.Profile, say: Say) -> jobs.Profiled:
@@ -235,9 +247,6 @@ def profile(job: jobs.Profile, say: Say) -> jobs.Profiled:
     from densebench.measure.profile import write_trace
 
     images = load_file(job.timing_file)["images"][: job.batch_size].clone().to(job.device)
-    _, session = _load(job.folder, job.device, trust=job.trust)
-    say("profile")
-    with torch.inference_mode():
-        size = write_trace(lambda: session(images), job.device, job.trace)
-    session.close()
-    return jobs.Profiled(trace_bytes=size)
+    with _loaded(job, _manifest(job)) as session, torch.inference_mode():
+        say("profile")
+        return jobs.Profiled(trace_bytes=write_trace(lambda: session(images), job.device, job.trace))

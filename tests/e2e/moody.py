@@ -42,6 +42,10 @@ class MoodySession(eager.EagerSession):
             os.kill(os.getpid(), signal.SIGSEGV)
         return super().__call__(images)
 
+    def effect(self, images) -> str:
+        """Run nothing: a check before the measurements has to go well."""
+        return "none: moods change no layer"
+
 
 def build(model, workload, folder: Path, target: Target, **moods: int) -> Built:
     """What the eager engine saves, and the moods."""
@@ -63,5 +67,9 @@ def lethargy(model, workload=None):
 
 ENGINE = Engine("moody", "goes wrong at some batch sizes", build, load, options=Moods, tolerance=1e-5)
 TECHNIQUE = Technique(
-    "lethargy", "changes nothing", lethargy, changes="mood", slow=lambda device: f"lethargy sets in on {device}"
+    "lethargy",
+    "changes nothing",
+    lethargy,
+    changes="mood",
+    slow=lambda device: f"lethargy sets in on {device}",
 )

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.timeout(400)
 
 
 def statuses(folder: Path) -> dict[tuple[str, int], str]:
+    """How each cell in the journal ended."""
     return {(row["recipe"], row["batch_size"]): row["status"] for row in journal_rows(folder)}
 
 
@@ -78,9 +79,10 @@ def plugin(home, tmp_path_factory) -> Plugin:
     program = Program(home, folder, more=(("PYTHONPATH", str(folder)),))
     suite = write_suite(
         folder / "suite.toml",
-        recipes=["moody:hang=1:memory=3", "lethargy+moody:slow=3", "moody:crash=1"],
-        batch_sizes=[1, 2, 3, 4],
+        recipes=["moody:hang=2:memory=4", "lethargy+moody:slow=3", "moody:crash=2"],
+        batch_sizes=[1, 2, 3, 4, 5],  # the first is what models are checked at
         cell_timeout=5,
+        accuracy_time=5.0,
     )
     finished = program.run("run", *SMALL, "--suite", suite, "--output-dir=out", "--log-dir=log")
     return Plugin(folder, finished)
@@ -97,18 +99,18 @@ def test_techniques_and_engines_of_other_packages_are_found(plugin):
 
 def test_a_cell_that_hangs_is_timed_out_and_costs_only_itself(plugin):
     """A session that never returns is ended at the limit; the next batch size is measured."""
-    row = plugin.row("moody:hang=1:memory=3", 1)
+    row = plugin.row("moody:hang=2:memory=4", 2)
     assert row["status"] == "timed_out"
     assert "5 s" in str(row["reason"])
-    assert plugin.row("moody:hang=1:memory=3", 2)["status"] == "ok"
+    assert plugin.row("moody:hang=2:memory=4", 3)["status"] == "ok"
 
 
 def test_after_running_out_of_memory_larger_batches_are_skipped(plugin):
     """The batch that did not fit is failed; the larger one is skipped and says which batch did not fit."""
-    assert plugin.row("moody:hang=1:memory=3", 3)["status"] == "failed"
-    larger = plugin.row("moody:hang=1:memory=3", 4)
+    assert plugin.row("moody:hang=2:memory=4", 4)["status"] == "failed"
+    larger = plugin.row("moody:hang=2:memory=4", 5)
     assert larger["status"] == "skipped"
-    assert "batch 3 did not fit" in str(larger["reason"])
+    assert "batch 4 did not fit" in str(larger["reason"])
 
 
 def test_a_cell_that_a_probe_finds_too_slow_is_skipped(plugin):
@@ -121,10 +123,10 @@ def test_a_cell_that_a_probe_finds_too_slow_is_skipped(plugin):
 
 def test_a_segmentation_fault_costs_one_row(plugin):
     """A library that crashes fails its row by the signal's name; the other batch sizes are measured."""
-    row = plugin.row("moody:crash=1", 1)
+    row = plugin.row("moody:crash=2", 2)
     assert row["status"] == "failed"
     assert "SIGSEGV" in str(row["reason"])
-    assert [plugin.row("moody:crash=1", size)["status"] for size in (2, 3, 4)] == ["ok"] * 3
+    assert [plugin.row("moody:crash=2", size)["status"] for size in (1, 3, 4, 5)] == ["ok"] * 4
 
 
 @dataclass(frozen=True)

@@ -11,58 +11,79 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from densebench import errors, jobs, worker
 
 FAMILY = "family"  # file in the job's folder: the numbers of the child and of what it started
+DEAF = "import signal, time\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\ntime.sleep(60)"
 
 
-def _start_grandchild(folder: Path) -> None:
-    """Start a process that ignores polite signals and runs for a minute."""
-    deaf = "import signal, time\nfor s in (1, 2, 15): signal.signal(s, signal.SIG_IGN)\ntime.sleep(60)"
-    grandchild = subprocess.Popen([sys.executable, "-S", "-c", deaf])
-    (folder / FAMILY).write_text(f"{os.getpid()} {grandchild.pid}", encoding="ascii")
+def _answer(job: jobs.Build) -> None:
+    """Do nothing."""
+
+
+def _sleep(job: jobs.Build) -> None:
+    time.sleep(2)
+
+
+def _crash(job: jobs.Build) -> None:
+    print("the last words", flush=True)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _killed(job: jobs.Build) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _exit(job: jobs.Build) -> None:
+    os._exit(3)
+
+
+def _hang(job: jobs.Build) -> None:
+    for polite in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(polite, signal.SIG_IGN)
+    _abandon(job)
+    time.sleep(60)
+
+
+def _abandon(job: jobs.Build) -> None:
+    grandchild = subprocess.Popen([sys.executable, "-S", "-c", DEAF])
+    (job.folder / FAMILY).write_text(f"{os.getpid()} {grandchild.pid}", encoding="ascii")
+
+
+def _crash_with_family(job: jobs.Build) -> None:
+    _abandon(job)
+    _crash(job)
+
+
+def _fork(job: jobs.Build) -> None:
+    if (grandchild := os.fork()) == 0:
+        time.sleep(60)  # with the pipe of the results open
+    (job.folder / FAMILY).write_text(f"{os.getpid()} {grandchild}", encoding="ascii")
+
+
+def _usage(job: jobs.Build) -> None:
+    raise errors.InputError("that file\nis no good")
+
+
+def _unavailable(job: jobs.Build) -> None:
+    raise errors.Unavailable("not on this machine")
+
+
+def _error(job: jobs.Build) -> None:
+    raise ValueError("a bug")
+
+
+def _memory(job: jobs.Build) -> None:
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
 
 def _do(job: jobs.Build, say: worker.Say) -> jobs.BuildDone:
-    match job.recipe:
-        case "stages":
-            say("first")
-            say("second")
-        case "sleep":
-            time.sleep(2)
-        case "crash":
-            print("the last words", flush=True)
-            os.kill(os.getpid(), signal.SIGSEGV)
-        case "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "exit":
-            os._exit(3)
-        case "hang":
-            for polite in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-                signal.signal(polite, signal.SIG_IGN)
-            _start_grandchild(job.folder)
-            time.sleep(60)
-        case "abandon":
-            _start_grandchild(job.folder)
-        case "crash_with_family":
-            _start_grandchild(job.folder)
-            os.kill(os.getpid(), signal.SIGSEGV)
-        case "fork":
-            if (grandchild := os.fork()) == 0:
-                time.sleep(60)
-            (job.folder / FAMILY).write_text(f"{os.getpid()} {grandchild}", encoding="ascii")
-        case "usage":
-            raise errors.InputError("that file\nis no good")
-        case "unavailable":
-            raise errors.Unavailable("not on this machine")
-        case "error":
-            raise ValueError("a bug")
-        case "memory":
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+    say("first")
+    say("second")
+    globals()[f"_{job.recipe}"](job)
     return jobs.BuildDone(build_s=os.getpid())  # any number: one that differs from child to child
 
 
-worker._prepare_and_do = _do  # noqa: SLF001 - this is the seam: everything around it is the real thing
+worker._prepare_and_do = _do  # the seam: everything around it is the real thing
 worker.preload = lambda: None

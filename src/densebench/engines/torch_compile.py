@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densebench.engines import eager
+from densebench.engines._precompiled import precompiled_headers
 from densebench.engines.base import Built, Engine, Target
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def build(model: nn.Module, workload: Workload, folder: Path, target: Target) ->
         cold_start_s = None
         for batch_size in target.batch_sizes:
             images = torch.zeros(batch_size, *workload.input_shape, device=target.device)
-            with torch.inference_mode():
+            with torch.inference_mode(), precompiled_headers():
                 session(images)
             cold_start_s = cold_start_s or time.perf_counter() - started
         with tarfile.open(folder / CACHE, "w") as archive:

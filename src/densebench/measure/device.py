@@ -94,12 +94,17 @@ class Cuda:
         return self.cuda.max_memory_allocated() / MB, taken / MB
 
 
-def open_device(name: str) -> Device:
-    """The device of this name. On CUDA, TF32 is turned off: FP32 rows compute in FP32."""
-    if name == "cpu":
-        return Cpu()
+def turn_tf32_off() -> None:
+    """Make CUDA compute FP32 in FP32. It is on for convolutions by default."""
     import torch
 
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+
+
+def open_device(name: str) -> Device:
+    """The device of this name. On CUDA, TF32 is turned off: FP32 rows compute in FP32."""
+    if name == "cpu":
+        return Cpu()
+    turn_tf32_off()
     return Cuda()

@@ -39,7 +39,8 @@ def sample(call: Callable[[], object], device: Device, budget: Budget) -> tuple[
         warm.append(device.time_ms(call))
     samples: list[float] = []
     total_ms = 0.0
-    while len(samples) < LEAST_SAMPLES or total_ms < 1000 * budget.sample_s:
+    enough_ms = 1000 * min(budget.sample_s, budget.timeout_s / 2)
+    while len(samples) < LEAST_SAMPLES or total_ms < enough_ms:
         samples.append(device.time_ms(call))
         total_ms += samples[-1]
     return tuple(samples)

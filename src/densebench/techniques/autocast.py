@@ -33,6 +33,6 @@ AUTOCAST = Technique(
     changes="precision",
     gives=frozenset({"autocast"}),
     tolerance=3e-2,
-    least_sqnr_db=20.0,
+    least_sqnr_db=35.0,
     slow=partial(emulated, "bfloat16"),
 )

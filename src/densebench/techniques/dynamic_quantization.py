@@ -34,5 +34,5 @@ TECHNIQUE = Technique(
     changes="precision",
     gives=frozenset({"tensor_subclass"}),
     tolerance=1e-3,
-    least_sqnr_db=20.0,
+    least_sqnr_db=35.0,
 )

@@ -40,7 +40,7 @@ QUANTIZE = Technique(
     aliases=("fp16",),
     gives=frozenset({"float16"}),
     tolerance=1e-2,
-    least_sqnr_db=30.0,
+    least_sqnr_db=50.0,
     slow=partial(emulated, "float16"),
     caveat="FP16 overflows above 65,504: check a model of your own for infinities.",
 )
@@ -51,6 +51,6 @@ BF16 = Technique(
     changes="precision",
     gives=frozenset({"bfloat16"}),
     tolerance=3e-2,
-    least_sqnr_db=20.0,
+    least_sqnr_db=35.0,
     slow=partial(emulated, "bfloat16"),
 )

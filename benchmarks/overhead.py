@@ -1,0 +1,186 @@
+"""What a cell costs beside its own inferences: in a child of the zygote, and in a Python process of its own.
+
+One artifact is built once and measured many times at batch 1, by each of the two ways in turn. Of a cell's wall
+time, seen by the parent from asking for it to having its answer with the child gone, the first inference and the
+phase of warm-up and timed batches are taken off. What is left is fixed: starting the process, importing PyTorch
+where that is not done already, checking the artifact's hashes, loading it, and ending.
+
+    python benchmarks/overhead.py --cells 10 --image-size 32
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from densebench import jobs
+from densebench.isolation import Nursery, plain_environment
+from densebench.sinks.console import Progress
+from densebench.spec import RunSpec
+from densebench.suite import opened
+
+LIMIT_S = 600.0
+SPAWNED = (
+    "import sys; from densebench import worker; worker.preload(); "
+    "worker.run(sys.stdin.buffer.read(), int(sys.argv[1]))"
+)
+Way = Callable[[jobs.Measure], "Cell"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement: seconds of wall time, of that outside the inferences, and of that for loading."""
+
+    wall_s: float
+    fixed_s: float
+    load_s: float
+
+
+class Watch:
+    """When the job began and when its stages did."""
+
+    def __init__(self) -> None:
+        self.started = time.perf_counter()
+        self.entered: dict[str, float] = {}
+
+    def stage(self, name: str) -> None:
+        """Note that the child has entered a stage."""
+        self.entered[name] = time.perf_counter()
+
+    def cell(self, measured: jobs.Measured) -> Cell:
+        """What the finished job took."""
+        wall_s = time.perf_counter() - self.started
+        timing_s = self.entered["end"] - self.entered["time"]
+        return Cell(wall_s, wall_s - timing_s - measured.first_inference_s, measured.load_s)
+
+
+def by_zygote(nursery: Nursery) -> Way:
+    """Measure in a fork of a process that has PyTorch already, as `densebench run` does."""
+
+    def run(job: jobs.Measure) -> Cell:
+        watch = Watch()
+        return watch.cell(nursery.run(job, jobs.Measured, LIMIT_S, watch.stage))
+
+    return run
+
+
+def by_spawning(environment: dict[str, str]) -> Way:
+    """Measure in a Python process that starts from nothing."""
+
+    def run(job: jobs.Measure) -> Cell:
+        watch = Watch()
+        packet = json.dumps({"job": job.model_dump(mode="json")}).encode()
+        reader, writer = os.pipe()
+        command = [sys.executable, "-c", SPAWNED, str(writer)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[writer], env=environment) as child:
+            os.close(writer)
+            assert child.stdin is not None
+            child.stdin.write(packet)
+            child.stdin.close()
+            measured = _follow(reader, watch)
+        return watch.cell(measured)
+
+    return run
+
+
+def _follow(reader: int, watch: Watch) -> jobs.Measured:
+    with os.fdopen(reader) as lines:
+        for line in lines:
+            message = jobs.Message.model_validate_json(line)
+            if message.stage:
+                watch.stage(message.stage)
+            elif message.result is not None:
+                result = message.result
+    return jobs.Measured.model_validate(result)
+
+
+def cells(arguments: argparse.Namespace, ways: dict[str, list[Cell]]) -> Iterator[str]:
+    """Fill `ways` with cells measured in turn, saying after each what was measured."""
+    spec = RunSpec.create(
+        model=arguments.model,
+        weights="random",
+        data="none",
+        image_size=arguments.image_size,
+        device="cpu",
+        batch_sizes=[1],
+        threads=arguments.threads,
+        cell_timeout=LIMIT_S,
+    )
+    environment = plain_environment(arguments.threads)
+    with (
+        tempfile.TemporaryDirectory(prefix="densebench-overhead-") as folder,
+        opened(spec, arguments.threads, Progress(Console(stderr=True))) as (nursery, workload, timing_file),
+    ):
+        build = jobs.Build(
+            workload=workload.workload,
+            recipe="eager",
+            named={},
+            device="cpu",
+            batch_sizes=(1,),
+            folder=Path(folder) / "eager",
+            threads=arguments.threads,
+        )
+        nursery.run(build, jobs.BuildDone, LIMIT_S)
+        job = jobs.Measure(
+            folder=build.folder,
+            device="cpu",
+            batch_size=1,
+            timing_file=timing_file,
+            sample_seconds=0.1,
+            timeout_s=LIMIT_S,
+            slow_reason="",
+            threads=arguments.threads,
+            trust=False,
+        )
+        runners = {"zygote's child": by_zygote(nursery), "spawned process": by_spawning(environment)}
+        for number in range(arguments.cells):
+            for name, way in runners.items():
+                ways.setdefault(name, []).append(way(job))
+                yield f"{name}, cell {number + 1} of {arguments.cells}"
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells", type=int, default=10, help="measurements by each way")
+    parser.add_argument("--image-size", type=int, default=32, help="height and width of the input, in pixels")
+    parser.add_argument("--model", default="densenet121", help="any torchvision classifier")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the measuring process")
+    ways: dict[str, list[Cell]] = {}
+    progress = Console(stderr=True)
+    for done in cells(parser.parse_args(), ways):
+        progress.print(done, style="dim", highlight=False)
+    table = Table(title="seconds a cell, median (least to most)", title_justify="left")
+    table.add_column("way")
+    for column in ("fixed cost", "of it loading", "wall time"):
+        table.add_column(column, justify="right")
+    for name, measured in ways.items():
+        table.add_row(
+            name,
+            _spread([cell.fixed_s for cell in measured]),
+            _spread([cell.load_s for cell in measured]),
+            _spread([cell.wall_s for cell in measured]),
+        )
+    Console().print(table)
+
+
+def _spread(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f})"
+
+
+if __name__ == "__main__":
+    main()

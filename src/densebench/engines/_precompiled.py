@@ -1,0 +1,57 @@
+"""A faster C++ compiler for Inductor: its kernels all include the same header, which takes most of their time.
+
+A `g++` that stands first on the PATH precompiles that header once per set of flags and passes everything else
+on. What it compiles to is the same. Measured on two cores: 4.4 s of processor time a kernel without, 0.75 s with.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# Whoever makes the folder makes the header; others compile plainly until it is there, so nobody waits.
+_WRAPPER = """#!/bin/sh
+real='{real}' store='{store}'
+flags='' skip='' kernel=''
+for argument in "$@"; do
+  if [ -n "$skip" ]; then skip=''; continue; fi
+  case $argument in
+    -o) skip=yes ;;
+    *.cpp) grep -qs 'torch/csrc/inductor/cpp_prefix.h' "$argument" && kernel=yes ;;
+    -shared|-l*|-L*) ;;
+    *) flags="$flags '$argument'" ;;
+  esac
+done
+[ -n "$kernel" ] || exec "$real" "$@"
+folder="$store/$(printf '%s' "$flags" | cksum | cut -d' ' -f1)"
+if mkdir "$folder" 2>/dev/null; then
+  printf '#include <torch/csrc/inductor/cpp_prefix.h>\\n' >"$folder/prefix.h"
+  eval "'$real' $flags -w -x c++-header '$folder/prefix.h' -o '$folder/part'" 2>/dev/null &&
+    mv "$folder/part" "$folder/prefix.h.gch"
+fi
+[ -f "$folder/prefix.h.gch" ] || exec "$real" "$@"
+exec "$real" -include "$folder/prefix.h" "$@"
+"""
+
+
+@contextmanager
+def precompiled_headers() -> Iterator[None]:
+    """Within this context, programs found on the PATH as `g++` are the faster one."""
+    real = shutil.which("g++")
+    if real is None:
+        yield
+        return
+    path = os.environ["PATH"]
+    with tempfile.TemporaryDirectory(prefix="densebench-headers-") as store:
+        wrapper = Path(store) / "g++"
+        wrapper.write_text(_WRAPPER.format(real=real, store=store), encoding="utf-8")
+        wrapper.chmod(0o755)
+        os.environ["PATH"] = f"{store}{os.pathsep}{path}"
+        try:
+            yield
+        finally:
+            os.environ["PATH"] = path

@@ -1,0 +1,250 @@
+"""The CPU's clock, and the CUDA path's logic on a stand-in for `torch.cuda`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+
+from densebench import jobs, worker
+from densebench.measure import device as devices
+from densebench.measure.device import Cpu, Cuda, open_device
+
+
+class FakeEvent:
+    """Notes what it is asked; a recorded event is at the device's time."""
+
+    def __init__(self, enable_timing: bool = False) -> None:  # noqa: FBT001, FBT002 - torch's own signature
+        assert enable_timing, "an event without timing has no time"
+        self.number = FakeCuda.events
+        FakeCuda.events += 1
+        self.at: float | None = None
+
+    def record(self) -> None:
+        FakeCuda.log.append(f"record {self.number}")
+        self.at = FakeCuda.now_ms
+
+    def synchronize(self) -> None:
+        FakeCuda.log.append(f"wait {self.number}")
+
+    def elapsed_time(self, end_event: FakeEvent) -> float:
+        FakeCuda.log.append(f"elapsed {self.number} to {end_event.number}")
+        assert self.at is not None
+        assert end_event.at is not None
+        return end_event.at - self.at
+
+
+class FakeCuda:
+    """A stand-in for the module `torch.cuda`."""
+
+    log: ClassVar[list[str]] = []
+    events: ClassVar[int] = 0
+    now_ms: ClassVar[float] = 0.0
+    free: ClassVar[int] = 10_000_000_000
+    allocated: ClassVar[int] = 0
+    Event = FakeEvent
+
+    @classmethod
+    def synchronize(cls) -> None:
+        cls.log.append("synchronize")
+
+    @classmethod
+    def empty_cache(cls) -> None:
+        cls.log.append("empty cache")
+
+    @classmethod
+    def reset_peak_memory_stats(cls) -> None:
+        cls.log.append("reset peak")
+        cls.allocated = 0
+
+    @classmethod
+    def mem_get_info(cls) -> tuple[int, int]:
+        return cls.free, 80_000_000_000
+
+    @classmethod
+    def max_memory_allocated(cls) -> int:
+        return cls.allocated
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
+    """A CUDA device on the stand-in."""
+    for name, value in {
+        "log": [],
+        "events": 0,
+        "now_ms": 0.0,
+        "free": 10_000_000_000,
+        "allocated": 0,
+    }.items():
+        monkeypatch.setattr(FakeCuda, name, value)
+    return Cuda(FakeCuda)
+
+
+def work(ms: float, takes: int = 0) -> Any:
+    """A call that the device works on for so long, and that leaves it with less free memory."""
+
+    def call() -> None:
+        FakeCuda.log.append("call")
+        FakeCuda.now_ms += ms
+        FakeCuda.free -= takes
+        FakeCuda.allocated = max(FakeCuda.allocated, takes)
+
+    return call
+
+
+def test_time_is_between_two_events_around_the_call(cuda: Cuda) -> None:
+    """Idle device, start, the call, end, wait for the end, then start to end: in this order and no other."""
+    assert cuda.time_ms(work(12.5)) == 12.5
+    assert FakeCuda.log == ["synchronize", "record 0", "call", "record 1", "wait 1", "elapsed 0 to 1"]
+
+
+def test_each_call_has_events_of_its_own(cuda: Cuda) -> None:
+    """One timing doesn't see another's."""
+    assert [cuda.time_ms(work(ms)) for ms in (3.0, 7.0)] == [3.0, 7.0]
+    assert FakeCuda.log[-1] == "elapsed 2 to 3"
+
+
+def test_a_reset_waits_and_forgets(cuda: Cuda) -> None:
+    """The peak starts anew on an idle device with an empty cache."""
+    cuda.reset_peak()
+    assert FakeCuda.log == ["synchronize", "empty cache", "reset peak"]
+    assert cuda.peak_mb() == (0.0, 0.0)
+
+
+def test_the_driver_sees_what_the_allocator_does_not(cuda: Cuda) -> None:
+    """The allocator's peak is its own; the driver's is what the device's free memory lost at its lowest."""
+    cuda.reset_peak()
+    cuda.time_ms(work(1, takes=300_000_000))
+    FakeCuda.free += 200_000_000
+    cuda.time_ms(work(1))
+    FakeCuda.allocated = 250_000_000
+    assert cuda.peak_mb() == (250.0, 300.0)
+    cuda.reset_peak()
+    cuda.time_ms(work(1, takes=1_000_000))
+    assert cuda.peak_mb() == (1.0, 1.0)
+
+
+def test_synchronize_waits_for_the_device(cuda: Cuda) -> None:
+    """Loading is over when the device is done with it."""
+    cuda.synchronize()
+    assert FakeCuda.log == ["synchronize"]
+
+
+def test_the_stand_in_is_like_torch_cuda() -> None:
+    """Every name on the stand-in exists on the real module, and takes the arguments it is given here."""
+    names = [
+        name for name in vars(FakeCuda) if not name.startswith("_") and callable(getattr(FakeCuda, name))
+    ]
+    assert {"synchronize", "mem_get_info", "Event"} <= set(names)
+    for name in names:
+        real = getattr(torch.cuda, name)
+        if name != "Event":
+            inspect.signature(real).bind()
+    assert isinstance(torch.cuda.mem_get_info, type(test_the_stand_in_is_like_torch_cuda))
+    inspect.signature(torch.cuda.Event.__new__).bind(torch.cuda.Event, enable_timing=True)
+    inspect.signature(torch.cuda.Event.record).bind("event")
+    inspect.signature(torch.cuda.Event.synchronize).bind("event")
+    inspect.signature(torch.cuda.Event.elapsed_time).bind("start", "end")
+
+
+def test_the_device_asks_for_nothing_else() -> None:
+    """What the device calls on `torch.cuda` is what the stand-in was compared for."""
+    used = set(inspect.getsource(Cuda).split("self.cuda.")[1:])
+    assert {text.split("(")[0].split("\n")[0] for text in used} <= set(vars(FakeCuda))
+
+
+def test_the_real_module_is_the_default() -> None:
+    """Without a stand-in the device is PyTorch's."""
+    assert Cuda().cuda is torch.cuda
+
+
+def test_the_cpu_times_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU's time is the clock's difference over one call, in ms; it has no device memory."""
+    ticks = iter([1_000_000, 3_500_000])
+    monkeypatch.setattr(devices.time, "perf_counter_ns", lambda: next(ticks))
+    called = []
+    assert Cpu().time_ms(lambda: called.append(1)) == 2.5
+    assert called == [1]
+    Cpu().reset_peak()
+    assert Cpu().peak_mb() == (None, None)
+
+
+@pytest.fixture
+def tf32() -> Iterator[tuple[Any, Any]]:
+    """The two switches of TF32, on; as they were afterwards."""
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [switch.allow_tf32 for switch in switches]
+    for switch in switches:
+        switch.allow_tf32 = True
+    yield switches
+    for switch, was in zip(switches, before, strict=True):
+        switch.allow_tf32 = was
+
+
+def test_opening_cuda_turns_tf32_off(tf32: tuple[Any, Any]) -> None:
+    """On a GPU FP32 rows compute in FP32; on the CPU nothing is touched."""
+    assert isinstance(open_device("cpu"), Cpu)
+    assert all(switch.allow_tf32 for switch in tf32)
+    assert isinstance(open_device("cuda"), Cuda)
+    assert not any(switch.allow_tf32 for switch in tf32)
+
+
+@pytest.mark.parametrize("kind", ["build", "evaluate", "measure", "profile"])
+def test_every_job_computes_fp32_in_fp32(
+    tf32: tuple[Any, Any], kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is built, checked and traced is what is timed: TF32 is off in all of them."""
+    workload = jobs.WorkloadJob(model="m", weights="w", data="d", image_size=32, seed=0)
+    file = tmp_path / "file"
+    job = jobs.Envelope.model_validate(
+        {
+            "job": {
+                "build": {
+                    "kind": "build",
+                    "recipe": "r",
+                    "named": {},
+                    "batch_sizes": (1,),
+                    "workload": workload,
+                },
+                "evaluate": {
+                    "kind": "evaluate",
+                    "workload": workload,
+                    "batch_size": 1,
+                    "reference": file,
+                    "is_reference": True,
+                    "seconds": 1,
+                    "trust": False,
+                },
+                "measure": {
+                    "kind": "measure",
+                    "batch_size": 1,
+                    "timing_file": file,
+                    "sample_seconds": 1,
+                    "timeout_s": 1,
+                    "slow_reason": "",
+                    "trust": False,
+                },
+                "profile": {
+                    "kind": "profile",
+                    "batch_size": 1,
+                    "timing_file": file,
+                    "trace": file,
+                    "trust": False,
+                },
+            }[kind]
+            | {"folder": tmp_path, "device": "cpu", "threads": torch.get_num_threads()}
+        }
+    ).job
+    seen: list[bool] = []
+
+    def look(*_: object) -> None:
+        seen.extend(switch.allow_tf32 for switch in tf32)
+
+    monkeypatch.setattr(worker, kind, look)
+    with torch.random.fork_rng(devices=[]):
+        worker._prepare_and_do(job, lambda stage: None)
+    assert seen == [False, False]

@@ -1,0 +1,104 @@
+"""The machine's facts, the name they get, and what would spoil timings."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from types import SimpleNamespace
+
+import psutil
+import pynvml
+import pytest
+
+from densebench.measure import environment as module
+from densebench.measure.environment import environment, environment_id, gpus, warnings
+
+
+def test_the_facts_name_machine_and_libraries() -> None:
+    """Processor, system and the versions that a figure depends on are there, as text."""
+    facts = environment()
+    assert facts["torch"] == version("torch")
+    assert facts["cpu"]
+    assert int(facts["cpus_allowed"]) >= 1
+    assert all(isinstance(value, str) for value in facts.values())
+    assert not any(value == "" for key, value in facts.items() if key != "cpu_instructions")
+
+
+def test_the_name_is_stable_and_changes_with_any_fact() -> None:
+    """Eight hexadecimal digits that don't depend on order and do on every value, key and absence."""
+    facts = environment()
+    name = environment_id(facts)
+    assert len(name) == 8
+    assert int(name, 16) >= 0
+    assert environment_id(dict(reversed(facts.items()))) == name == environment_id(environment())
+    for key in facts:
+        assert environment_id(facts | {key: facts[key] + "x"}) != name
+        assert environment_id({k: v for k, v in facts.items() if k != key}) != name
+
+
+def test_a_missing_library_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not installed has no version, and installing it changes the environment."""
+    monkeypatch.setattr(module, "LIBRARIES", ("torch", "no-such-distribution"))
+    facts = environment()
+    assert "no-such-distribution" not in facts
+    assert "numpy" not in facts
+
+
+def test_gpus_are_named_by_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each GPU's name and driver come from NVML, which is closed again, without opening CUDA."""
+    closed = []
+    fake = {
+        "nvmlInit": lambda: None,
+        "nvmlShutdown": lambda: closed.append(1),
+        "nvmlSystemGetDriverVersion": lambda: "580.1",
+        "nvmlDeviceGetCount": lambda: 2,
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetName": lambda handle: f"Card {handle}",
+    }
+    for name, function in fake.items():
+        assert callable(getattr(pynvml, name))
+        monkeypatch.setattr(pynvml, name, function)
+    assert gpus() == ["Card 0, driver 580.1", "Card 1, driver 580.1"]
+    assert closed == [1]
+    assert environment()["gpu1"] == "Card 1, driver 580.1"
+
+
+def test_no_driver_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without NVIDIA's library there are no GPUs, and no error."""
+
+    def missing() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", missing)
+    assert gpus() == []
+    assert "gpu0" not in environment()
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """A machine that nothing disturbs."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(module, "allowed_threads", lambda: 4)
+    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(used=0, total=100))
+    monkeypatch.setattr(module.Path, "glob", lambda path, pattern: iter(()))
+    return monkeypatch
+
+
+def test_a_quiet_machine_has_no_warning(quiet: pytest.MonkeyPatch) -> None:
+    """Nothing is said where nothing would spoil timings."""
+    assert warnings() == []
+
+
+def test_each_disturbance_is_told(quiet: pytest.MonkeyPatch, tmp_path: module.Path) -> None:
+    """Load, swap, a governor that saves power, and CPUs that may not be used: one line each."""
+    governor = tmp_path / "scaling_governor"
+    governor.write_text("powersave\n", encoding="ascii")
+    quiet.setattr(module.Path, "glob", lambda path, pattern: iter((governor,)))
+    quiet.setattr(os, "getloadavg", lambda: (3.0, 0.0, 0.0))
+    quiet.setattr(os, "cpu_count", lambda: 8)
+    quiet.setattr(psutil, "swap_memory", lambda: SimpleNamespace(used=50, total=100))
+    said = warnings()
+    assert len(said) == 4
+    for part in ("load average 3.0 on 4 CPUs", "swap is in use", "governor is 'powersave'", "4 of 8 CPUs"):
+        assert any(part in line for line in said)

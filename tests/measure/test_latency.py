@@ -1,0 +1,123 @@
+"""How a stream of single calls is warmed up, sampled and refused, on a device whose clock is a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from densebench.errors import Unavailable
+from densebench.measure.latency import (
+    LEAST_SAMPLES,
+    LEAST_WARM_UP,
+    MOST_WARM_UP,
+    Budget,
+    check_affordable,
+    sample,
+)
+
+
+class ScriptedDevice:
+    """Calls take the times in the list, then `steady` ms each. Nothing sleeps."""
+
+    name = "scripted"
+
+    def __init__(self, times_ms: list[float], steady: float = 10.0) -> None:
+        self.times: Iterator[float] = iter(times_ms)
+        self.steady = steady
+        self.timed: list[float] = []
+        self.calls = 0
+
+    def call(self) -> None:
+        self.calls += 1
+
+    def synchronize(self) -> None:
+        pass
+
+    def time_ms(self, call: Callable[[], object]) -> float:
+        call()
+        self.timed.append(next(self.times, self.steady))
+        return self.timed[-1]
+
+    def reset_peak(self) -> None:
+        pass
+
+    def peak_mb(self) -> tuple[None, None]:
+        return None, None
+
+
+def run(times_ms: list[float], sample_s: float = 0.0, timeout_s: float = 1e9) -> tuple[ScriptedDevice, int]:
+    """Sample on a scripted device; return it and how many calls were warm-up."""
+    device = ScriptedDevice(times_ms)
+    samples = sample(device.call, device, Budget(sample_s, timeout_s))
+    warm = len(device.timed) - len(samples)
+    assert samples == tuple(device.timed[warm:])
+    assert device.calls == len(device.timed)
+    return device, warm
+
+
+@pytest.mark.parametrize(
+    ("times", "warm"),
+    [
+        ([10.0, 10.0, 10.0], 3),  # steady from the first call: three all the same
+        ([500.0, 10.0, 10.4], 3),  # within 5 % of the fastest before it
+        ([500.0, 10.0, 10.6, 10.5], 4),  # 6 % is not, 5 % is
+        ([40.0, 30.0, 20.0], 3),  # faster than all before: settled as far as can be seen
+        ([10.0, 20.0, 20.0, 20.0, 10.2], 5),  # slower than the fastest one, however steady
+    ],
+)
+def test_warm_up_ends_near_the_fastest_call(times: list[float], warm: int) -> None:
+    """Warm-up goes on until a call is within 5 % of the fastest before it, and takes three at least."""
+    assert run(times)[1] == warm
+
+
+def test_warm_up_is_bounded() -> None:
+    """A machine that never settles is measured after 30 calls."""
+    assert run([1.0, *[50.0] * 100])[1] == MOST_WARM_UP == 30
+
+
+@given(
+    st.lists(st.floats(0.1, 1000), max_size=60),
+    st.floats(0, 2),
+)
+def test_samples_are_enough_in_number_and_in_time(times: list[float], sample_s: float) -> None:
+    """Whatever the latencies: 3 to 30 warm-up calls, then 8 samples and the seconds asked for, and not one more."""
+    device, warm = run(times, sample_s)
+    samples = device.timed[warm:]
+    assert LEAST_WARM_UP <= warm <= MOST_WARM_UP
+    assert len(samples) >= LEAST_SAMPLES
+    assert sum(samples) >= 1000 * sample_s * (1 - 1e-9)
+    assert len(samples) == LEAST_SAMPLES or sum(samples[:-1]) < 1000 * sample_s
+
+
+def test_the_warm_up_is_not_in_the_samples() -> None:
+    """Slow first calls, such as those that compile, leave no trace in the figures."""
+    device, warm = run([90_000.0, 5_000.0, 10.0], sample_s=0.5)
+    assert warm == 3
+    assert set(device.timed[warm:]) == {10.0}
+
+
+def test_a_cell_that_would_not_fit_is_refused_with_its_seconds() -> None:
+    """The first call predicts the cell; too slow is a skip that says how slow, why, and which limit."""
+    device = ScriptedDevice([26_800.0])
+    with pytest.raises(Unavailable) as refusal:
+        sample(device.call, device, Budget(3.0, 120.0, "FP16 is emulated here"))
+    assert str(refusal.value) == "FP16 is emulated here: 26.8 s a batch, so 295 s would pass --cell-timeout"
+    assert device.calls == 1
+
+
+def test_a_refusal_without_a_known_reason_says_so() -> None:
+    """A recipe that gives no reason for being slow is just too slow here."""
+    with pytest.raises(Unavailable, match=r"^too slow here: 20\.0 s a batch"):
+        check_affordable(20_000, Budget(3.0, 120.0))
+
+
+def test_what_fits_is_not_refused() -> None:
+    """Up to nine tenths of the limit, warm-up and least samples included, a cell is measured."""
+    calls = LEAST_WARM_UP + LEAST_SAMPLES
+    fits_ms = 1000 * 0.9 * 120 / calls
+    check_affordable(fits_ms - 1, Budget(3.0, 120.0))
+    with pytest.raises(Unavailable):
+        check_affordable(fits_ms + 1, Budget(3.0, 120.0))

@@ -1,0 +1,103 @@
+"""What a dry run predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from densebench import engines, estimate, jobs
+from densebench.recipe import plan, resolve
+from densebench.spec import RunSpec
+
+NAMED = {"baseline": "eager"}
+WORKLOAD = jobs.Described(
+    workload=jobs.WorkloadJob(model="densenet121", weights="digits", data="digits", image_size=64, seed=0),
+    device="cpu",
+    weights="digits",
+    data="digits",
+    weights_sha256="0" * 64,
+    parameters=7_000_000,
+    validation_images=1000,
+    batch1_ms=40.0,
+    notes=("something to know",),
+)
+
+
+def predicted(recipe: str = "eager", workload: jobs.Described = WORKLOAD, **flags: Any) -> estimate.Estimate:
+    """The estimate of one recipe."""
+    return estimate.estimate(resolve(recipe, NAMED), RunSpec.create(**flags), workload)
+
+
+def test_more_work_takes_longer() -> None:
+    """Batch sizes, larger batches, slower models, more images, longer samples and slower builds all cost time."""
+    unlabelled = WORKLOAD.model_copy(update={"validation_images": 0})
+    small = predicted(workload=unlabelled, batch_sizes=[1]).seconds
+    large = predicted(workload=unlabelled, batch_sizes=[8]).seconds
+    assert small < large < predicted(workload=unlabelled, batch_sizes=[1, 8]).seconds
+    base = predicted(batch_sizes=[1]).seconds
+    assert base > small
+    assert predicted(batch_sizes=[1], sample_time=9).seconds > base
+    slower = WORKLOAD.model_copy(update={"batch1_ms": 400.0})
+    assert predicted(workload=slower, batch_sizes=[1]).seconds > base
+    built = engines.catalogue()["compile"].typical_build_s - engines.default().typical_build_s
+    assert predicted("compile", batch_sizes=[1]).seconds == pytest.approx(base + built)
+
+
+def test_the_figures_follow_from_the_parts() -> None:
+    """One batch size of a model that takes 40 ms: sampling, two processes of tracing, accuracy, building."""
+    found = predicted(batch_sizes=[1], sample_time=3.0)
+    timed = estimate.CELL_S + 3.0 + 4 * 0.04
+    traced = 2 * estimate.CELL_S + 8 * 0.04
+    accuracy = 1000 * 0.04
+    rest = 2 * estimate.CELL_S + engines.default().typical_build_s
+    assert found.seconds == pytest.approx(timed + traced + accuracy + rest)
+    assert (found.cells, found.disk_mb) == (1, pytest.approx(28 + estimate.TRACE_MB))
+
+
+def test_a_batch_size_counts_once() -> None:
+    """Repeated batch sizes are one cell, as they are in the sweep."""
+    assert predicted(batch_sizes=[8, 1, 8]) == predicted(batch_sizes=[1, 8])
+    assert predicted(batch_sizes=[1, 8]).cells == 2
+
+
+def test_accuracy_is_bounded() -> None:
+    """An accuracy pass that would take too long is skipped, so it is never predicted to."""
+    many = WORKLOAD.model_copy(update={"validation_images": 10**9})
+    assert predicted(workload=many, accuracy_time=5, batch_sizes=[1]).seconds < 30
+
+
+def test_what_can_not_run_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recipe that is skipped costs no time and no disk, and says why."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    found = predicted("compile", batch_sizes=[1, 8])
+    assert (found.cells, found.seconds, found.disk_mb) == (2, 0, 0)
+    assert found.reason == "skipped: install g++"
+
+
+def test_a_dry_run_prints_all_cells_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every recipe with its cells, the sum, the workload's notes and where results would go; no file is made."""
+
+    @contextmanager
+    def opened(*_: object) -> Iterator[tuple[None, jobs.Described, Path]]:
+        yield None, WORKLOAD, tmp_path
+
+    monkeypatch.setattr(estimate, "opened", opened)
+    text = StringIO()
+    spec = RunSpec.create("quick", output_dir=tmp_path / "results", log_dir=tmp_path / "logs")
+    estimate.print_estimate(spec, Console(file=text, width=200))
+    printed = text.getvalue()
+    recipes = plan(spec.recipes, spec.named)
+    for recipe in recipes:
+        assert recipe.name in printed
+    assert str(len(recipes) * len(spec.batch_sizes)) in printed
+    assert "something to know" in printed
+    assert str(tmp_path / "results") in printed
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,99 @@
+"""`densebench list` and `densebench doctor`, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from densebench import engines, overview, techniques
+from densebench.cli import app
+from densebench.measure.environment import environment, environment_id
+from densebench.spec import RunSpec
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that no cell has to be folded for."""
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+def output(*arguments: str) -> str:
+    """What a command prints."""
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, result.exception
+    return result.output
+
+
+def listed() -> dict[str, list[dict[str, str]]]:
+    """`densebench list --json`."""
+    found: dict[str, list[dict[str, str]]] = json.loads(output("list", "--json"))
+    return found
+
+
+def test_list_names_everything_once() -> None:
+    """Recipes of the default suite in order, every technique and every engine, each once with one line about it."""
+    found = listed()
+    assert set(found) == {"recipes", "techniques", "engines"}
+    assert [line["name"] for line in found["recipes"]] == list(RunSpec.create().recipes)
+    for kind, catalogue in (("techniques", techniques.catalogue()), ("engines", engines.catalogue())):
+        names = [line["name"] for line in found[kind]]
+        assert sorted(names) == sorted({what.name for what in catalogue.values()})
+        assert all(line["about"] for line in found[kind])
+    assert next(line for line in found["engines"] if line["name"] == "jit")["aliases"] == "script"
+    assert next(line for line in found["techniques"] if line["name"] == "pruning")["options"] == "amount=0.3"
+
+
+def test_list_as_text_says_the_same() -> None:
+    """Every name, alias and option of the JSON is in the tables."""
+    text = output("list")
+    for lines in listed().values():
+        for line in lines:
+            assert line["name"] in text
+            assert line.get("aliases", "") in text
+
+
+@pytest.fixture
+def lame(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The engine `jit` can't run here."""
+    broken = replace(engines.catalogue()["jit"], unavailable=lambda device: "install a crutch")
+    more = engines.catalogue() | {"jit": broken, "script": broken}
+    monkeypatch.setattr(engines, "catalogue", lambda: more)
+    return more
+
+
+def test_what_can_not_run_is_listed_with_what_to_install(lame: dict[str, Any]) -> None:
+    """An engine that lacks something is listed, with its reason, and so is each recipe that needs it."""
+    found = listed()
+    for kind in ("recipes", "engines"):
+        reasons = {line["name"]: line["unavailable"] for line in found[kind]}
+        assert reasons.pop("jit") == "install a crutch"
+        assert "install a crutch" not in reasons.values()
+    assert "no: install a crutch" in output("list")
+
+
+def test_doctor_tells_the_machine(lame: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment with its name, what can't run and why, and what would spoil timings now."""
+    monkeypatch.setattr(overview, "warnings", lambda: ["a drummer next door"])
+    found = json.loads(output("doctor", "--json"))
+    assert found["environment"] == environment()
+    assert found["environment_id"] == environment_id(environment())
+    assert found["unavailable"] == ["jit: install a crutch"]
+    assert found["warnings"] == ["a drummer next door"]
+    text = output("doctor")
+    for part in (
+        found["environment_id"],
+        "jit: install a crutch",
+        "a drummer next door",
+        environment()["torch"],
+    ):
+        assert part in text
+
+
+def test_doctor_says_that_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without disturbance is told so."""
+    monkeypatch.setattr(overview, "warnings", list)
+    assert "nothing seen that would spoil timings" in output("doctor")
