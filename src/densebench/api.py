@@ -48,10 +48,13 @@ def load(
 
     from densebench import engines
     from densebench.artifact import read_manifest
+    from densebench.measure.device import turn_tf32_off
 
     folder = Path(artifact)
     manifest = read_manifest(folder, trusted=trust)
     where = device or manifest.device
+    if where != "cpu":
+        turn_tf32_off()  # as where it was built and measured: compiler caches are only good for the same setting
     session = engines.catalogue()[manifest.engine].load(folder, manifest.details, where)
 
     def logits(images: Tensor) -> Tensor:

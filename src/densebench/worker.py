@@ -72,7 +72,8 @@ def _prepare_and_do(job: jobs.Job, say: Say) -> Any:
 
     torch.set_num_threads(job.threads)
     torch.manual_seed(0)
-    devices.turn_tf32_off()  # in builds and checks too: what they compute is what is timed
+    if job.device != "cpu":
+        devices.turn_tf32_off()  # in builds and checks too: what they compute is what is timed
     match job:
         case jobs.Describe():
             return describe(job, say)

@@ -24,7 +24,9 @@ for folder in map(Path, sys.argv[1:]):
     logits = model(torch.randn(probe["batch_size"], *shape[1:], generator=generator))
     said[manifest["recipe"]] = {"logits": logits.double().tolist(), "dtype": str(logits.dtype)}
 modules = [name for name in sys.modules if name.startswith("densebench.")]
-print(json.dumps({"said": said, "modules": modules}))
+compiler = sys.modules.get("torch._dynamo.utils")
+counts = dict(compiler.counters["inductor"]) if compiler else {}
+print(json.dumps({"said": said, "modules": modules, "compiler": counts}))
 """
 ALONE = ("compile", "jit", "dynamic_quantization")  # these need imports or files that others might bring
 PROCESSES = [*([recipe] for recipe in ALONE), [recipe for recipe in RECIPES if recipe not in ALONE]]
@@ -34,7 +36,8 @@ PROCESSES = [*([recipe] for recipe in ALONE), [recipe for recipe in RECIPES if r
 def test_saved_models_give_their_outputs_in_a_fresh_process(sweep, recipes):
     """Loaded by `densebench.load` elsewhere, a model gives the probe's FP32 outputs within its tolerance.
 
-    The process never imports a technique: what a model was made with is not needed to run it.
+    The process never imports a technique: what a model was made with is not needed to run it. A compiler finds
+    its work in the artifact, by a key that this process and the one that built it agree on.
     """
     found = sweep.program.python(LOAD, *(sweep.artifact(recipe) for recipe in recipes))
     assert list(found["said"]) == recipes
@@ -48,6 +51,8 @@ def test_saved_models_give_their_outputs_in_a_fresh_process(sweep, recipes):
     techniques = {name for name in found["modules"] if name.startswith("densebench.techniques.")}
     assert techniques <= {"densebench.techniques.base"}
     assert "densebench.building" not in found["modules"]
+    assert "fxgraph_cache_miss" not in found["compiler"]
+    assert found["compiler"].get("fxgraph_cache_hit", 0) == recipes.count("compile")
 
 
 def test_measuring_processes_know_no_technique(sweep):
