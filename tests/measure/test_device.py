@@ -197,7 +197,7 @@ def test_opening_cuda_turns_tf32_off(tf32: tuple[Any, Any]) -> None:
 def test_every_job_computes_fp32_in_fp32(
     tf32: tuple[Any, Any], kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What is built, checked and traced is what is timed: TF32 is off in all of them."""
+    """What is built, checked and traced on a GPU is what is timed: TF32 is off in all of them."""
     workload = jobs.WorkloadJob(model="m", weights="w", data="d", image_size=32, seed=0)
     file = tmp_path / "file"
     job = jobs.Envelope.model_validate(
@@ -236,7 +236,7 @@ def test_every_job_computes_fp32_in_fp32(
                     "trust": False,
                 },
             }[kind]
-            | {"folder": tmp_path, "device": "cpu", "threads": torch.get_num_threads()}
+            | {"folder": tmp_path, "device": "cuda", "threads": torch.get_num_threads()}
         }
     ).job
     seen: list[bool] = []
