@@ -87,7 +87,7 @@ def sweep_recipe(sweep: Sweep, recipe: Recipe) -> None:
         except (CellFailed, Unavailable, UsageError) as error:
             sweep.finish(_record(sweep, recipe, size, started_at, **_outcome(error)))
             if isinstance(error, Unavailable) or (isinstance(error, CellFailed) and error.out_of_memory):
-                stop = f"batch {size} did not fit: {error}"
+                stop = f"as at batch {size}: {error}"
             continue
         facts = quality | measured | _profile(sweep, recipe, size)
         sweep.finish(_record(sweep, recipe, size, started_at, status=Status.OK, **facts))

@@ -106,11 +106,11 @@ def test_a_cell_that_hangs_is_timed_out_and_costs_only_itself(plugin):
 
 
 def test_after_running_out_of_memory_larger_batches_are_skipped(plugin):
-    """The batch that did not fit is failed; the larger one is skipped and says which batch did not fit."""
+    """The batch that ran out of memory is failed; the larger one is skipped and names it."""
     assert plugin.row("moody:hang=2:memory=4", 4)["status"] == "failed"
     larger = plugin.row("moody:hang=2:memory=4", 5)
     assert larger["status"] == "skipped"
-    assert "batch 4 did not fit" in str(larger["reason"])
+    assert "as at batch 4" in str(larger["reason"])
 
 
 def test_a_cell_that_a_probe_finds_too_slow_is_skipped(plugin):

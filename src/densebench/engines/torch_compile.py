@@ -59,6 +59,7 @@ class CompiledSession:
 
     def __init__(self, module: Served, cache: Path | None) -> None:
         import torch
+        from torch._inductor import config
 
         self.eager = eager.EagerSession(module)
         self._folder = tempfile.TemporaryDirectory(prefix="densebench-compile-", ignore_cleanup_errors=True)
@@ -67,6 +68,9 @@ class CompiledSession:
             with tarfile.open(cache) as archive:
                 archive.extractall(self.cache, filter="data")
         os.environ[CACHE_VARIABLE] = self.cache
+        # Inductor would parse a header of its own in every process, for kernels that don't use it; the switch is
+        # part of the cache's key, so it is set where artifacts are built and where they are loaded
+        config.cpp_cache_precompile_headers = False
         self.compiled = torch.compile(module)
 
     def __call__(self, images: Tensor) -> Tensor:
