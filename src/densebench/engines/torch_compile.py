@@ -71,6 +71,9 @@ class CompiledSession:
         # Inductor would parse a header of its own in every process, for kernels that don't use it; the switch is
         # part of the cache's key, so it is set where artifacts are built and where they are loaded
         config.cpp_cache_precompile_headers = False
+        # trying out each vector instruction set starts a Python with PyTorch, a dozen times in every process; the
+        # processor's flags are read all the same
+        config.cpp.vec_isa_ok = True
         self.compiled = torch.compile(module)
 
     def __call__(self, images: Tensor) -> Tensor:
