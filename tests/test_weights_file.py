@@ -157,8 +157,9 @@ def test_loaded_tensors_are_their_own(tmp_path: Path) -> None:
     save_weights(tmp_path / "file", {"w": torch.randn(2000), "m": torch.zeros(2000)})
     loaded = load_weights(tmp_path / "file")
     (tmp_path / "file").unlink()
-    for tensor in loaded.values():
-        tensor.add_(1)
+    for name, tensor in loaded.items():
+        before = tensor.clone()
+        assert torch.equal(tensor.add_(1), before + 1), name
 
 
 def test_quantized_tensors_come_back_whole(tmp_path: Path) -> None:
