@@ -141,6 +141,7 @@ def cells(arguments: argparse.Namespace, ways: dict[str, list[Cell]]) -> Iterato
             sample_seconds=0.1,
             timeout_s=LIMIT_S,
             slow_reason="",
+            trace=None,
             threads=arguments.threads,
             trust=False,
         )

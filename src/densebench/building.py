@@ -41,7 +41,7 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
         model = step.what.apply(model, workload, **step.options)
     techniques_s = time.perf_counter() - started
     assert isinstance(model, Served), "a technique returns the model behind the boundary"
-    batch_size = min(job.batch_sizes)  # one that the engine is built for
+    batch_size = _probe_batch_size(job)
     probe = probe_images(workload.input_shape, PROBE_SEED, batch_size).to(job.device)
     with torch.inference_mode():
         outputs = model(probe)
@@ -64,6 +64,11 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
         )
         artifact.write_manifest(folder, _manifest(job, recipe, workload, built, facts, outputs, folder))
     return build_s
+
+
+def _probe_batch_size(job: Build) -> int:
+    """The smallest that the engine is built for, but not 1: compilers treat that apart."""
+    return min((size for size in job.batch_sizes if size > 1), default=1)
 
 
 def _manifest(
@@ -95,7 +100,7 @@ def _manifest(
         host_settings={"threads": job.threads},
         probe=artifact.Probe(
             seed=PROBE_SEED,
-            batch_size=min(job.batch_sizes),
+            batch_size=_probe_batch_size(job),
             outputs=tuple(tuple(row) for row in outputs[:PROBE_ROWS].double().tolist()),
             tolerance=recipe.tolerance,
         ),

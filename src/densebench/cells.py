@@ -21,8 +21,8 @@ from densebench.sinks.journal import Journal
 from densebench.sinks.tensorboard import TensorBoardSink
 from densebench.spec import RunSpec
 
-REFERENCE = "reference_outputs.safetensors"
 BUILD_PATIENCE = 10  # a build may take this many times what a cell may
+REFERENCE = "reference_outputs.safetensors"
 ACCURACY_BATCH = 32
 
 
@@ -89,8 +89,7 @@ def sweep_recipe(sweep: Sweep, recipe: Recipe) -> None:
             if isinstance(error, Unavailable) or (isinstance(error, CellFailed) and error.out_of_memory):
                 stop = f"as at batch {size}: {error}"
             continue
-        facts = quality | measured | _profile(sweep, recipe, size)
-        sweep.finish(_record(sweep, recipe, size, started_at, status=Status.OK, **facts))
+        sweep.finish(_record(sweep, recipe, size, started_at, status=Status.OK, **(quality | measured)))
 
 
 def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
@@ -142,7 +141,10 @@ def _made_before(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
 def _measure(
     sweep: Sweep, recipe: Recipe, batch_size: int, quality: Mapping[str, object]
 ) -> dict[str, object]:
+    """Time one cell, with a trace at the smallest and the largest batch size."""
     sweep.progress.stage(recipe.name, "measure", batch_size)
+    name = f"profile/{recipe.folder}/bs{batch_size}.pt.trace.json"
+    traced = batch_size in (sweep.batch_sizes[0], sweep.batch_sizes[-1])
     job = jobs.Measure(
         folder=sweep.models / recipe.folder,
         device=sweep.workload.device,
@@ -151,36 +153,19 @@ def _measure(
         sample_seconds=sweep.spec.sample_time,
         timeout_s=sweep.spec.cell_timeout,
         slow_reason=recipe.slow(sweep.workload.device) or "",
+        trace=sweep.spec.log_dir / name if traced else None,
         threads=sweep.threads,
         trust=sweep.spec.trust,
     )
     measured = sweep.nursery.run(job, jobs.Measured, sweep.spec.cell_timeout)
-    facts = measured.model_dump(exclude={"samples_ms"}) | {"samples_ms": (measured.samples_ms,)}
+    facts = measured.model_dump(exclude={"samples_ms", "trace_problem"})
+    facts |= {"samples_ms": (measured.samples_ms,)}
+    if traced and measured.trace_problem:
+        sweep.progress.note(f"{recipe.name}, batch {batch_size}: no profile: {measured.trace_problem}")
+    elif traced:
+        facts["traces"] = (name,)
     without_cache = measured.load_s + measured.first_inference_s
     return {"cold_start_s": without_cache} | facts if quality["cold_start_s"] is None else facts
-
-
-def _profile(sweep: Sweep, recipe: Recipe, batch_size: int) -> dict[str, object]:
-    """A trace at the smallest and the largest batch size. A trace that fails is said, and costs no row."""
-    if batch_size not in (sweep.batch_sizes[0], sweep.batch_sizes[-1]):
-        return {}
-    sweep.progress.stage(recipe.name, "profile", batch_size)
-    name = f"profile/{recipe.folder}/bs{batch_size}.pt.trace.json"
-    job = jobs.Profile(
-        folder=sweep.models / recipe.folder,
-        device=sweep.workload.device,
-        batch_size=batch_size,
-        timing_file=sweep.timing_file,
-        trace=sweep.spec.log_dir / name,
-        threads=sweep.threads,
-        trust=sweep.spec.trust,
-    )
-    try:
-        sweep.nursery.run(job, jobs.Profiled, 2 * sweep.spec.cell_timeout)
-    except (CellFailed, Unavailable, UsageError) as error:
-        sweep.progress.note(f"{recipe.name}, batch {batch_size}: no profile: {error}")
-        return {}
-    return {"traces": (name,)}
 
 
 def _record(sweep: Sweep, recipe: Recipe, batch_size: int, started_at: str, **facts: object) -> Record:

@@ -9,12 +9,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from typer.exceptions import TyperException
 
 from densebench.errors import DensebenchError, UsageError
 
 app = typer.Typer(
     name="densebench",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -204,13 +204,17 @@ def predict(
 def main() -> NoReturn:
     """Run the command line; errors meant for people become one line and exit 2."""
     try:
-        app(standalone_mode=True)
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+    except TyperException as error:  # an unknown flag, a word where a number should be
+        _complain(error.format_message(), 2)
     except UsageError as error:
-        print(f"densebench: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _complain(error, 2)
     except DensebenchError as error:
-        print(f"densebench: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
+        _complain(error, 1)
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(0)
+
+
+def _complain(error: object, code: int) -> NoReturn:
+    print(f"densebench: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(code)

@@ -119,41 +119,53 @@ class Nursery:
                 os.close(writer)
             self._child = int(self._receive()["pid"])
             try:
-                last = self._follow(reader, time.monotonic() + timeout_s, on_stage)
+                said = self._follow(reader, timeout_s, on_stage)
             except TimeoutError:
                 self._kill_child()
                 raise CellTimedOut(f"{job.kind} took more than {timeout_s:.0f} s") from None
-            code = int(self._receive()["code"])
-            self._child = None
+            code = 0
+            if self._child is not None:
+                code = int(self._receive()["code"])
+                self._child = None
         except BaseException:
             self._kill_child()
             raise
         finally:
             os.close(reader)
-        if last is not None and last.problem is not None:
-            raise _error(last.problem)
-        if last is None or last.result is None:
+        if said.problem is not None:
+            raise _error(said.problem)
+        if said.result is None:
             raise _death(code, self._last_line(log_start))
-        return answer(**last.result)
+        return answer(**said.result)
 
-    def _follow(self, reader: int, deadline: float, on_stage: Callable[[str], None]) -> Message | None:
-        """Read the child's lines until it closes the pipe; return the last one that ends the job."""
+    def _follow(self, reader: int, limit_s: float, on_stage: Callable[[str], None]) -> Message:
+        """Read the child's lines until it closes the pipe; return all its answers as one.
+
+        A child that has answered may have more to add, for as long again. Whatever becomes of it then, its
+        answer stands.
+        """
         buffered = b""
-        last: Message | None = None
+        said = Message()
+        deadline = time.monotonic() + limit_s
         while True:
             ready, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+            if not ready and said.result is None:
                 raise TimeoutError
+            if not ready:
+                self._kill_child()
+                return said
             chunk = os.read(reader, 1 << 16)
             if not chunk:
-                return last
+                return said
             *lines, buffered = (buffered + chunk).split(b"\n")
-            for line in lines:
-                message = Message.model_validate_json(line)
+            for message in map(Message.model_validate_json, lines):
                 if message.stage:
                     on_stage(message.stage)
+                elif message.problem is not None:
+                    said = message
                 else:
-                    last = message
+                    said = Message(result=(said.result or {}) | (message.result or {}))
+                    deadline = time.monotonic() + limit_s
 
     def _wait_until_ready(self) -> None:
         if getattr(self, "_ready", False):

@@ -108,6 +108,7 @@ class Measure(Frozen):
     sample_seconds: float
     timeout_s: float
     slow_reason: str
+    trace: Path | None  # where a profiler trace goes, taken after all else was measured
     threads: int
     trust: bool
 
@@ -122,28 +123,16 @@ class Measured(Frozen):
     host_memory_peak_mb: float | None
     vram_peak_mb: float | None
     vram_driver_peak_mb: float | None
+    trace_problem: str = "the process ended while it was profiled"  # until it says otherwise
 
 
-class Profile(Frozen):
-    """Load an artifact and write a profiler trace of a few inferences."""
+class Traced(Frozen):
+    """How the trace went: what a measuring child adds to its answer, which is safe by then."""
 
-    kind: Literal["profile"] = "profile"
-    folder: Path
-    device: str
-    batch_size: int
-    timing_file: Path
-    trace: Path
-    threads: int
-    trust: bool
+    trace_problem: str = ""
 
 
-class Profiled(Frozen):
-    """The trace is there."""
-
-    trace_bytes: int
-
-
-Job = Describe | Build | Evaluate | Measure | Profile
+Job = Describe | Build | Evaluate | Measure
 
 
 class Envelope(Frozen):
@@ -161,7 +150,7 @@ class Problem(Frozen):
 
 
 class Message(Frozen):
-    """One line from a child: a stage it enters, or its end."""
+    """One line from a child: a stage it enters, its answer or a part of it, or what went wrong."""
 
     stage: str = ""
     result: dict[str, object] | None = None

@@ -12,13 +12,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from densebench import artifact, engines, jobs, recipe
 from densebench.errors import CellFailed, DensebenchError, Unavailable, UsageError
 from densebench.machine import MB
 from densebench.measure import device as devices
 from densebench.measure import fidelity, latency, memory
+from densebench.record import Frozen
 from densebench.workloads.base import Workload, WorkloadRequest
 
 if TYPE_CHECKING:
@@ -48,8 +50,8 @@ def run(packet: bytes, results: int) -> None:
 
     try:
         job = jobs.Envelope.model_validate_json(packet).job
-        answer = _prepare_and_do(job, lambda stage: send(jobs.Message(stage=stage)))
-        send(jobs.Message(result=answer.model_dump(mode="json")))
+        for answer in _prepare_and_do(job, lambda stage: send(jobs.Message(stage=stage))):
+            send(jobs.Message(result=answer.model_dump(mode="json")))
     except BaseException as error:  # noqa: BLE001 - whatever it was, the parent is told
         traceback.print_exc()
         sys.stderr.flush()
@@ -67,7 +69,7 @@ def _problem(error: BaseException) -> jobs.Problem:
     return jobs.Problem(kind="failed", message=named[:500], out_of_memory=out_of_memory)
 
 
-def _prepare_and_do(job: jobs.Job, say: Say) -> Any:
+def _prepare_and_do(job: jobs.Job, say: Say) -> Iterator[Frozen]:
     import torch
 
     torch.set_num_threads(job.threads)
@@ -76,15 +78,13 @@ def _prepare_and_do(job: jobs.Job, say: Say) -> Any:
         devices.turn_tf32_off()  # in builds and checks too: what they compute is what is timed
     match job:
         case jobs.Describe():
-            return describe(job, say)
+            yield describe(job, say)
         case jobs.Build():
-            return build(job, say)
+            yield build(job, say)
         case jobs.Evaluate():
-            return evaluate(job, say)
+            yield evaluate(job, say)
         case jobs.Measure():
-            return measure(job, say)
-        case jobs.Profile():
-            return profile(job, say)
+            yield from measure(job, say)
 
 
 def _open(workload: jobs.WorkloadJob) -> Workload:
@@ -131,14 +131,12 @@ def build(job: jobs.Build, say: Say) -> jobs.BuildDone:
     return jobs.BuildDone(build_s=build_artifact(job, recipe.resolve(job.recipe, job.named), workload, say))
 
 
-def _manifest(job: jobs.Evaluate | jobs.Measure | jobs.Profile) -> artifact.Manifest:
+def _manifest(job: jobs.Evaluate | jobs.Measure) -> artifact.Manifest:
     return artifact.read_manifest(job.folder, trusted=job.trust)
 
 
 @contextmanager
-def _loaded(
-    job: jobs.Evaluate | jobs.Measure | jobs.Profile, manifest: artifact.Manifest
-) -> Iterator[Session]:
+def _loaded(job: jobs.Evaluate | jobs.Measure, manifest: artifact.Manifest) -> Iterator[Session]:
     """The artifact as a session, closed at the end whatever happens."""
     session = engines.catalogue()[manifest.engine].load(job.folder, manifest.details, job.device)
     try:
@@ -206,8 +204,8 @@ def _accuracy(job: jobs.Evaluate, session: Session) -> dict[str, object]:
     return facts
 
 
-def measure(job: jobs.Measure, say: Say) -> jobs.Measured:
-    """Load, run once, warm up, and time single batches."""
+def measure(job: jobs.Measure, say: Say) -> Iterator[jobs.Measured | jobs.Traced]:
+    """Load, run once, warm up, and time single batches; then, if asked to, trace a few."""
     import torch
     from safetensors.torch import load_file
 
@@ -229,7 +227,7 @@ def measure(job: jobs.Measure, say: Say) -> jobs.Measured:
         samples = latency.sample(lambda: session(images), device, budget)
         say("end")
         vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
-        return jobs.Measured(
+        yield jobs.Measured(
             samples_ms=samples,
             load_s=loaded - started,
             first_inference_s=used_s - (loaded - started),
@@ -238,16 +236,16 @@ def measure(job: jobs.Measure, say: Say) -> jobs.Measured:
             vram_peak_mb=vram_peak_mb,
             vram_driver_peak_mb=vram_driver_peak_mb,
         )
+        if job.trace is not None:
+            say("profile")
+            yield _trace(lambda: session(images), job.device, job.trace)
 
 
-def profile(job: jobs.Profile, say: Say) -> jobs.Profiled:
-    """Trace a few inferences of the loaded artifact."""
-    import torch
-    from safetensors.torch import load_file
-
+def _trace(call: Callable[[], object], device: str, path: Path) -> jobs.Traced:
     from densebench.measure.profile import write_trace
 
-    images = load_file(job.timing_file)["images"][: job.batch_size].clone().to(job.device)
-    with _loaded(job, _manifest(job)) as session, torch.inference_mode():
-        say("profile")
-        return jobs.Profiled(trace_bytes=write_trace(lambda: session(images), job.device, job.trace))
+    try:
+        write_trace(call, device, path)
+    except Exception as error:  # noqa: BLE001 - a trace that fails costs no row
+        return jobs.Traced(trace_problem=_problem(error).message)
+    return jobs.Traced()

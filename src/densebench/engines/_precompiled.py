@@ -29,7 +29,8 @@ done
 [ -n "$kernel" ] || exec "$real" "$@"
 folder="$store/$(printf '%s' "$flags" | cksum | cut -d' ' -f1)"
 if mkdir "$folder" 2>/dev/null; then
-  printf '#include <torch/csrc/inductor/cpp_prefix.h>\\n' >"$folder/prefix.h"
+  printf '#include <torch/csrc/inductor/cpp_prefix.h>\\n#define PY_SSIZE_T_CLEAN\\n#include <Python.h>\\n' \\
+    >"$folder/prefix.h"
   eval "'$real' $flags -w -x c++-header '$folder/prefix.h' -o '$folder/part'" 2>/dev/null &&
     mv "$folder/part" "$folder/prefix.h.gch"
 fi

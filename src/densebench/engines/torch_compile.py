@@ -32,14 +32,16 @@ CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 def build(model: nn.Module, workload: Workload, folder: Path, target: Target) -> Built:
     """Save the module, compile it at the target's batch sizes, and keep what the compiler cached.
 
-    The batch is marked dynamic, and the compiler decides how many graphs that takes: with the CPU's convolutions
-    it is one for batch 1, one for 2 to 15 and one from 16 on.
+    Where several are larger than 1, the batch is marked dynamic: one graph serves them all. Batch 1 has its own.
     """
     import torch
 
     built = eager.build(model, workload, folder, target)
     started = time.perf_counter()
-    session = CompiledSession(eager.load_module(folder, built.details, target.device), cache=None)
+    details = {**built.details, "dynamic": sum(size > 1 for size in target.batch_sizes) > 1}
+    session = CompiledSession(
+        eager.load_module(folder, details, target.device), None, dynamic=details["dynamic"]
+    )
     try:
         cold_start_s = None
         for batch_size in target.batch_sizes:
@@ -51,17 +53,18 @@ def build(model: nn.Module, workload: Workload, folder: Path, target: Target) ->
             archive.add(session.cache, arcname=".")
     finally:
         session.close()
-    return Built(details=built.details, caches=(CACHE,), cold_start_s=cold_start_s)
+    return Built(details=details, caches=(CACHE,), cold_start_s=cold_start_s)
 
 
 class CompiledSession:
     """A module behind `torch.compile`, with a compiler cache of its own."""
 
-    def __init__(self, module: Served, cache: Path | None) -> None:
+    def __init__(self, module: Served, cache: Path | None, *, dynamic: bool) -> None:
         import torch
         from torch._inductor import config
 
         self.eager = eager.EagerSession(module)
+        self.dynamic = dynamic
         self._folder = tempfile.TemporaryDirectory(prefix="densebench-compile-", ignore_cleanup_errors=True)
         self.cache = self._folder.name
         if cache is not None and cache.exists():
@@ -74,29 +77,28 @@ class CompiledSession:
         # trying out each vector instruction set starts a Python with PyTorch, a dozen times in every process; the
         # processor's flags are read all the same
         config.cpp.vec_isa_ok = True
+        # NNPACK takes batches below 16 only, and the graph would be bound to that, although oneDNN goes first
+        torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]
         self.compiled = torch.compile(module)
+        self._counted = _counts()
 
     def __call__(self, images: Tensor) -> Tensor:
         import torch
 
-        if images.shape[0] > 1:
+        if self.dynamic and images.shape[0] > 1:
             torch._dynamo.maybe_mark_dynamic(images, 0)  # noqa: SLF001 - one graph for every larger batch
         return self.compiled(images)  # type: ignore[no-any-return]
 
     def effect(self, images: Tensor) -> str:
         """Count graphs and breaks with Dynamo's own counters, beside what the module does inside them."""
         import torch
-        from torch._dynamo.utils import counters
 
         from densebench.measure.observe import describe_effect
 
-        inside = describe_effect(self.eager.module.core, self.eager, images)
-        torch._dynamo.reset()  # noqa: SLF001 - hooks were seen; count from a clean start
-        counters.clear()
         with torch.inference_mode():
             self(images)
-        graphs = counters["stats"]["unique_graphs"]
-        breaks = sum(counters["graph_break"].values())
+        graphs, breaks = (now - before for now, before in zip(_counts(), self._counted, strict=True))
+        inside = describe_effect(self.eager.module.core, self.eager, images)
         if not graphs:
             return "none: nothing was compiled"
         return "; ".join([f"{graphs} compiled graph{'s' * (graphs > 1)}, {breaks} graph breaks", *inside])
@@ -105,9 +107,17 @@ class CompiledSession:
         self._folder.cleanup()
 
 
+def _counts() -> tuple[int, int]:
+    """Graphs and breaks so far in this process, by Dynamo's own counters."""
+    from torch._dynamo.utils import counters
+
+    return counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
+
+
 def load(folder: Path, details: Mapping[str, Any], device: str) -> CompiledSession:
     """A session that compiles from the saved cache."""
-    return CompiledSession(eager.load_module(folder, details, device), folder / CACHE)
+    module = eager.load_module(folder, details, device)
+    return CompiledSession(module, folder / CACHE, dynamic=details["dynamic"])
 
 
 def unavailable(device: str) -> str | None:

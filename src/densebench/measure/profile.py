@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 STEPS = 3
-WARM_UP = 3  # a just-in-time compiler may still be at work in the first calls
+WARM_UP = 1  # of a model that was timed before
 
 
 def write_trace(call: Callable[[], object], device: str, path: Path) -> int:
