@@ -121,7 +121,7 @@ def cells(arguments: argparse.Namespace, ways: dict[str, list[Cell]]) -> Iterato
     environment = plain_environment(arguments.threads)
     with (
         tempfile.TemporaryDirectory(prefix="densebench-overhead-") as folder,
-        opened(spec, arguments.threads, Progress(Console(stderr=True))) as (nursery, workload, timing_file),
+        opened(spec, arguments.threads, Progress(Console(stderr=True))) as (nurseries, workload, timing_file),
     ):
         build = jobs.Build(
             workload=workload.workload,
@@ -132,7 +132,7 @@ def cells(arguments: argparse.Namespace, ways: dict[str, list[Cell]]) -> Iterato
             folder=Path(folder) / "eager",
             threads=arguments.threads,
         )
-        nursery.run(build, jobs.BuildDone, LIMIT_S)
+        nurseries.plain.run(build, jobs.BuildDone, LIMIT_S)
         job = jobs.Measure(
             folder=build.folder,
             device="cpu",
@@ -145,7 +145,7 @@ def cells(arguments: argparse.Namespace, ways: dict[str, list[Cell]]) -> Iterato
             threads=arguments.threads,
             trust=False,
         )
-        runners = {"zygote's child": by_zygote(nursery), "spawned process": by_spawning(environment)}
+        runners = {"zygote's child": by_zygote(nurseries.plain), "spawned process": by_spawning(environment)}
         for number in range(arguments.cells):
             for name, way in runners.items():
                 ways.setdefault(name, []).append(way(job))

@@ -1,9 +1,10 @@
-"""What tests in several folders share: the program, and one real sweep of DenseNet-121."""
+"""What tests in several folders share: a core for each worker, the program, and one real sweep of DenseNet-121."""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,8 @@ import pytest
 
 from tests.e2e.program import Finished, Program, write_suite
 
+# Threads that wait for each other are up to fifty times slower while other programs use the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
 RECIPES = (
     "baseline",
     "amp",
@@ -88,8 +91,18 @@ def sweep(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     return Sweep(program, finished, folder / "out", folder / "log")
 
 
+def pytest_configure() -> None:
+    """Each parallel worker, with all that it starts, stays on a core of its own."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})
+
+
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Whichever test needs the sweep first waits for it."""
+    """A worker takes a whole module; all tests of the sweep go to one, and whichever is first waits for it."""
     for item in items:
+        group = item.nodeid.partition("::")[0]
         if "sweep" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(1200))
+            group = "sweep"
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,7 @@ def own_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from a second thread, and the machine may be shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> Workload:
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Workload:
     """A workload around a model of four layers, which the engines can construct by its name."""
     construct = models.construct
 

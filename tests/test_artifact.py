@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from densebench import artifact, engines, trust
 from densebench.artifact import MANIFEST, Manifest, hash_files, new_folder, read_manifest, write_manifest
@@ -73,7 +76,11 @@ def content_of(folder: Path) -> dict[str, Any]:
 
 
 def rewrite(folder: Path, content: object) -> None:
-    """Put another manifest in its place."""
+    """Put another manifest in its place, with a hash that fits, as whoever wants to deceive would."""
+    if isinstance(content, dict):
+        with contextlib.suppress(ValidationError):
+            whole = Manifest.model_validate(content).signed_content()
+            content = content | {"content_sha256": hashlib.sha256(whole).hexdigest()}
     (folder / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
 
 
@@ -91,11 +98,21 @@ def test_what_is_written_is_read(tmp_path: Path, engine: str) -> None:
     ).model_dump(exclude={"signature"})
 
 
+def test_an_edited_manifest_is_refused(tmp_path: Path) -> None:
+    """A value that was changed by hand, and would still be valid, is noticed; files that others may read stay so."""
+    folder = make(tmp_path / "a")
+    content = content_of(folder)
+    content["details"]["architecture"]["classes"] = 3
+    (folder / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(RefusedArtifact, match="was changed after it was written"):
+        read_manifest(folder)
+
+
 def test_the_manifest_has_the_fields_of_the_contract(tmp_path: Path) -> None:
     """Readers outside this code find the names that were promised."""
     promised = (
         "format_version recipe engine model input classes device host_settings probe files contains_code "
-        "source_weights_sha256 environment created signature"
+        "source_weights_sha256 environment created content_sha256 signature"
     )
     content = content_of(make(tmp_path / "a"))
     assert set(promised.split()) <= set(content)
@@ -240,7 +257,7 @@ def _reads(folder: Path) -> bool:
     return True
 
 
-OPTIONAL = {"format_version", "signature", "dtype", "layout", "cache"}
+OPTIONAL = {"format_version", "content_sha256", "signature", "dtype", "layout", "cache"}
 
 
 def test_every_missing_field_of_a_manifest_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from densebench.served import DTYPES, Served, served
 from tests.small import CLASSES, images, tiny_model
 
 pytest_plugins = ["tests.fixtures"]
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 SETTINGS = [  # autocast is for FP32 weights: no recipe stacks it on another precision
     {"dtype": dtype, "channels_last": nhwc, "autocast": autocast}

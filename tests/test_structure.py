@@ -38,7 +38,10 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("numbers", ("measure",)),
     ("where rows go", ("sinks",)),
     ("the answer", ("report",)),
-    ("the two stories: the child's, of which `building` is a chapter", ("building", "worker", "zygote")),
+    (
+        "the two stories: the child's, of which `building` is a chapter",
+        ("deploy_notes", "building", "worker", "zygote"),
+    ),
     ("and the parent's", ("cells", "folders", "suite")),
     ("commands", ("estimate", "overview", "predict", "api")),
     ("the doors", ("", "cli", "__main__")),

@@ -17,7 +17,6 @@ from densebench.weights_file import MASKED, load_weights, save_weights
 from tests.small import tiny_model
 
 pytest_plugins = ["tests.fixtures"]
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 DTYPES = [
     torch.float32,

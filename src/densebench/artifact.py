@@ -85,11 +85,13 @@ class Manifest(Frozen):
     source_weights_sha256: str
     environment: dict[str, str]
     created: str
+    content_sha256: str = ""  # of all the above
     signature: str = ""
 
     def signed_content(self) -> bytes:
-        """The bytes that the signature covers: everything but the signature, the files by their hashes."""
-        return json.dumps(self.model_dump(mode="json", exclude={"signature"}), sort_keys=True).encode()
+        """The bytes that hash and signature cover: everything but these two, the files by their hashes."""
+        content = self.model_dump(mode="json", exclude={"content_sha256", "signature"})
+        return json.dumps(content, sort_keys=True).encode()
 
     @property
     def size_bytes(self) -> int:
@@ -110,6 +112,7 @@ def new_folder(final: Path) -> Iterator[Path]:
         yield part
         for path in part.rglob("*"):
             if path.is_file():
+                path.chmod(0o644)  # some libraries make their files private; others may deploy this one
                 _sync(path)
         if final.exists():
             final.rename(old)
@@ -152,9 +155,12 @@ def _sha256(path: Path) -> str:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Put the manifest into the folder, signed if the artifact carries code."""
+    """Put the manifest into the folder with its hash, signed if the artifact carries code."""
+    content = manifest.signed_content()
+    vouched = {"content_sha256": hashlib.sha256(content).hexdigest()}
     if manifest.contains_code:
-        manifest = manifest.model_copy(update={"signature": trust.sign(manifest.signed_content())})
+        vouched["signature"] = trust.sign(content)
+    manifest = manifest.model_copy(update=vouched)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
 
 
@@ -187,6 +193,10 @@ def read_manifest(folder: Path, *, trusted: bool = False) -> Manifest:
         raise RefusedArtifact(
             f"{folder}: {MANIFEST} is damaged at '{where}': build the recipe again"
         ) from None
+    if hashlib.sha256(manifest.signed_content()).hexdigest() != manifest.content_sha256:
+        raise RefusedArtifact(
+            f"{folder}: {MANIFEST} was changed after it was written: build the recipe again"
+        )
     for name, file in manifest.files.items():
         _check_file(folder, name, file)
     engine = engines.catalogue().get(manifest.engine)

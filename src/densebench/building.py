@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from densebench import artifact
-from densebench.engines.base import Built, Target
+from densebench.deploy_notes import FILE_NAME as NOTES
+from densebench.deploy_notes import deploy_notes
+from densebench.engines.base import Built, Engine, Target
 from densebench.errors import CellFailed
 from densebench.measure.environment import environment
 from densebench.measure.fidelity import probe_images
@@ -54,6 +56,8 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
         target = Target(job.device, job.batch_sizes, job.threads)
         built = recipe.engine.what.build(model, workload, folder, target, **recipe.engine.options)
         build_s = techniques_s + time.perf_counter() - started
+        if built.rounds:
+            outputs = _answers(recipe.engine.what, folder, built.details, job.device, probe)
         say("save")
         facts = artifact.Facts(
             parameters=sum(p.numel() for p in model.parameters()),
@@ -62,8 +66,23 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
             build_s=build_s,
             cold_start_s=built.cold_start_s,
         )
-        artifact.write_manifest(folder, _manifest(job, recipe, workload, built, facts, outputs, folder))
+        manifest = _manifest(job, recipe, workload, built, facts, outputs, folder)
+        artifact.write_manifest(folder, manifest)
+        notes = deploy_notes(manifest, recipe.engine.what, recipe.caveats)
+        (folder / NOTES).write_text(notes, encoding="utf-8")
     return build_s
+
+
+def _answers(engine: Engine, folder: Path, details: dict[str, Any], device: str, probe: Tensor) -> Tensor:
+    """What the artifact itself says of the probe."""
+    import torch
+
+    session = engine.load(folder, details, device)
+    try:
+        with torch.inference_mode():
+            return session(probe)
+    finally:
+        session.close()
 
 
 def _probe_batch_size(job: Build) -> int:
@@ -97,7 +116,7 @@ def _manifest(
         ),
         classes=workload.weights.classes,
         device=job.device,
-        host_settings={"threads": job.threads},
+        host_settings={"threads": job.threads, **recipe.environment()},
         probe=artifact.Probe(
             seed=PROBE_SEED,
             batch_size=_probe_batch_size(job),

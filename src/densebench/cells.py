@@ -13,17 +13,20 @@ from pathlib import Path
 from densebench import jobs
 from densebench.artifact import read_manifest
 from densebench.errors import CellFailed, CellTimedOut, RefusedArtifact, Unavailable, UsageError
-from densebench.isolation import Nursery
+from densebench.isolation import Nurseries
+from densebench.machine import KEEP_FREED_MEMORY
 from densebench.recipe import Recipe
 from densebench.record import BASELINE, Record, Row, Status, derive
 from densebench.sinks.console import Progress
 from densebench.sinks.journal import Journal
 from densebench.sinks.tensorboard import TensorBoardSink
 from densebench.spec import RunSpec
+from densebench.techniques.base import THREADS
 
 BUILD_PATIENCE = 10  # a build may take this many times what a cell may
 REFERENCE = "reference_outputs.safetensors"
 ACCURACY_BATCH = 32
+LONG_ACCURACY_S = 30.0
 
 
 @dataclass
@@ -32,7 +35,7 @@ class Sweep:
 
     spec: RunSpec
     threads: int
-    nursery: Nursery
+    nurseries: Nurseries
     workload: jobs.Described
     timing_file: Path
     identity: dict[str, str | int]
@@ -48,6 +51,16 @@ class Sweep:
     @property
     def batch_sizes(self) -> tuple[int, ...]:
         return tuple(sorted(set(self.spec.batch_sizes)))
+
+    @property
+    def untimed(self) -> Mapping[str, str]:
+        """Variables for an accuracy pass, of which only the answers count: a long one is worth a zygote of its own."""
+        expected_s = self.workload.validation_images * self.workload.batch1_ms / 1000
+        return KEEP_FREED_MEMORY if expected_s > LONG_ACCURACY_S else {}
+
+    def threads_of(self, recipe: Recipe) -> int:
+        """Threads that the recipe's children run on: its own wish, else the sweep's."""
+        return int(recipe.environment().get(THREADS, self.threads))
 
     def finish(self, record: Record) -> None:
         """Keep a row: in the journal first."""
@@ -104,9 +117,9 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
         device=sweep.workload.device,
         batch_sizes=sweep.batch_sizes,
         folder=folder,
-        threads=sweep.threads,
+        threads=sweep.threads_of(recipe),
     )
-    sweep.nursery.run(build, jobs.BuildDone, BUILD_PATIENCE * spec.cell_timeout)
+    sweep.nurseries.plain.run(build, jobs.BuildDone, BUILD_PATIENCE * spec.cell_timeout)
     sweep.progress.stage(recipe.name, "accuracy")
     evaluate = jobs.Evaluate(
         workload=sweep.workload.workload,
@@ -118,11 +131,17 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
         reference=spec.output_dir / REFERENCE,
         is_reference=recipe.name == BASELINE,
         seconds=spec.accuracy_time,
-        threads=sweep.threads,
+        threads=sweep.threads_of(recipe),
         trust=spec.trust,
     )
-    quality = sweep.nursery.run(evaluate, jobs.Quality, spec.accuracy_time + 2 * spec.cell_timeout)
-    return quality.model_dump() | {"artifact": f"models/{recipe.folder}", "caveats": recipe.caveats}
+    quality = sweep.nurseries.of(recipe.environment()).run(
+        evaluate, jobs.Quality, spec.accuracy_time + 2 * spec.cell_timeout
+    )
+    return quality.model_dump() | {
+        "artifact": f"models/{recipe.folder}",
+        "caveats": recipe.caveats,
+        "threads": sweep.threads_of(recipe),
+    }
 
 
 def _made_before(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
@@ -134,7 +153,7 @@ def _made_before(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
         read_manifest(sweep.models / recipe.folder, trusted=sweep.spec.trust)
     except RefusedArtifact:
         return None
-    facts = {*jobs.Quality.model_fields, "artifact", "caveats"}
+    facts = {*jobs.Quality.model_fields, "artifact", "caveats", "threads"}
     return earlier.model_dump(include=facts)
 
 
@@ -154,10 +173,10 @@ def _measure(
         timeout_s=sweep.spec.cell_timeout,
         slow_reason=recipe.slow(sweep.workload.device) or "",
         trace=sweep.spec.log_dir / name if traced else None,
-        threads=sweep.threads,
+        threads=sweep.threads_of(recipe),
         trust=sweep.spec.trust,
     )
-    measured = sweep.nursery.run(job, jobs.Measured, sweep.spec.cell_timeout)
+    measured = sweep.nurseries.of(recipe.environment()).run(job, jobs.Measured, sweep.spec.cell_timeout)
     facts = measured.model_dump(exclude={"samples_ms", "trace_problem"})
     facts |= {"samples_ms": (measured.samples_ms,)}
     if traced and measured.trace_problem:

@@ -218,3 +218,39 @@ def _death(code: int, last_line: str) -> CellFailed:
     return CellFailed(
         f"ended by {name}{hint}" + (f": {last_line}" if last_line else ""), out_of_memory=killed
     )
+
+
+class Nurseries:
+    """One nursery for each environment that recipes are measured in, opened when it is first needed.
+
+    Args:
+        plain: the variables that all of them have.
+        log: file that all children's output is appended to.
+
+    """
+
+    def __init__(self, plain: Mapping[str, str], log: Path) -> None:
+        self._plain = plain
+        self._log = log
+        self._open: dict[frozenset[tuple[str, str]], Nursery] = {}
+        self.plain = self.of({})
+
+    def of(self, variables: Mapping[str, str]) -> Nursery:
+        """The nursery whose children start with these variables beside the plain ones."""
+        key = frozenset(variables.items())
+        if key not in self._open:
+            self._open[key] = Nursery({**self._plain, **variables}, self._log)
+        return self._open[key]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End whatever runs in any of them."""
+        for nursery in self._open.values():
+            nursery.close()

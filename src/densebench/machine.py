@@ -9,6 +9,14 @@ from pathlib import Path
 
 MB = 1_000_000  # bytes; every figure in MB here is decimal
 
+# glibc: freed memory stays with the process, so that the kernel need not map and clear fresh pages. On a virtual
+# machine that is dear: a training step of DenseNet-121 at 224 pixels took 5.3 s without and 1.5 s with it.
+KEEP_FREED_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
+
 # The instruction-set flags of /proc/cpuinfo, any one of which means that a CPU computes in a format.
 _NATIVE = {
     "float16": frozenset({"avx512_fp16", "amx_fp16", "asimdhp"}),

@@ -71,6 +71,18 @@ class Recipe:
         """What a deployer of this recipe should know."""
         return tuple(step.what.caveat for step in self.steps if step.what.caveat)
 
+    def environment(self) -> dict[str, str]:
+        """Variables that a process must start with to run this recipe as it is meant.
+
+        Raises:
+            Unavailable: a library that they need is not installed.
+
+        """
+        variables: dict[str, str] = {}
+        for step in self.techniques:
+            variables |= step.what.environment(**step.options)
+        return variables
+
     def unavailable(self, device: str) -> str | None:
         """Why the recipe can't run on this device, or None."""
         reasons = (step.what.unavailable(device) for step in self.steps)

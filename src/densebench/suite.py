@@ -17,7 +17,7 @@ from pathlib import Path
 from densebench import jobs
 from densebench.cells import BUILD_PATIENCE, Sweep, now, settled, sweep_recipe
 from densebench.folders import check_writable, disk_explained, set_aside
-from densebench.isolation import Nursery, plain_environment
+from densebench.isolation import Nurseries, plain_environment
 from densebench.machine import allowed_threads
 from densebench.measure.environment import environment, environment_id, warnings
 from densebench.recipe import plan
@@ -62,17 +62,20 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
     check_writable(spec.output_dir)
     check_writable(spec.log_dir)
     threads = spec.threads or allowed_threads()
-    with disk_explained(spec.output_dir), opened(spec, threads, progress) as (nursery, workload, timing_file):
+    with (
+        disk_explained(spec.output_dir),
+        opened(spec, threads, progress) as (nurseries, workload, timing_file),
+    ):
         facts = environment()
         identity: dict[str, str | int] = {
             "model": spec.model,
             "weights": workload.weights,
-            "weights_sha256": workload.weights_sha256,
             "data": workload.data,
             "image_size": spec.image_size,
             "device": workload.device,
             "threads": threads,
             "seed": spec.seed,
+            "weights_sha256": workload.weights_sha256,  # after the seed, which random weights follow from
             "environment_id": environment_id(facts),
         }
         header = journal.Header(
@@ -88,7 +91,16 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
         kept = _open_journal(spec, header)
         scalars = TensorBoardSink(spec.log_dir)
         sweep = Sweep(
-            spec, threads, nursery, workload, timing_file, identity, progress, kept[0], scalars, list(kept[1])
+            spec,
+            threads,
+            nurseries,
+            workload,
+            timing_file,
+            identity,
+            progress,
+            kept[0],
+            scalars,
+            list(kept[1]),
         )
         for row in sweep.rows():
             scalars.row(row)
@@ -101,7 +113,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
                 write_csv(spec.output_dir / CSV, sweep.rows())
         except KeyboardInterrupt:
             interrupted = True
-            nursery.close()
+            nurseries.close()
         finally:
             progress.close()
             sweep.journal.close()
@@ -114,13 +126,15 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
 
 
 @contextmanager
-def opened(spec: RunSpec, threads: int, progress: Progress) -> Iterator[tuple[Nursery, jobs.Described, Path]]:
+def opened(
+    spec: RunSpec, threads: int, progress: Progress
+) -> Iterator[tuple[Nurseries, jobs.Described, Path]]:
     """Children ready to work, the workload resolved and checked, and the file of its timing images."""
     with tempfile.TemporaryDirectory(prefix="densebench-") as scratch:
         timing_file = Path(scratch) / "timing.safetensors"
         # what a child leaves when it is killed goes with the scratch folder
         variables = plain_environment(threads) | {"TMPDIR": scratch}
-        with Nursery(variables, Path(scratch) / LOG) as nursery:
+        with Nurseries(variables, Path(scratch) / LOG) as nurseries:
             progress.note("opening model, weights and data")
             job = jobs.Describe(
                 workload=jobs.WorkloadJob(**spec.model_dump(include=set(jobs.WorkloadJob.model_fields))),
@@ -129,7 +143,8 @@ def opened(spec: RunSpec, threads: int, progress: Progress) -> Iterator[tuple[Nu
                 timing_file=timing_file,
                 threads=threads,
             )
-            yield nursery, nursery.run(job, jobs.Described, BUILD_PATIENCE * spec.cell_timeout), timing_file
+            described = nurseries.plain.run(job, jobs.Described, BUILD_PATIENCE * spec.cell_timeout)
+            yield nurseries, described, timing_file
 
 
 def _open_journal(spec: RunSpec, header: journal.Header) -> tuple[journal.Journal, list[Record]]:

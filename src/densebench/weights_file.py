@@ -20,8 +20,11 @@ QUANTIZED = "densebench.quantized"  # metadata: what torchao needs to put its te
 ENTRY_BYTES = 512  # more than the header grows by for a mask: a second entry, and the shape
 
 
-def save_weights(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Write a state dict; the tensors may be on any device and in any memory format."""
+def save_weights(path: Path, state: Mapping[str, Tensor]) -> str:
+    """Write a state dict; the tensors may be on any device and in any memory format.
+
+    Returns how they are stored: `quantized` if any is, else `masked` if any is, else `plain`.
+    """
     from safetensors.torch import save_file
 
     plain, quantized = _flatten_quantized(state)
@@ -39,6 +42,7 @@ def save_weights(path: Path, state: Mapping[str, Tensor]) -> None:
             tensors[name] = tensor.clone() if shared else tensor  # safetensors takes no tied tensors
     metadata = {MASKED: json.dumps(shapes)} | ({QUANTIZED: json.dumps(quantized)} if quantized else {})
     save_file(tensors, path, metadata=metadata)
+    return "quantized" if quantized else "masked" if shapes else "plain"
 
 
 def load_weights(path: Path, device: str = "cpu") -> dict[str, Tensor]:

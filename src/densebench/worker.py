@@ -20,6 +20,7 @@ from densebench.errors import CellFailed, DensebenchError, Unavailable, UsageErr
 from densebench.machine import MB
 from densebench.measure import device as devices
 from densebench.measure import fidelity, latency, memory
+from densebench.measure.host import host_effect
 from densebench.record import Frozen
 from densebench.workloads.base import Workload, WorkloadRequest
 
@@ -159,12 +160,18 @@ def evaluate(job: jobs.Evaluate, say: Say) -> jobs.Quality:
             macs_g=facts.macs_g,
             zero_fraction=facts.zero_fraction,
             model_size_mb=manifest.size_bytes / MB,
-            effect=session.effect(images),
+            effect=_effect(session, images, manifest),
             build_s=facts.build_s,
             cold_start_s=facts.cold_start_s,
         )
         say("accuracy")
         return quality.model_copy(update=_accuracy(job, session))
+
+
+def _effect(session: Session, images: Tensor, manifest: artifact.Manifest) -> str:
+    """What the session is seen to do, and what the process was set to."""
+    inside, around = session.effect(images), host_effect(manifest.host_settings)
+    return "; ".join(around if around and inside.startswith("none") else [inside, *around])
 
 
 def _check_probe(session: Session, images: Tensor, probe: artifact.Probe) -> None:

@@ -26,7 +26,6 @@ from densebench.workloads.base import Workload
 from tests.small import CLASSES, images
 
 pytest_plugins = ["tests.fixtures"]
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 CATALOGUE = {engine.name: engine for engine in engines.catalogue().values()}
 EFFECTS = {  # engine -> how its effect on a plain FP32 model begins; an engine that is not here fails

@@ -12,7 +12,6 @@ from densebench.workloads.models import construct
 from tests.small import images, tiny_model
 
 pytest_plugins = ["tests.fixtures"]
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize(

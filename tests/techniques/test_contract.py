@@ -18,17 +18,19 @@ from densebench.techniques.base import Technique
 from densebench.workloads import Workload, WorkloadRequest, open_workload
 
 pytest_plugins = ["tests.fixtures"]
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 IMAGES = 24
 # Technique -> the options it is tried with, beside its defaults. A technique that is not here fails.
 SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "allocator": [],
     "amp": [],
     "bf16": [],
     "channels_last": [],
     "dynamic_quantization": [],
+    "huge_pages": [],
     "pruning": [{"amount": 0.1}],
     "quantize": [],
+    "threads": [{"count": 2}],
 }
 CATALOGUE = {technique.name: technique for technique in techniques.catalogue().values()}
 CASES = [(name, options) for name in sorted(CATALOGUE) for options in [{}, *SETTINGS.get(name, [])]]
@@ -100,7 +102,8 @@ def test_it_keeps_its_promises(
     session = engine.load(tmp_path, built.details, "cpu")
     with torch.inference_mode():
         assert relative_difference(session(images), outputs) <= max(technique.tolerance, engine.tolerance)
-    assert not session.effect(images[:1]).startswith("none")
+    on_process = technique.environment(**technique.options.model_validate(options).model_dump())
+    assert session.effect(images[:1]).startswith("none") == bool(on_process)
     session.close()
 
 

@@ -14,7 +14,6 @@ from densebench.techniques.pruning import pruning
 from densebench.weights_file import save_weights
 
 pytest_plugins = ["tests.fixtures"]
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -29,15 +29,6 @@ def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other are up to 50 times slower while other programs use the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True)
 def own_random_stream() -> Iterator[None]:
     """A test's seed is its own."""
     with torch.random.fork_rng(devices=[]):

@@ -24,6 +24,14 @@ class Session(Protocol):
         """What is seen to differ from plain FP32 execution, or `none: <why>`."""
         ...
 
+    def trace(self, images: Tensor) -> list[dict[str, Any]] | None:
+        """Chrome trace events of a few inferences, from the engine's own profiler.
+
+        None where PyTorch's profiler sees what the engine runs. Times in microseconds from the first event;
+        `name` is the operator's (`Conv`, `Concat`), `args` says which layer it was.
+        """
+        ...
+
     def close(self) -> None:
         """Give back what outlives the object: threads, temporary folders."""
         ...
@@ -43,11 +51,14 @@ class Built:
     """What an engine put into the folder, beside the files themselves.
 
     `details` is what `load` needs to know (JSON); `caches` names the files that only make loading faster.
+    `rounds` says that the artifact computes in another precision than the model that was given, by the engine's
+    own doing: the probe that reloads are checked against is then the artifact's, not the model's.
     """
 
     details: dict[str, Any] = field(default_factory=dict)
     caches: tuple[str, ...] = ()
     cold_start_s: float | None = None
+    rounds: bool = False
 
 
 @dataclass(frozen=True, eq=False)  # a registration is itself alone, and can be a key
@@ -60,11 +71,13 @@ class Engine:
         build: `(model, workload, folder, target, **options) -> Built`; the model is behind `Served`.
         load: `(folder, details, device) -> Session`, with nothing but what is in the folder.
         refuses: word that a technique `gives` -> why such a model can't be built here.
+        usage: details -> Python code, about ten lines, that loads the files without densebench: from a float32
+            NumPy array `images` (n, c, h, w) to an array `logits` (n, classes), in the artifact's folder.
         default: whether it runs the recipes that name no engine.
         contains_code: whether loading the artifact runs code that is in it.
         tolerance: relative L2 difference that the engine may add between build and reload.
         typical_build_s: seconds that a DenseNet-121 build is known to take, for estimates only.
-        unavailable: device -> what to install or why not, or None.
+        unavailable: device -> what to install or why not, or None. It imports nothing heavy.
         caveat: what a deployer should know, or "".
 
     """
@@ -76,6 +89,7 @@ class Engine:
     aliases: tuple[str, ...] = ()
     options: type[Options] = Options
     refuses: Mapping[str, str] = field(default_factory=dict)
+    usage: Callable[[Mapping[str, Any]], str] = lambda details: ""
     default: bool = False
     contains_code: bool = False
     tolerance: float = 0.0

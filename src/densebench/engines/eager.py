@@ -64,6 +64,9 @@ class EagerSession:
         said = describe_effect(self.module.core, self, images)
         return "; ".join(said) or "none: plain FP32 NCHW eager execution"
 
+    def trace(self, images: Tensor) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

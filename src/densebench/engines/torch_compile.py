@@ -103,6 +103,9 @@ class CompiledSession:
             return "none: nothing was compiled"
         return "; ".join([f"{graphs} compiled graph{'s' * (graphs > 1)}, {breaks} graph breaks", *inside])
 
+    def trace(self, images: Tensor) -> None:
+        pass
+
     def close(self) -> None:
         self._folder.cleanup()
 

@@ -47,6 +47,9 @@ class ScriptSession:
             f"plain convolutions, {_count(self.program, 'batch_norm')} batch norms left unfolded"
         )
 
+    def trace(self, images: Tensor) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -71,12 +74,23 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> ScriptSession
     return ScriptSession(torch.jit.load(folder / PROGRAM, map_location=device))  # type: ignore[no-untyped-call]
 
 
+def usage(details: Mapping[str, Any]) -> str:  # noqa: ARG001
+    """PyTorch alone."""
+    return (
+        "import torch\n"
+        f'model = torch.jit.optimize_for_inference(torch.jit.load("{PROGRAM}", map_location="cpu"))\n'
+        "with torch.inference_mode():\n"
+        "    logits = model(torch.from_numpy(images)).numpy()\n"
+    )
+
+
 ENGINE = Engine(
     "jit",
     "TorchScript, scripted, frozen, optimized at load",
     build,
     load,
     aliases=("script",),
+    usage=usage,
     refuses={"tensor_subclass": "TorchScript can't hold quantized tensors of this kind"},
     contains_code=True,
     tolerance=1e-4,

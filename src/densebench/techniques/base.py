@@ -11,6 +11,11 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from torch import nn
 
+    from densebench.workloads.base import Workload
+
+
+THREADS = "OMP_NUM_THREADS"  # the variable that says how many threads an inference runs on
+
 
 class Options(BaseModel):
     """A step's options; a technique or engine without any uses this class as it is."""
@@ -31,6 +36,8 @@ class Technique:
         gives: words about the result that an engine or a later technique may refuse (`bfloat16`, `autocast`).
         tolerance: relative L2 difference allowed between a saved model's outputs and the reloaded one's.
         least_sqnr_db: the least signal-to-noise ratio against FP32 outputs that is no sign of a mistake.
+        environment: `(**options) -> variables` that a process measuring the result must start with. It may raise
+            `Unavailable`, saying what to install.
         unavailable: device -> why it can't run there, or None.
         slow: device -> why it may be very slow there, or None; said when a probe finds it to be.
         caveat: what a deployer should know, or "".
@@ -47,6 +54,14 @@ class Technique:
     gives: frozenset[str] = frozenset()
     tolerance: float = 1e-4
     least_sqnr_db: float = 60.0
+    environment: Callable[..., Mapping[str, str]] = lambda **options: {}
     unavailable: Callable[[str], str | None] = lambda device: None
     slow: Callable[[str], str | None] = lambda device: None
     caveat: str = ""
+
+
+def unchanged(model: nn.Module, workload: Workload | None = None, **options: object) -> nn.Module:  # noqa: ARG001
+    """For a technique that acts on the process and not on the model: a copy behind the boundary."""
+    from densebench.served import served
+
+    return served(model)

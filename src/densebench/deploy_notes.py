@@ -1,0 +1,31 @@
+"""The README in an artifact's folder: what it is, what to feed it, and code that runs it without densebench."""
+
+from __future__ import annotations
+
+from densebench.artifact import Manifest
+from densebench.engines.base import Engine
+
+FILE_NAME = "README.md"
+
+
+def deploy_notes(manifest: Manifest, engine: Engine, caveats: tuple[str, ...]) -> str:
+    """The text, in Markdown. Its code expects float32 `images` (n, c, h, w), preprocessed as the text says."""
+    expected = manifest.input
+    _, channels, height, width = expected.shape
+    variables = {key: value for key, value in manifest.host_settings.items() if key.isupper()}
+    what = (
+        f"`{manifest.steps}`, built for {manifest.device} on {manifest.created[:10]}. Input: float32 NCHW images "
+        f"(n, {channels}, {height}, {width}): shorter side resized to {expected.resize} ({expected.interpolation}), "
+        f"centre {expected.crop} x {expected.crop} kept, values in 0..1, then (value - mean) / std per channel with "
+        f"mean {list(expected.mean)} and std {list(expected.std)}. Output: {len(manifest.classes)} logits an image; "
+        "the classes are in `manifest.json`."
+    )
+    how = (
+        f"Measured with {manifest.host_settings['threads']} threads"
+        + "".join(f" and `{key}={value}`, set before the process starts" for key, value in variables.items())
+        + ". In this folder, without densebench:"
+    )
+    code = ["```python", engine.usage(manifest.details).rstrip(), "```"]
+    notes = ["", *(f"- {caveat}" for caveat in caveats)] if caveats else []
+    lines = [f"# {manifest.model}, {manifest.recipe}", "", what, "", how, "", *code, *notes]
+    return "\n".join(lines) + "\n"

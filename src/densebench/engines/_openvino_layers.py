@@ -1,0 +1,104 @@
+"""What OpenVINO's CPU plugin made of a model: the layers that it runs, in which precision, and for how long."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel, ProfilingInfo
+
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "i8": "int8", "u8": "int8"}
+MULTIPLYING = {"Convolution": "convolutions", "FullyConnected": "linear layers"}
+NOT_COMPUTING = {"Input", "Output", "Const", "Reorder"}
+OPERATORS = {"Convolution": "Conv", "Concatenation": "Concat", "FullyConnected": "Gemm"}  # as ONNX calls them
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node of the execution graph.
+
+    Args:
+        kind: the plugin's name for it: `Convolution`, `FullyConnected`, `Subgraph`, …
+        precision: what it computes in: `float32`, `bfloat16`, `int8`, …
+        kernel: the implementation, such as `brgconv_avx512_amx`.
+        operations: how many operations of the saved graph are fused in it.
+
+    """
+
+    kind: str
+    precision: str
+    kernel: str
+    operations: int
+
+
+def layers(compiled: CompiledModel) -> list[Layer]:
+    """The layers that the plugin runs, from its execution graph."""
+    found = []
+    for node in compiled.get_runtime_model().get_ordered_ops():
+        info = {key: str(value.value) for key, value in node.get_rt_info().items()}
+        precision = info["runtimePrecision"]
+        found.append(
+            Layer(
+                kind=info["layerType"],
+                precision=PRECISIONS.get(precision.lower(), precision),
+                kernel=info["primitiveType"].removesuffix(f"_{precision}"),
+                operations=sum(map(bool, info["originalLayersNames"].split(","))),
+            )
+        )
+    return found
+
+
+def describe(found: Iterable[Layer], claimed: str) -> str:
+    """How many convolutions and linear layers run in the claimed precision, by which kernel, and what the rest does.
+
+    `none: …` where none does.
+    """
+    computing = [layer for layer in found if layer.kind not in NOT_COMPUTING]
+    multiplying = [layer for layer in computing if layer.kind in MULTIPLYING]
+    done = [layer for layer in multiplying if layer.precision == claimed]
+    if not done:
+        seen = ", ".join(sorted({layer.precision for layer in multiplying})) or "nothing of the kind"
+        return f"none: no convolution or linear layer runs in {claimed} (seen: {seen})"
+    counts = [
+        f"{name} {sum(layer.kind == kind for layer in done)}/{total}"
+        for kind, name in MULTIPLYING.items()
+        if (total := sum(layer.kind == kind for layer in multiplying))
+    ]
+    kernel = Counter(layer.kernel for layer in done).most_common(1)[0][0]
+    said = f"{claimed} {', '.join(counts)} ({kernel})"
+    if claimed == "float32":
+        return f"graph fused: {sum(layer.operations for layer in computing)} operations in {len(computing)} layers; {said}"
+    other = Counter(layer.precision for layer in computing if layer.precision != claimed)
+    return f"{said}; other layers {other.most_common(1)[0][0]}" if other else said
+
+
+def events(profile: Iterable[ProfilingInfo], start_us: float) -> list[dict[str, Any]]:
+    """Chrome trace events of one inference's layers.
+
+    The plugin says how long each layer took and not when it began, so they are laid end to end from `start_us`.
+    """
+    laid: list[dict[str, Any]] = []
+    for layer in profile:
+        if layer.status == type(layer.status).EXECUTED:
+            duration_us = layer.real_time.total_seconds() * 1e6
+            laid.append(
+                {
+                    "ph": "X",
+                    "cat": "layer",
+                    "name": OPERATORS.get(layer.node_type, layer.node_type),
+                    "pid": 0,
+                    "tid": 0,
+                    "ts": start_us,
+                    "dur": duration_us,
+                    "args": {
+                        "layer": layer.node_name,
+                        "kernel": layer.exec_type,
+                        "start": "durations laid end to end: the plugin gives no start times",
+                    },
+                }
+            )
+            start_us += duration_us
+    return laid
