@@ -27,7 +27,15 @@ RECIPES = (
     "bf16",
     "dynamic_quantization",
     "pruning",
+    "structured_pruning",
+    "aot_inductor",
+    "onnx",
+    "onnx_int8",
+    "openvino",
+    "openvino_bf16",
+    "openvino_int8",
     "channels_last+bf16",
+    "allocator+channels_last",
 )
 SIZES = (2, 4)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -27,7 +29,7 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "a PyTorch module and its tensors: the boundary, the file, and what `Session.effect` looks at",
-        ("served", "weights_file", "measure.observe", "measure.fidelity"),
+        ("served", "weights_file", "channels", "measure.observe", "measure.fidelity"),
     ),
     ("what to run", ("spec",)),
     ("the model, its weights and data", ("workloads",)),
@@ -40,10 +42,10 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("the answer", ("report",)),
     (
         "the two stories: the child's, of which `building` is a chapter",
-        ("deploy_notes", "building", "worker", "zygote"),
+        ("deploy_notes", "steps", "building", "worker", "zygote"),
     ),
     ("and the parent's", ("cells", "folders", "suite")),
-    ("commands", ("estimate", "overview", "predict", "api")),
+    ("commands", ("estimate", "overview", "predict", "export", "api")),
     ("the doors", ("", "cli", "__main__")),
 )
 PLACE = {name: index for index, (_, names) in enumerate(STAGES) for name in names}
@@ -56,17 +58,23 @@ SAID: dict[tuple[str, str], str] = {
     ("cli.py", "compile"): "an example in the help text",
     ("cli.py", "pruning"): "an example in the help text",
     ("machine.py", "bf16"): "the processor flag of ARM",
+    ("record.py", "allocator"): "CUDA's memory allocator, in a column's description",
     ("record.py", "compile"): "a compile cache, in a column's description",
     ("report/cost.py", "compile"): "a compile cache, in a sentence",
     ("report/tables.py", "amp"): "the entity &amp;",
     ("served.py", "channels_last"): "the boundary's memory layout, which is PyTorch's word for it",
+    ("measure/environment.py", "openvino"): "a library whose version is part of the environment",
+    ("measure/environment.py", "tensorrt"): "a library whose version is part of the environment",
     ("engines/eager.py", "channels_last"): "the boundary's memory layout",
     ("engines/torch_compile.py", "eager"): "builds on that engine's artifact, by importing it",
-    ("workloads/training.py", "channels_last"): "trains in PyTorch's memory format of this name",
-    ("measure/observe.py", "channels_last"): "recognizes PyTorch's memory format of this name",
+    ("engines/onnxruntime.py", "tensorrt"): "ONNX Runtime's provider of that name",
+    ("engines/onnxruntime.py", "quantize"): "imports the function that makes an ONNX file INT8",
+    ("engines/openvino.py", "bf16"): "the engine's own option",
+    ("engines/tensorrt.py", "fp16"): "the engine's own option",
+    ("engines/tensorrt.py", "onnx"): "the library that its network is read with",
 }
-# Identifiers of Python and PyTorch that are a technique's name by chance.
-COMMON = {"compile": "re.compile", "eager": "", "script": ""}
+# Names that are words with other uses, in many files.
+COMMON = {"threads": "every job and every row has a number of threads"}
 
 
 def modules() -> list[Path]:
@@ -149,36 +157,41 @@ def docstrings(tree: ast.Module) -> set[int]:
 
 
 def words(tree: ast.Module) -> Iterator[str]:
-    """Every word of every string that is no docstring, and every name of a variable, argument or attribute."""
+    """Every word of every string that is no docstring, and every imported name: what could tell one from another."""
     spared = docstrings(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in spared:
             yield from re.findall(r"\w+", node.value)
-        elif isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.arg | ast.keyword):
-            yield node.arg or ""
         elif isinstance(node, ast.alias):
             yield node.name.rpartition(".")[2]
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Attribute) and not (
-            isinstance(node.value, ast.Name) and node.value.id == "re"
-        ):
-            yield node.attr
+
+
+def home(package: ModuleType, what: object) -> Path:
+    """The file that registers it."""
+    modules_of = (
+        sys.modules[f"{package.__name__}.{info.name}"]
+        for info in pkgutil.iter_modules(package.__path__)
+        if not info.name.startswith("_")
+    )
+    return next(Path(str(module.__file__)) for module in modules_of if what in vars(module).values())
 
 
 def said() -> set[tuple[str, str]]:
-    """(file, name) for each technique or engine that is named outside the file that registers it."""
+    """(file, name) for each technique or engine that is named outside its own files.
+
+    Files of the two folders that begin with `_` are parts of those that register.
+    """
     found = set()
     for package in (techniques, engines):
         for name, what in package.catalogue().items():
-            function = what.apply if package is techniques else what.build
-            home = Path(getattr(function, "func", function).__code__.co_filename)
+            if name in COMMON:
+                continue
             found |= {
                 (path.relative_to(ROOT).as_posix(), name)
                 for path in modules()
-                if path != home and name in words(tree_of(path))
+                if path != home(package, what)
+                and not (path.parent.name in ("techniques", "engines") and path.name.startswith("_"))
+                and name in words(tree_of(path))
             }
     return found
 

@@ -16,10 +16,10 @@ from densebench.errors import CellFailed
 from densebench.measure.environment import environment
 from densebench.measure.fidelity import probe_images
 from densebench.measure.observe import observe, zero_fraction
-from densebench.served import Served, served
+from densebench.steps import apply_techniques
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from densebench.jobs import Build
     from densebench.recipe import Recipe
@@ -36,13 +36,7 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
     """
     import torch
 
-    started = time.perf_counter()
-    model: nn.Module = served(workload.build_model().to(job.device))
-    for step in recipe.techniques:
-        say(step.what.name)
-        model = step.what.apply(model, workload, **step.options)
-    techniques_s = time.perf_counter() - started
-    assert isinstance(model, Served), "a technique returns the model behind the boundary"
+    model, techniques_s = apply_techniques(job, recipe, workload, say)
     batch_size = _probe_batch_size(job)
     probe = probe_images(workload.input_shape, PROBE_SEED, batch_size).to(job.device)
     with torch.inference_mode():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from densebench import jobs
@@ -54,7 +55,7 @@ class Sweep:
 
     @property
     def untimed(self) -> Mapping[str, str]:
-        """Variables for an accuracy pass, of which only the answers count: a long one is worth a zygote of its own."""
+        """Variables for an accuracy pass: only its answers count, and a long one is worth a zygote of its own."""
         expected_s = self.workload.validation_images * self.workload.batch1_ms / 1000
         return KEEP_FREED_MEMORY if expected_s > LONG_ACCURACY_S else {}
 
@@ -119,7 +120,12 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
         folder=folder,
         threads=sweep.threads_of(recipe),
     )
-    sweep.nurseries.plain.run(build, jobs.BuildDone, BUILD_PATIENCE * spec.cell_timeout)
+    sweep.nurseries.plain.run(
+        build,
+        jobs.BuildDone,
+        BUILD_PATIENCE * spec.cell_timeout,
+        partial(sweep.progress.detail, recipe.name, "build"),
+    )
     sweep.progress.stage(recipe.name, "accuracy")
     evaluate = jobs.Evaluate(
         workload=sweep.workload.workload,

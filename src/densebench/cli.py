@@ -201,6 +201,21 @@ def predict(
     print_predictions(artifact, images, Console(), trust=trust)
 
 
+@app.command()
+def export(
+    artifact: Annotated[Path, typer.Argument(help="A saved model's folder.")],
+    directory: Annotated[Path, typer.Argument(help="The model repository to add it to.")],
+    to: Annotated[str, typer.Option("--format", help="triton.")] = "triton",
+    trust: Annotated[bool, typer.Option("--trust", help="Take code that was not built here.")] = False,
+) -> None:
+    """Write a saved model the way a server wants it: a Triton model repository."""
+    from densebench.export import export_triton
+
+    if to != "triton":
+        raise UsageError(f"--format is triton (got '{to}')")
+    print(export_triton(artifact, directory, trust=trust))
+
+
 def main() -> NoReturn:
     """Run the command line; errors meant for people become one line and exit 2."""
     try:

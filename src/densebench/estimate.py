@@ -16,6 +16,7 @@ from densebench.cells import ACCURACY_BATCH
 from densebench.folders import check_writable
 from densebench.machine import MB, allowed_threads
 from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP
+from densebench.measure.profile import STEPS, WARM_UP
 from densebench.recipe import Recipe, plan
 from densebench.sinks.console import Progress
 from densebench.spec import RunSpec
@@ -53,7 +54,7 @@ def estimate(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> Estimat
         for size in sizes
     )
     traced = {sizes[0], sizes[-1]}
-    profiles = sum(2 * CELL_S + 8 * batch_s(size) for size in traced)
+    profiles = sum(CELL_S + (WARM_UP + STEPS) * batch_s(size) for size in traced)
     batch = min(sizes[-1], ACCURACY_BATCH)
     accuracy = min(spec.accuracy_time, workload.validation_images / batch * batch_s(batch))
     seconds = timed + profiles + accuracy + 2 * CELL_S + recipe.engine.what.typical_build_s

@@ -245,14 +245,18 @@ def measure(job: jobs.Measure, say: Say) -> Iterator[jobs.Measured | jobs.Traced
         )
         if job.trace is not None:
             say("profile")
-            yield _trace(lambda: session(images), job.device, job.trace)
+            yield _trace(session, images, job.device, job.trace)
 
 
-def _trace(call: Callable[[], object], device: str, path: Path) -> jobs.Traced:
-    from densebench.measure.profile import write_trace
+def _trace(session: Session, images: Tensor, device: str, path: Path) -> jobs.Traced:
+    from densebench.measure.profile import write_events, write_trace
 
     try:
-        write_trace(call, device, path)
+        events = session.trace(images)
+        if events is None:
+            write_trace(lambda: session(images), device, path)
+        else:
+            write_events(events, path)
     except Exception as error:  # noqa: BLE001 - a trace that fails costs no row
         return jobs.Traced(trace_problem=_problem(error).message)
     return jobs.Traced()

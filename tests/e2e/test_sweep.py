@@ -33,6 +33,14 @@ EFFECTS = {
     "bf16": r"^bfloat16 convolutions 120/120$",
     "dynamic_quantization": r"^int8 linear layers 1/1, ",
     "pruning": r"^(29\.[5-9]|30\.[0-5]) % of the weights are zero",
+    "structured_pruning": r"channels removed, (5\d|6\d|7\d) % of the MACs",
+    "aot_inductor": r"^float32 1\d\d/120 in an ahead-of-time package",
+    "onnx": r"^optimized graph: \d+ convolutions, ",
+    "onnx_int8": r"^int8 convolutions (\d+)/\1, ",
+    "openvino": r"^graph fused: ",
+    "openvino_bf16": r"^bfloat16 convolutions (\d+)/\1",
+    "openvino_int8": r"^int8 convolutions (119|120)/120",
+    "allocator+channels_last": r"^NHWC convolutions (\d+)/\1; glibc keeps freed memory: 0 blocks",
     "channels_last+bf16": r"^bfloat16 convolutions 120/120; NHWC convolutions (\d+)/\1$",
 }
 
@@ -57,7 +65,7 @@ def test_every_row_is_timed(sweep):
         mean, throughput = float(row["latency_mean_ms"]), float(row["throughput_samples_per_s"])
         assert mean > 0
         assert throughput == pytest.approx(1000 * size / mean, rel=1e-3)
-        assert int(row["samples"]) >= 8
+        assert int(row["samples"]) >= 5
         assert 0 < float(row["host_memory_floor_mb"]) < float(row["host_memory_peak_mb"])
         assert float(row["load_s"]) > 0
         assert float(row["first_inference_s"]) > 0

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch._inductor.config
 import torch._inductor.cpu_vec_isa
 
 from densebench import engines
@@ -29,9 +28,12 @@ pytest_plugins = ["tests.fixtures"]
 
 CATALOGUE = {engine.name: engine for engine in engines.catalogue().values()}
 EFFECTS = {  # engine -> how its effect on a plain FP32 model begins; an engine that is not here fails
+    "aot_inductor": "ahead-of-time package: float32 convolutions 2/2",
     "compile": "1 compiled graph, 0 graph breaks",
     "eager": "none: ",
     "jit": "frozen graph: ",
+    "onnx": "optimized graph: ",
+    "openvino": "graph fused: ",
 }
 BATCHES = (2,)  # each more may be a graph more to compile
 
@@ -52,10 +54,8 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("temporary")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder))
-        patch.delenv(torch_compile.CACHE_VARIABLE, raising=False)
         # Compiling vectorized code first tries out every instruction set: most of a build's seconds
         patch.setattr(torch._inductor.cpu_vec_isa, "valid_vec_isa_list", list)
-        patch.setattr(torch._inductor.config, "cpp_cache_precompile_headers", False)
         yield folder
 
 
@@ -65,18 +65,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
     return {}
 
 
-@pytest.fixture
-def own_cache(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever an engine sets in the environment is undone."""
-    monkeypatch.setenv(torch_compile.CACHE_VARIABLE, "")
-
-
 @pytest.fixture(params=sorted(CATALOGUE))
 def made(
     request: pytest.FixtureRequest,
     folders: dict[str, Made],
     tiny: Workload,
-    own_cache: None,
+    temporary: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Made:
     """An artifact of every engine in turn."""
@@ -166,7 +160,7 @@ def test_only_data_is_in_an_artifact_without_code(made: Made) -> None:
 
 
 def test_a_compiled_artifact_compiles_nothing_again(
-    folders: dict[str, Made], tiny: Workload, own_cache: None, monkeypatch: pytest.MonkeyPatch
+    folders: dict[str, Made], tiny: Workload, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that loads the cache runs no C++ compiler; the archive is what spares it that."""
     made = folders.get("compile")
@@ -190,7 +184,7 @@ def test_compile_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch_compile.unavailable("cuda") is None
 
 
-def test_a_cache_that_was_left_out_is_no_error(tiny: Workload, tmp_path: Path, own_cache: None) -> None:
+def test_a_cache_that_was_left_out_is_no_error(tiny: Workload, tmp_path: Path) -> None:
     """The compile engine opens an artifact whose deployer shipped the weights only."""
     built = eager.build(served(tiny.build_model()), tiny, tmp_path, Target("cpu", (1,), 1))
     session = torch_compile.load(tmp_path, built.details, "cpu")
@@ -199,7 +193,7 @@ def test_a_cache_that_was_left_out_is_no_error(tiny: Workload, tmp_path: Path, o
     assert not Path(session.cache).exists()
 
 
-def test_a_session_that_nobody_closes_leaves_nothing(tiny: Workload, tmp_path: Path, own_cache: None) -> None:
+def test_a_session_that_nobody_closes_leaves_nothing(tiny: Workload, tmp_path: Path) -> None:
     """`densebench.load` has no close: what a session holds on disk goes with it."""
     built = eager.build(served(tiny.build_model()), tiny, tmp_path, Target("cpu", (1,), 1))
     session = torch_compile.load(tmp_path, built.details, "cpu")

@@ -1,4 +1,4 @@
-"""The C++ example, compiled as its README says and run on a saved model."""
+"""The C++ examples, compiled as their README says and run on saved models."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from densebench.engines import aot_inductor
+from densebench.engines.base import Target
+from densebench.served import served
+from tests.small import images, tiny_model, tiny_workload
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cpp"
 LOGITS = """
@@ -22,26 +28,46 @@ print(json.dumps([model(images).tolist(), model(torch.ones_like(images)).tolist(
 """
 
 
-@pytest.fixture(scope="module")
-def load_jit(tmp_path_factory) -> Path:
+def compiled(name: str, folder: Path) -> Path:
     """The program, made by the commands in the README."""
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
-    folder = tmp_path_factory.mktemp("cpp")
-    shutil.copy(EXAMPLE / "load_jit.cpp", folder)
+    shutil.copytree(EXAMPLE, folder)
     readme = (EXAMPLE / "README.md").read_text(encoding="utf-8")
     block = re.search(r"```sh\n(.*?)```", readme, re.DOTALL)[1]
-    build = block[: block.index("./load_jit")]
+    build = block[: block.index("./load_jit")].replace("load_jit load_aot", name)
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
     subprocess.run(["bash", "-euc", build], cwd=folder, env={"PATH": path}, check=True, timeout=250)
-    return folder / "load_jit"
+    return folder / name
 
 
-def run(program: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def load_jit(tmp_path_factory) -> Path:
+    """The example for TorchScript."""
+    return compiled("load_jit", tmp_path_factory.mktemp("cpp") / "jit")
+
+
+@pytest.fixture(scope="module")
+def load_aot(tmp_path_factory) -> Path:
+    """The example for packages that were compiled ahead of time."""
+    return compiled("load_aot", tmp_path_factory.mktemp("cpp") / "aot")
+
+
+def run(program: Path, *arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
     """The example with these arguments, in an environment that knows no Python."""
     command = [program, *map(str, arguments)]
     environment = {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+
+
+def check(done: subprocess.CompletedProcess[str], expected: list[list[float]]) -> None:
+    """It printed these logits, a line per image, and the number of the largest."""
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == len(expected)
+    for words, logits in zip(lines, expected, strict=True):
+        assert [float(word) for word in words[:-2]] == pytest.approx(logits, rel=1e-3, abs=1e-3)
+        assert words[-2:] == ["class", str(logits.index(max(logits)))]
 
 
 def test_cpp_gives_the_logits_of_python(sweep, load_jit, tmp_path):
@@ -51,18 +77,24 @@ def test_cpp_gives_the_logits_of_python(sweep, load_jit, tmp_path):
     folder = sweep.artifact("jit")
     expected = sweep.program.python(LOGITS, folder, values, *shape)
     for wanted, more in zip(expected, ([values], []), strict=True):
-        done = run(load_jit, folder, *shape, *more)
-        assert done.returncode == 0, done.stderr
-        lines = [line.split() for line in done.stdout.splitlines()]
-        assert len(lines) == 2
-        for words, logits in zip(lines, wanted, strict=True):
-            assert [float(word) for word in words[:-2]] == pytest.approx(logits, rel=1e-3, abs=1e-3)
-            assert words[-2:] == ["class", str(logits.index(max(logits)))]
+        check(run(load_jit, folder, *shape, *more), wanted)
 
 
-def test_cpp_says_what_is_wrong(load_jit, tmp_path):
+def test_cpp_runs_a_package_without_a_compiler(load_aot, tmp_path):
+    """One package gives the model's logits at two batch sizes; nothing but the file is needed."""
+    model = served(tiny_model())
+    aot_inductor.build(model, tiny_workload(), tmp_path, Target("cpu", (2,), 1))
+    for count in (1, 3):
+        batch = images(count)
+        batch.numpy().astype("<f4").tofile(tmp_path / "images.bin")
+        with torch.inference_mode():
+            expected = model(batch).tolist()
+        check(run(load_aot, tmp_path, *batch.shape, tmp_path / "images.bin"), expected)
+
+
+def test_cpp_says_what_is_wrong(load_aot, tmp_path):
     """A folder without a model gives exit code 1 and a message, missing arguments give the usage."""
-    missing = run(load_jit, tmp_path, "1", "3", "32", "32")
+    missing = run(load_aot, tmp_path, "1", "3", "32", "32")
     assert missing.returncode == 1
-    assert "model.pt" in missing.stderr
-    assert run(load_jit).returncode == 2
+    assert "model.pt2" in missing.stderr
+    assert run(load_aot).returncode == 2

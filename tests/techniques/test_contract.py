@@ -28,10 +28,13 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "channels_last": [],
     "dynamic_quantization": [],
     "huge_pages": [],
-    "pruning": [{"amount": 0.1}],
+    "pruning": [{"amount": 0.1}, {"fine_tune": True, "epochs": 1}],
     "quantize": [],
+    "semi_structured": [],
+    "structured_pruning": [],
     "threads": [{"count": 2}],
 }
+WITHOUT_IMAGES = {"structured_pruning": {"fine_tune": False}}  # its default needs training images
 CATALOGUE = {technique.name: technique for technique in techniques.catalogue().values()}
 CASES = [(name, options) for name in sorted(CATALOGUE) for options in [{}, *SETTINGS.get(name, [])]]
 
@@ -114,7 +117,8 @@ def test_it_works_without_a_workload(name: str) -> None:
     from tests.small import tiny_model
 
     technique = CATALOGUE[name]
-    changed = technique.apply(tiny_model(), **technique.options().model_dump())
+    options = technique.options().model_dump() | WITHOUT_IMAGES.get(name, {})
+    changed = technique.apply(tiny_model(), **options)
     with torch.inference_mode():
         logits = changed(noise(2))
     assert (logits.shape, logits.dtype) == ((2, 10), torch.float32)

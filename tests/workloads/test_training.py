@@ -17,12 +17,6 @@ from densebench.workloads.training import Plan, Progress, Stage, train
 TINY = {"digits-tiny": Plan((Stage((32,), 8, 2), Stage((32,), 8, 1, settled=True)), 1e-3, {32: 0.0})}
 
 
-@pytest.fixture(autouse=True)
-def usual_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training tells the allocator to keep memory, for good; other tests of this process measure memory."""
-    monkeypatch.setattr(training, "_keep_memory", lambda: None)
-
-
 def test_training_writes_a_checkpoint_that_opens(tmp_path: Path) -> None:
     """A few steps give a whole file with its metadata, progress with time left, and nothing beside it."""
     seen: list[Progress] = []
@@ -76,7 +70,7 @@ def test_training_images_are_the_training_split_only() -> None:
     _, labels = digits_data.load_images()
     parts = digits_data.split(labels)
     for plan in training.PLANS.values():
-        batches = training._batches(plan, parts.training, torch.Generator().manual_seed(0))
+        batches = training.batches(plan.stages, parts.training, torch.Generator().manual_seed(0))
         used = {position for _, positions, _ in batches for position in positions}
         assert used == set(parts.training)
 

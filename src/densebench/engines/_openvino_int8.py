@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from densebench.engines._openvino_quiet import no_telemetry, quiet
 from densebench.errors import Unavailable, UsageError
-from densebench.workloads.base import ImageSet, Splits
 
 if TYPE_CHECKING:
     import numpy as np
     from openvino import CompiledModel, Model
+
+    from densebench.workloads.base import ImageSet, Splits
 
 LEAST = 8  # images; fewer say little of the ranges
 MOST = 300  # images; NNCF's own default, beyond which ranges hardly move

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from openvino import CompiledModel, ProfilingInfo
 
-PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "i8": "int8", "u8": "int8"}
+PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 MULTIPLYING = {"Convolution": "convolutions", "FullyConnected": "linear layers"}
-NOT_COMPUTING = {"Input", "Output", "Const", "Reorder"}
-OPERATORS = {"Convolution": "Conv", "Concatenation": "Concat", "FullyConnected": "Gemm"}  # as ONNX calls them
+OPERATORS = {  # as ONNX calls them
+    "Convolution": "Conv",
+    "GroupConvolution": "Conv",
+    "FullyConnected": "Gemm",
+    "FullyConnectedQuantizedLegacy": "Gemm",
+    "AvgPool": "AveragePool",
+}
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,13 @@ def layers(compiled: CompiledModel) -> list[Layer]:
     found = []
     for node in compiled.get_runtime_model().get_ordered_ops():
         info = {key: str(value.value) for key, value in node.get_rt_info().items()}
-        precision = info["runtimePrecision"]
+        precision, kernel = info["runtimePrecision"], info["primitiveType"]
+        name, _, suffix = kernel.rpartition("_")
         found.append(
             Layer(
                 kind=info["layerType"],
-                precision=PRECISIONS.get(precision.lower(), precision),
-                kernel=info["primitiveType"].removesuffix(f"_{precision}"),
+                precision=PRECISIONS.get(precision, precision),
+                kernel=name if suffix.lower() in PRECISIONS else kernel,
                 operations=sum(map(bool, info["originalLayersNames"].split(","))),
             )
         )
@@ -56,7 +62,7 @@ def describe(found: Iterable[Layer], claimed: str) -> str:
 
     `none: …` where none does.
     """
-    computing = [layer for layer in found if layer.kind not in NOT_COMPUTING]
+    computing = [layer for layer in found if layer.kernel != "unknown" and layer.kind != "Reorder"]
     multiplying = [layer for layer in computing if layer.kind in MULTIPLYING]
     done = [layer for layer in multiplying if layer.precision == claimed]
     if not done:
@@ -70,7 +76,8 @@ def describe(found: Iterable[Layer], claimed: str) -> str:
     kernel = Counter(layer.kernel for layer in done).most_common(1)[0][0]
     said = f"{claimed} {', '.join(counts)} ({kernel})"
     if claimed == "float32":
-        return f"graph fused: {sum(layer.operations for layer in computing)} operations in {len(computing)} layers; {said}"
+        operations = sum(layer.operations for layer in computing)
+        return f"graph fused: {operations} operations in {len(computing)} layers; {said}"
     other = Counter(layer.precision for layer in computing if layer.precision != claimed)
     return f"{said}; other layers {other.most_common(1)[0][0]}" if other else said
 

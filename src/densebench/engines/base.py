@@ -61,6 +61,26 @@ class Built:
     rounds: bool = False
 
 
+@dataclass(frozen=True)
+class Triton:
+    """How NVIDIA's Triton Inference Server takes an engine's artifacts.
+
+    Args:
+        backend: Triton's name for what runs the model.
+        files: file of the artifact -> its name in the model's version folder.
+        input: name of the tensor of images (n, c, h, w), float32.
+        output: name of the tensor of logits (n, classes), float32.
+        largest_batch: details -> the largest batch that the artifact takes, or None for any.
+
+    """
+
+    backend: str
+    files: Mapping[str, str]
+    input: str
+    output: str
+    largest_batch: Callable[[Mapping[str, Any]], int | None] = lambda details: None
+
+
 @dataclass(frozen=True, eq=False)  # a registration is itself alone, and can be a key
 class Engine:
     """One way to run a model.
@@ -79,6 +99,7 @@ class Engine:
         typical_build_s: seconds that a DenseNet-121 build is known to take, for estimates only.
         unavailable: device -> what to install or why not, or None. It imports nothing heavy.
         caveat: what a deployer should know, or "".
+        triton: how Triton takes its artifacts, or None where it doesn't.
 
     """
 
@@ -96,3 +117,4 @@ class Engine:
     typical_build_s: float = 1.0
     unavailable: Callable[[str], str | None] = lambda device: None
     caveat: str = ""
+    triton: Triton | None = None

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from densebench.engines import _plain_pytorch
+from densebench.engines._semi_sparse import compress, compressible
 from densebench.engines.base import Built, Engine, Target
 
 if TYPE_CHECKING:
@@ -17,35 +19,46 @@ if TYPE_CHECKING:
 WEIGHTS = "weights.safetensors"
 
 
-def build(model: nn.Module, workload: Workload, folder: Path, target: Target) -> Built:  # noqa: ARG001
+def build(model: nn.Module, workload: Workload, folder: Path, target: Target) -> Built:
     """Save the weights, and what it takes to make the module again around them."""
+    from densebench.channels import channels_removed
     from densebench.served import served
     from densebench.weights_file import save_weights
 
     module = served(model)
-    save_weights(folder / WEIGHTS, module.core.state_dict())
-    architecture = {
+    stored = save_weights(folder / WEIGHTS, module.core.state_dict())
+    architecture: dict[str, Any] = {
         "model": workload.model_name,
         "classes": len(workload.weights.classes),
         "channels": workload.input_shape[0],
     }
-    return Built(details={"architecture": architecture, "served": module.settings()})
+    removed, whole = channels_removed(module.core)
+    if removed:
+        architecture["channels_removed"] = {"removed": removed, "of": whole}
+    details: dict[str, Any] = {"architecture": architecture, "served": module.settings(), "weights": stored}
+    if names := compressible(module.core, target.device):
+        details["semi_sparse"] = names
+    return Built(details=details)
 
 
 def load_module(folder: Path, details: Mapping[str, Any], device: str) -> Served:
     """The saved module, in eval mode on the device."""
     import torch
 
+    from densebench.channels import fit_channels
     from densebench.served import Served
     from densebench.weights_file import load_weights
     from densebench.workloads.models import construct
 
     architecture = details["architecture"]
+    state = load_weights(folder / WEIGHTS, device)
     core = construct(architecture["model"], architecture["classes"], architecture["channels"])
-    core.load_state_dict(load_weights(folder / WEIGHTS, device), assign=True)
+    fit_channels(core, state)
+    core.load_state_dict(state, assign=True)
     core.eval().requires_grad_(requires_grad=False)
     if details["served"]["channels_last"]:
         core.to(memory_format=torch.channels_last)
+    compress(core, details.get("semi_sparse", ()))
     return Served(core, **details["served"]).eval()
 
 
@@ -76,4 +89,12 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> EagerSession:
     return EagerSession(load_module(folder, details, device))
 
 
-ENGINE = Engine("eager", "PyTorch, one kernel after the other", build, load, default=True, tolerance=1e-5)
+ENGINE = Engine(
+    "eager",
+    "PyTorch, one kernel after the other",
+    build,
+    load,
+    usage=_plain_pytorch.usage,
+    default=True,
+    tolerance=1e-5,
+)

@@ -2,22 +2,26 @@
 
 The artifact is the eager one and the compiler's cache, so that a process that loads it compiles nothing again.
 The first inference of such a process still traces the model; a deployer without the cache pays the cold start.
+With `freezing` the weights are constants that are folded and packed. Inductor caches such a graph's kernels and not
+the graph, which the first inference of a process makes again.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from densebench.engines import eager
+from pydantic import Field
+
+from densebench.engines import _plain_pytorch, eager
+from densebench.engines._inductor import inductor, no_compiler
 from densebench.engines._precompiled import precompiled_headers
 from densebench.engines.base import Built, Engine, Target
+from densebench.techniques.base import Options
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,10 +30,28 @@ if TYPE_CHECKING:
     from densebench.workloads.base import Workload
 
 CACHE = "compile_cache.tar"
-CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+SETTINGS = {"dynamic": False, "mode": "default", "freezing": False}
+PACKED = {"mkldnn::_convolution_pointwise", "mkldnn::_linear_pointwise", "mkl::_mkl_linear"}
 
 
-def build(model: nn.Module, workload: Workload, folder: Path, target: Target) -> Built:
+class CompileOptions(Options):
+    """How Inductor compiles."""
+
+    mode: Literal["default", "reduce-overhead", "max-autotune"] = Field(
+        "default", description="reduce-overhead: CUDA graphs; max-autotune: kernels chosen by timing them"
+    )
+    freezing: bool = Field(default=False, description="weights become constants, folded and packed")
+
+
+def build(
+    model: nn.Module,
+    workload: Workload,
+    folder: Path,
+    target: Target,
+    *,
+    mode: str = "default",
+    freezing: bool = False,
+) -> Built:
     """Save the module, compile it at the target's batch sizes, and keep what the compiler cached.
 
     Where several are larger than 1, the batch is marked dynamic: one graph serves them all. Batch 1 has its own.
@@ -38,10 +60,9 @@ def build(model: nn.Module, workload: Workload, folder: Path, target: Target) ->
 
     built = eager.build(model, workload, folder, target)
     started = time.perf_counter()
-    details = {**built.details, "dynamic": sum(size > 1 for size in target.batch_sizes) > 1}
-    session = CompiledSession(
-        eager.load_module(folder, details, target.device), None, dynamic=details["dynamic"]
-    )
+    dynamic = sum(size > 1 for size in target.batch_sizes) > 1
+    details = {**built.details, "dynamic": dynamic, "mode": mode, "freezing": freezing}
+    session = load(folder, details, target.device)
     try:
         cold_start_s = None
         for batch_size in target.batch_sizes:
@@ -59,34 +80,39 @@ def build(model: nn.Module, workload: Workload, folder: Path, target: Target) ->
 class CompiledSession:
     """A module behind `torch.compile`, with a compiler cache of its own."""
 
-    def __init__(self, module: Served, cache: Path | None, *, dynamic: bool) -> None:
+    def __init__(self, module: Served, cache: Path, *, dynamic: bool, mode: str, freezing: bool) -> None:
         import torch
-        from torch._inductor import config
 
         self.eager = eager.EagerSession(module)
         self.dynamic = dynamic
+        self.freezing = freezing
+        self.without_graphs = mode == "reduce-overhead" and module.device_type != "cuda"
+        self.cuda_graphs = mode != "default" and module.device_type == "cuda"
         self._folder = tempfile.TemporaryDirectory(prefix="densebench-compile-", ignore_cleanup_errors=True)
         self.cache = self._folder.name
-        if cache is not None and cache.exists():
+        if cache.exists():
             with tarfile.open(cache) as archive:
                 archive.extractall(self.cache, filter="data")
-        os.environ[CACHE_VARIABLE] = self.cache
-        # Inductor would parse a header of its own in every process, for kernels that don't use it; the switch is
-        # part of the cache's key, so it is set where artifacts are built and where they are loaded
-        config.cpp_cache_precompile_headers = False
-        # trying out each vector instruction set starts a Python with PyTorch, a dozen times in every process; the
-        # processor's flags are read all the same
-        config.cpp.vec_isa_ok = True
-        # NNPACK takes batches below 16 only, and the graph would be bound to that, although oneDNN goes first
-        torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]
-        self.compiled = torch.compile(module)
+        self.compiled = torch.compile(module, mode=mode)
+        self._compiled_for: set[torch.Size] = set()
         self._counted = _counts()
 
     def __call__(self, images: Tensor) -> Tensor:
+        if images.shape in self._compiled_for:
+            return self._run(images)
+        with inductor(self.cache, freezing=self.freezing):
+            logits = self._run(images)
+        self._compiled_for.add(images.shape)
+        return logits
+
+    def _run(self, images: Tensor) -> Tensor:
         import torch
 
         if self.dynamic and images.shape[0] > 1:
             torch._dynamo.maybe_mark_dynamic(images, 0)  # noqa: SLF001 - one graph for every larger batch
+        if self.cuda_graphs:  # whose output is overwritten by the next call
+            torch.compiler.cudagraph_mark_step_begin()
+            return self.compiled(images).clone()  # type: ignore[no-any-return]
         return self.compiled(images)  # type: ignore[no-any-return]
 
     def effect(self, images: Tensor) -> str:
@@ -101,7 +127,13 @@ class CompiledSession:
         inside = describe_effect(self.eager.module.core, self.eager, images)
         if not graphs:
             return "none: nothing was compiled"
-        return "; ".join([f"{graphs} compiled graph{'s' * (graphs > 1)}, {breaks} graph breaks", *inside])
+        said = [f"{graphs} compiled graph{'s' * (graphs > 1)}, {breaks} graph breaks"]
+        if self.freezing:
+            packed = _packed_layers(lambda: self(images))
+            said.append(f"weights of {packed} layers packed" if packed else "no layer's weights were packed")
+        if self.without_graphs:
+            said.append("reduce-overhead is CUDA graphs, which a CPU has none of")
+        return "; ".join([*said, *inside])
 
     def trace(self, images: Tensor) -> None:
         pass
@@ -117,17 +149,38 @@ def _counts() -> tuple[int, int]:
     return counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
 
 
+def _packed_layers(run: Callable[[], object]) -> int:
+    """Layers of one call whose kernels take packed weights, by PyTorch's profiler."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as profiler:
+        run()
+    return sum(event.name in PACKED for event in profiler.events() or ())
+
+
 def load(folder: Path, details: Mapping[str, Any], device: str) -> CompiledSession:
     """A session that compiles from the saved cache."""
     module = eager.load_module(folder, details, device)
-    return CompiledSession(module, folder / CACHE, dynamic=details["dynamic"])
+    settings = {name: details.get(name, default) for name, default in SETTINGS.items()}
+    return CompiledSession(module, folder / CACHE, **settings)
+
+
+def usage(details: Mapping[str, Any]) -> str:
+    """The module and `torch.compile`, which compiles at the first call: the cache isn't used."""
+    freezing = "from torch._inductor import config\nconfig.freezing = True\n" if details["freezing"] else ""
+    compiled = f"compiled = torch.compile(model, mode={details['mode']!r})\n"
+    return (
+        _plain_pytorch.model_code(details)
+        + freezing
+        + compiled
+        + _plain_pytorch.call_code(details, "compiled")
+    )
 
 
 def unavailable(device: str) -> str | None:
     """Inductor needs a C++ compiler on the CPU."""
-    if shutil.which(os.environ.get("CXX", "g++")) or device == "cuda":
-        return None
-    return "install g++"
+    return None if device == "cuda" else no_compiler()
 
 
 ENGINE = Engine(
@@ -135,6 +188,8 @@ ENGINE = Engine(
     "torch.compile with Inductor",
     build,
     load,
+    options=CompileOptions,
+    usage=usage,
     contains_code=True,
     tolerance=1e-3,
     typical_build_s=110.0,

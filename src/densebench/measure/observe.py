@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from densebench.channels import channels_removed, constructed_shape
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,6 +21,7 @@ class Seen:
     layouts: Counter[str] = field(default_factory=Counter)  # of inputs that differ between NHWC and NCHW
     linears: Counter[str] = field(default_factory=Counter)  # weight format -> layers
     macs: Counter[str] = field(default_factory=Counter)  # "int8" for quantized weights, else output precision
+    constructed_macs: int = 0  # with all the channels that the layers were constructed with
 
 
 def observe(core: nn.Module, run: Any, images: Tensor) -> Seen:
@@ -35,13 +39,18 @@ def observe(core: nn.Module, run: Any, images: Tensor) -> Seen:
             if nhwc != nchw:  # a single pixel or channel lies the same way in both
                 seen.layouts["NHWC" if nhwc else "NCHW"] += 1
             kernel = module.weight[0].numel()  # input channels of one group x height x width
+            positions = output[0].numel() // module.out_channels
         else:
             assert isinstance(module, nn.Linear)
-            if type(module.weight.data) is not torch.Tensor:  # quantized tensors are subclasses
+            if isinstance(module.weight.data, torch.sparse.SparseSemiStructuredTensor):
+                precision = "2:4 sparse"
+            elif type(module.weight.data) is not torch.Tensor:  # quantized tensors are subclasses
                 precision = "int8"
             seen.linears[precision] += 1
             kernel = module.in_features
+            positions = output[0].numel() // module.out_features
         seen.macs[precision] += output[0].numel() * kernel
+        seen.constructed_macs += positions * math.prod(constructed_shape(module))
 
     layers = [m for m in core.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     hooks = [m.register_forward_hook(watch) for m in layers]
@@ -70,11 +79,16 @@ def describe_effect(core: nn.Module, run: Any, images: Tensor) -> list[str]:
     said = [f"{p} convolutions {n}/{total}" for p, n in seen.convolutions.items() if p != "float32"]
     if nhwc := seen.layouts["NHWC"]:
         said.append(f"NHWC convolutions {nhwc}/{seen.layouts.total()}")
-    if seen.linears["int8"]:
-        share = 100 * seen.macs["int8"] / max(seen.macs.total(), 1)
-        said.append(
-            f"int8 linear layers {seen.linears['int8']}/{seen.linears.total()}, {share:.2g} % of the MACs"
-        )
+    for kind in ("int8", "2:4 sparse"):
+        if seen.linears[kind]:
+            share = 100 * seen.macs[kind] / max(seen.macs.total(), 1)
+            said.append(
+                f"{kind} linear layers {seen.linears[kind]}/{seen.linears.total()}, {share:.2g} % of the MACs"
+            )
+    removed, whole = channels_removed(core)
+    if removed:
+        share = 100 * (1 - seen.macs.total() / max(seen.constructed_macs, 1))
+        said.append(f"{removed:,} of {whole:,} channels removed, {share:.0f} % of the MACs")
     if (zeros := zero_fraction(core)) > 0.001:
         said.append(f"{100 * zeros:.1f} % of the weights are zero, multiplied all the same")
     return said

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 STEPS = 3
 WARM_UP = 1  # of a model that was timed before
@@ -20,11 +23,25 @@ def write_trace(call: Callable[[], object], device: str, path: Path) -> int:
         for step in range(STEPS):
             with record_function(f"ProfilerStep#{step}"):
                 call()
+    with _whole(path) as part:
+        profiler.export_chrome_trace(str(part))
+    return path.stat().st_size
+
+
+def write_events(events: list[dict[str, Any]], path: Path) -> None:
+    """Write events of an engine's own profiler as such a trace."""
+    with _whole(path) as part:
+        content = {"schemaVersion": 1, "displayTimeUnit": "ms", "traceEvents": events}
+        part.write_text(json.dumps(content), encoding="utf-8")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file to write that takes its final name only if nothing fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
-        profiler.export_chrome_trace(str(part))
+        yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return path.stat().st_size

@@ -68,6 +68,12 @@ class Progress:
         elif batch_size is None:
             self._line(Text("  ".join(words)))
 
+    def detail(self, recipe: str, stage: str, words: str) -> None:
+        """How far a long stage is, on the bar alone."""
+        if self._bar is not None:
+            text = f"{one_line(recipe)}  {stage}  {one_line(words)}"
+            self._bar.update(self._task, description=text, left=self._time_left(), refresh=True)
+
     def cell_done(self, row: Row) -> None:
         """One cell has ended, well or not."""
         self._done += 1

@@ -30,12 +30,14 @@ class Technique:
     Args:
         name: how recipes call it.
         about: one line for `densebench list`.
-        apply: `(model, workload, **options) -> model`; it leaves the model it is given as it is.
+        apply: `(model, workload, **options) -> model`; it leaves the model it is given as it is. One that takes
+            long may have a parameter `progress` beside its options, to be called with a few words now and then.
         changes: what it decides (`precision`, `layout`, `weights`). Two techniques that decide the same thing
             don't stack, and `after` names the things that must not have been decided before this one.
         gives: words about the result that an engine or a later technique may refuse (`bfloat16`, `autocast`).
         tolerance: relative L2 difference allowed between a saved model's outputs and the reloaded one's.
         least_sqnr_db: the least signal-to-noise ratio against FP32 outputs that is no sign of a mistake.
+        slow_to_apply: whether it takes so long that a sweep does it once for all recipes that begin alike.
         environment: `(**options) -> variables` that a process measuring the result must start with. It may raise
             `Unavailable`, saying what to install.
         unavailable: device -> why it can't run there, or None.
@@ -54,6 +56,7 @@ class Technique:
     gives: frozenset[str] = frozenset()
     tolerance: float = 1e-4
     least_sqnr_db: float = 60.0
+    slow_to_apply: bool = False
     environment: Callable[..., Mapping[str, str]] = lambda **options: {}
     unavailable: Callable[[str], str | None] = lambda device: None
     slow: Callable[[str], str | None] = lambda device: None

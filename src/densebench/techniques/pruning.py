@@ -7,10 +7,12 @@ Source: Han et al., "Learning both Weights and Connections for Efficient Neural 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from densebench.techniques._fine_tuning import imitate, keep_zeros
 from densebench.techniques.base import Options, Technique
 
 if TYPE_CHECKING:
@@ -19,11 +21,21 @@ if TYPE_CHECKING:
     from densebench.workloads.base import Workload
 
 
-def pruning(model: nn.Module, workload: Workload | None = None, *, amount: float = 0.3) -> nn.Module:  # noqa: ARG001
+def pruning(
+    model: nn.Module,
+    workload: Workload | None = None,
+    *,
+    amount: float = 0.3,
+    fine_tune: bool = False,
+    epochs: int = 8,
+    learning_rate: float = 1e-3,
+    progress: Callable[[str], None] = print,
+) -> nn.Module:
     """Set the share `amount` of all convolution and linear weights to zero, those of least magnitude.
 
     The zeros are permanent: no mask or original is kept beside them, so the model computes and saves as any
-    other does.
+    other does. With `fine_tune` the other weights are then taught, on the workload's training images, to answer
+    as before; `epochs` and `learning_rate` are of that.
     """
     from torch import nn
     from torch.nn.utils import prune
@@ -36,13 +48,26 @@ def pruning(model: nn.Module, workload: Workload | None = None, *, amount: float
     for module, name in layers:
         prune.remove(module, name)  # type: ignore[no-untyped-call]
         module.weight.data[module.weight == 0] = 0.0  # times its mask, a negative weight became -0.0
+    if fine_tune:
+        imitate(
+            changed,
+            served(model).core,
+            workload,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            after_step=keep_zeros(module for module, _ in layers),
+            progress=progress,
+        )
     return changed
 
 
 class PruningOptions(Options):
-    """How much to prune."""
+    """How much to prune, and whether to train afterwards."""
 
     amount: float = Field(0.3, gt=0, lt=1, description="share of the weights that become zero")
+    fine_tune: bool = Field(default=False, description="train the others on the training images afterwards")
+    epochs: int = Field(8, ge=1, description="of fine-tuning")
+    learning_rate: float = Field(1e-3, gt=0, description="of AdamW, at its peak")
 
 
 TECHNIQUE = Technique(

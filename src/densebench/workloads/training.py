@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -123,13 +124,13 @@ def train(
     plans = PLANS if plans is None else plans
     if only is not None and only not in plans:
         raise UsageError(f"no embedded checkpoint is called {only!r}: choose from {', '.join(plans)}")
-    _keep_memory()
     images, labels = digits_data.load_images()
     names = [only] if only else list(plans)
     trained = []
     for name in names:
         plan, started = plans[name], time.monotonic()
-        model = fit(plan, images, labels, seed=seed, progress=progress, name=name)
+        with memory_kept():
+            model = fit(plan, images, labels, seed=seed, progress=progress, name=name)
         seconds = time.monotonic() - started
         tensors = halved(model.state_dict())
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
@@ -168,16 +169,16 @@ def fit(
     model: nn.Module = torchvision_models().get_model(MODEL, num_classes=len(digits_data.CLASSES))
     model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.peak_rate, weight_decay=0.01)
-    batches = list(_batches(plan, digits_data.split(labels).training, generator))
-    free = sum(not settled for _, _, settled in batches)
+    steps = list(batches(plan.stages, digits_data.split(labels).training, generator))
+    free = sum(not settled for _, _, settled in steps)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.peak_rate, total_steps=free, pct_start=0.2)
-    total = sum(size * size * len(positions) for size, positions, _ in batches)
+    total = sum(size * size * len(positions) for size, positions, _ in steps)
     done, started = 0, time.monotonic()
-    for step, (size, positions, settled) in enumerate(batches, start=1):
+    for step, (size, positions, settled) in enumerate(steps, start=1):
         if settled:
             _settle(model)
             for group in optimizer.param_groups:
-                group["lr"] = SETTLED_RATE * (len(batches) - step + 1) / (len(batches) - free)
+                group["lr"] = SETTLED_RATE * (len(steps) - step + 1) / (len(steps) - free)
         inputs = distort(images[positions], size, generator).contiguous(memory_format=torch.channels_last)
         targets = torch.tensor([labels[p] for p in positions])
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -190,18 +191,18 @@ def fit(
         done += size * size * len(positions)
         left = (time.monotonic() - started) * (total - done) / done
         if progress is not None:
-            progress(Progress(name, step, len(batches), size, float(loss.detach()), left))
+            progress(Progress(name, step, len(steps), size, float(loss.detach()), left))
     return model.to(memory_format=torch.contiguous_format).eval()
 
 
-def _batches(
-    plan: Plan, positions: Sequence[int], generator: torch.Generator
+def batches(
+    stages: Sequence[Stage], positions: Sequence[int], generator: torch.Generator
 ) -> Iterator[tuple[int, list[int], bool]]:
     """(image size, positions, settled) of each step; every image comes once before any comes again."""
     import torch
 
     queue: list[int] = []
-    for stage in plan.stages:
+    for stage in stages:
         for step in range(stage.steps):
             while len(queue) < stage.batch_size:
                 queue += [positions[i] for i in torch.randperm(len(positions), generator=generator).tolist()]
@@ -219,7 +220,16 @@ def _settle(model: nn.Module) -> None:
 
 
 def distort(images: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
-    """Turn, zoom, shift each of (n, 1, 8, 8) a little while scaling it to (n, 3, size, size), normalized."""
+    """Bend (n, 1, 8, 8) while scaling it to (n, 3, size, size), normalized."""
+    larger = bend(images, image_size, generator)
+    return ((larger - digits_data.MEAN) / digits_data.STD).expand(-1, 3, -1, -1)
+
+
+def bend(images: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
+    """Turn, zoom, shift each of (n, c, h, w) a little while scaling it to (n, c, size, size).
+
+    To a smaller size it samples single points: scale the images down before.
+    """
     import torch
     from torch.nn import functional
 
@@ -227,12 +237,12 @@ def distort(images: Tensor, image_size: int, generator: torch.Generator) -> Tens
     turn, zoom, right, down = (torch.rand(4, n, generator=generator) * 2 - 1).unbind()
     angle, factor = turn * 0.17, 1 + zoom * 0.1  # 10 degrees, 10 %
     cos, sin = torch.cos(angle) * factor, torch.sin(angle) * factor
-    shift = torch.stack([right, down], dim=1) * 0.125  # half a pixel of the eight
+    shift = torch.stack([right, down], dim=1) * 0.125  # half a pixel of eight
     rows = torch.stack([cos, -sin, sin, cos], dim=1).view(n, 2, 2)
     theta = torch.cat([rows, shift[:, :, None]], dim=2)
     grid = functional.affine_grid(theta, [n, 1, image_size, image_size], align_corners=False)
-    larger = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return ((larger - digits_data.MEAN) / digits_data.STD).expand(-1, 3, -1, -1)
+    grid = grid.to(images.device)
+    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def accuracy(model: nn.Module, images: Tensor, labels: Sequence[int], image_size: int) -> float:
@@ -249,8 +259,9 @@ def accuracy(model: nn.Module, images: Tensor, labels: Sequence[int], image_size
     return right / len(positions)
 
 
-def _keep_memory() -> None:
-    """Tell glibc to keep freed memory until the process ends.
+@contextmanager
+def memory_kept() -> Iterator[None]:
+    """Tell glibc to keep freed memory for the time being.
 
     Fetching it from the system at every step was seen to be up to 20 times slower in a virtual machine.
     """
@@ -258,8 +269,15 @@ def _keep_memory() -> None:
 
     trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of <malloc.h>
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        libc = ctypes.CDLL(None)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(mmap_max, 0)
     except (OSError, AttributeError, TypeError):  # not glibc: only slower
+        yield
         return
-    mallopt(trim_threshold, 2**31 - 1)
-    mallopt(mmap_max, 0)
+    try:
+        yield
+    finally:
+        libc.mallopt(trim_threshold, 128 * 1024)  # glibc's own values
+        libc.mallopt(mmap_max, 65536)
+        libc.malloc_trim(0)

@@ -1,0 +1,187 @@
+"""How much faster than eager FP32 each recipe is, beside the peers' own tools on the very same files.
+
+First a sweep: every recipe at each batch size. Then, for artifacts that `benchmark_app` or a bare ONNX Runtime
+loop can run, this project's measuring child and the peer's tool in turn, several times each: the ratio of their
+medians is what the harness costs.
+
+    python benchmarks/speedup.py --image-size 224 --batch-sizes 1,8 --rounds 5
+
+Prints a table of speed-ups with top-1, and one of the peers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from densebench import jobs, suite
+from densebench.machine import allowed_threads
+from densebench.record import Row, Status
+from densebench.sinks.console import Progress
+from densebench.spec import RunSpec
+
+LIMIT_S = 900.0
+SECONDS = 4
+BARE_LOOP = """
+import sys, time
+import numpy, onnxruntime
+file, size, pixels, threads, seconds = sys.argv[1], *map(int, sys.argv[2:])
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+images = numpy.random.default_rng(0).standard_normal((size, 3, pixels, pixels), "float32")
+feed = {session.get_inputs()[0].name: images}
+for _ in range(3):
+    session.run(None, feed)
+started, runs = time.perf_counter(), 0
+while time.perf_counter() - started < seconds:
+    session.run(None, feed)
+    runs += 1
+print(runs * size / (time.perf_counter() - started))
+"""
+
+
+def bare_loop(file: Path, size: int, pixels: int, threads: int, precision: str) -> float:  # noqa: ARG001
+    """Images per second of an ONNX file in a loop of five lines."""
+    arguments = [str(file), *map(str, (size, pixels, threads, SECONDS))]
+    done = subprocess.run(
+        [sys.executable, "-c", BARE_LOOP, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT_S,
+    )
+    return float(done.stdout)
+
+
+def benchmark_app(file: Path, size: int, pixels: int, threads: int, precision: str) -> float:
+    """Images per second as OpenVINO's own tool measures them, in one synchronous stream."""
+    program = Path(sys.executable).with_name("benchmark_app")
+    given = f"-hint none -api sync -nireq 1 -nstreams 1 -nthreads {threads} -t {SECONDS} -d CPU"
+    hint = "bf16" if precision == "bf16" else "f32"
+    done = subprocess.run(
+        [
+            program,
+            "-m",
+            file,
+            *given.split(),
+            "-infer_precision",
+            hint,
+            "-shape",
+            f"[{size},3,{pixels},{pixels}]",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT_S,
+    )
+    found = re.search(r"Throughput:\s*([0-9.]+) FPS", done.stdout)
+    if not found:
+        raise SystemExit(f"benchmark_app said nothing of a throughput: {done.stdout[-300:]}")
+    return float(found[1])
+
+
+PEERS: dict[str, Callable[[Path, int, int, int, str], float]] = {
+    "model.onnx": bare_loop,
+    "model.xml": benchmark_app,
+}
+
+
+def main() -> None:
+    """Run the sweep, then the peers, and print both tables."""
+    parser = argparse.ArgumentParser(description="Speed-ups over eager FP32, beside the peers' own tools.")
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--batch-sizes", default="1,8")
+    parser.add_argument("--recipes", default="", help="default: those of the default suite")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=allowed_threads())
+    parser.add_argument("--output-dir", type=Path, default=Path("results-speedup"))
+    given = parser.parse_args()
+    sizes = [int(size) for size in given.batch_sizes.split(",")]
+    console = Console()
+    flags = {"recipes": given.recipes.split(",")} if given.recipes else {}
+    spec = RunSpec.create(
+        weights="digits",
+        data="digits",
+        device="cpu",
+        image_size=given.image_size,
+        batch_sizes=sizes,
+        threads=given.threads,
+        output_dir=given.output_dir,
+        log_dir=given.output_dir / "logs",
+        **flags,
+    )
+    rows = suite.run(spec, Progress(console)).rows
+    print_speedups(rows, sizes, console)
+    print_peers(rows, spec, given.rounds, console)
+
+
+def print_speedups(rows: list[Row], sizes: list[int], console: Console) -> None:
+    """Each recipe's speed-up at each batch size, with what it keeps of the accuracy."""
+    table = Table(title="throughput over eager FP32 at the same batch size", title_justify="left")
+    table.add_column("recipe")
+    for size in sizes:
+        table.add_column(f"batch {size}", justify="right")
+    table.add_column("top-1, %", justify="right")
+    for recipe in dict.fromkeys(row.recipe for row in rows):
+        found = {row.batch_size: row for row in rows if row.recipe == recipe}
+        speeds = [f"{found[size].speedup:.2f}x" if found[size].speedup else "-" for size in sizes]
+        top1 = next((row.accuracy_top1 for row in found.values() if row.accuracy_top1 is not None), None)
+        table.add_row(recipe, *speeds, "-" if top1 is None else f"{top1:.1f}")
+    console.print(table)
+
+
+def print_peers(rows: list[Row], spec: RunSpec, rounds: int, console: Console) -> None:
+    """Measure here and with the peer's tool in turn on the same files; print medians over the rounds."""
+    table = Table(title=f"the same file, measured in turn, medians of {rounds}", title_justify="left")
+    for column in ("recipe", "batch", "here", "peer", "here / peer", "peer's tool"):
+        table.add_column(column)
+    progress = Progress(Console(stderr=True))
+    threads = spec.threads or allowed_threads()
+    with suite.opened(spec, threads, progress) as (nurseries, workload, timing_file):
+        for row in rows:
+            folder = spec.output_dir / row.artifact if row.status is Status.OK and row.artifact else None
+            file = next((folder / name for name in PEERS if folder and (folder / name).exists()), None)
+            if folder is None or file is None:
+                continue
+            job = jobs.Measure(
+                folder=folder,
+                device=workload.device,
+                batch_size=row.batch_size,
+                timing_file=timing_file,
+                sample_seconds=SECONDS,
+                timeout_s=LIMIT_S,
+                slow_reason="",
+                trace=None,
+                threads=threads,
+                trust=False,
+            )
+            details = json.loads((folder / "manifest.json").read_bytes())["details"]
+            here, peer = [], []
+            for _ in range(rounds):
+                samples = nurseries.plain.run(job, jobs.Measured, LIMIT_S).samples_ms
+                here.append(1000 * len(samples) * row.batch_size / sum(samples))
+                peer.append(
+                    PEERS[file.name](
+                        file, row.batch_size, spec.image_size, threads, details.get("precision", "")
+                    )
+                )
+            ours, theirs = statistics.median(here), statistics.median(peer)
+            tool = PEERS[file.name].__name__.replace("_", " ")
+            table.add_row(
+                row.recipe, str(row.batch_size), f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.3f}", tool
+            )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

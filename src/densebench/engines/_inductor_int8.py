@@ -1,0 +1,59 @@
+"""Static INT8 for Inductor: quantizers around convolutions and what lies between them, ranges from real images.
+
+The method is PyTorch 2 Export quantization with Intel's X86InductorQuantizer, from torchao: activations as UINT8
+with one scale a tensor, weights as INT8 with one scale an output channel. Source: PyTorch, "PyTorch 2 Export
+Quantization with X86 Backend through Inductor".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from densebench.errors import Unavailable, UsageError
+from densebench.machine import cpu_flags
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.fx import GraphModule
+
+    from densebench.workloads.base import ImageSet, Splits
+
+LEAST = 8  # images; fewer say little of the ranges
+BATCH = 32  # images that are calibrated on at a time
+NO_OVERFLOW = {"avx512_vnni", "avx_vnni", "amx_int8"}  # other x86 processors sum pairs of products in 16 bits
+
+
+def pick(data: Splits) -> ImageSet:
+    """The images that ranges are taken from.
+
+    Raises:
+        Unavailable: the data has none.
+        UsageError: it has too few.
+
+    """
+    if data.calibration is None:
+        raise Unavailable("INT8 needs calibration images: give --data a folder, or use digits")
+    if len(data.calibration) < LEAST:
+        raise UsageError(
+            f"{len(data.calibration)} calibration images are too few for INT8, {LEAST} are needed: "
+            "put more images into the --data folder"
+        )
+    return data.calibration
+
+
+def quantized(model: nn.Module, images: ImageSet) -> GraphModule:
+    """The FP32 model as a graph, for any batch size, that quantizes what can run in INT8."""
+    import torch
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
+        X86InductorQuantizer,
+        get_default_x86_inductor_quantization_config,
+    )
+
+    config = get_default_x86_inductor_quantization_config(reduce_range=not cpu_flags() & NO_OVERFLOW)
+    example = (images.read(range(LEAST)),)
+    program = torch.export.export(model, example, dynamic_shapes=({0: torch.export.Dim("batch")},))
+    observed = prepare_pt2e(program.module(), X86InductorQuantizer().set_global(config))
+    for batch, _ in images.batches(BATCH):
+        observed(batch)
+    return convert_pt2e(observed)  # type: ignore[no-any-return]

@@ -1,0 +1,154 @@
+"""What ONNX Runtime really runs: its optimized graph, and its profiler's events of each node."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CONVOLUTIONS = {"Conv", "FusedConv", "NhwcFusedConv", "ConvInteger", "QLinearConv"}
+LINEARS = {"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat"}
+INTEGER = {"ConvInteger", "QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat"}
+KERNEL_EVENT = "_kernel_time"
+RUN_EVENT = "model_run"
+OWN_SUFFIX = r"(_nchwc|_bn_nchwc|_token_\d+)$"  # ONNX Runtime's, on names of the layers that it changed
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the optimized graph that was seen to run.
+
+    `macs` are multiply-accumulates of one image, 0 for what is neither a convolution nor a linear layer.
+    `norm` says that a convolution scales each channel by itself: it was a batch norm.
+    """
+
+    operator: str
+    provider: str
+    macs: int = 0
+    norm: bool = False
+    fused: bool = False
+
+
+def nodes(optimized: Path, events: Sequence[Mapping[str, Any]], batch_size: int) -> Iterator[Node]:
+    """The nodes of one inference, weights taken from the optimized graph's file."""
+    import onnx
+
+    graph = onnx.load(optimized, load_external_data=False).graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    saved = {node.name: node for node in graph.node}
+    for event in events:
+        if not _is_kernel(event):
+            continue
+        seen = event["args"]
+        node = saved.get(event["name"].removesuffix(KERNEL_EVENT))
+        operator, provider = seen["op_name"], seen["provider"]
+        if node is None or operator not in CONVOLUTIONS | LINEARS:
+            yield Node(operator, provider)
+            continue
+        # QLinear operators and QGemm take scale and zero point after each tensor
+        weight = shapes.get(node.input[3 if operator.startswith("Q") else 1], ())
+        attributes = {a.name: a for a in node.attribute}
+        if operator in CONVOLUTIONS:
+            channels, kernel = (weight[0], math.prod(weight[1:])) if weight else (0, 0)
+            norm = kernel == 1 and "group" in attributes and attributes["group"].i == channels > 1
+        else:
+            transposed = "transB" in attributes and attributes["transB"].i == 1
+            kernel, norm = (weight[1 if transposed else 0] if weight else 0), False
+        outputs = sum(math.prod(shape) for output in seen["output_type_shape"] for shape in output.values())
+        yield Node(operator, provider, outputs // batch_size * kernel, norm, "activation" in attributes)
+
+
+def describe(ran: Sequence[Node], *, int8: bool) -> str:
+    """What differs from one FP32 kernel after the other; for a model that claims INT8, how much of it is."""
+    wanted = next((node.provider for node in ran if node.provider != "CPUExecutionProvider"), "")
+    said = [_integer(ran) if int8 else _float(ran)]
+    if wanted:
+        away = sum(node.provider == "CPUExecutionProvider" for node in ran)
+        said.append(
+            f"{len(ran) - away}/{len(ran)} nodes in {wanted}" + f", {away} fell back to CPU" * (away > 0)
+        )
+    return "; ".join(said)
+
+
+def _integer(ran: Sequence[Node]) -> str:
+    if any(node.operator.startswith("TRTKernel") for node in ran):
+        return "subgraphs handed to TensorRT, which doesn't show here what they compute in"
+    convolutions = [node for node in ran if node.operator in CONVOLUTIONS and not node.norm]
+    norms = [node for node in ran if node.norm or node.operator == "BatchNormalization"]
+    linears = [node for node in ran if node.operator in LINEARS]
+    kinds = (("convolutions", convolutions), ("linear layers", linears), ("batch norms", norms))
+    if not any(node.operator in INTEGER for node in ran):
+        return "none: no convolution or linear layer ran in INT8"
+    counts = [
+        f"int8 {what} {sum(node.operator in INTEGER for node in them)}/{len(them)}"
+        for what, them in kinds
+        if them
+    ]
+    total = sum(node.macs for node in ran)
+    done = sum(node.macs for node in ran if node.operator in INTEGER)
+    between = sum(node.operator in {"QuantizeLinear", "DequantizeLinear"} for node in ran)
+    return f"{', '.join(counts)}, {100 * done / max(total, 1):.3g} % of the MACs; {between} casts to or from FP32"
+
+
+def _float(ran: Sequence[Node]) -> str:
+    convolutions = [node for node in ran if node.operator in CONVOLUTIONS and not node.norm]
+    fused = sum(node.fused for node in ran)
+    norms = sum(node.operator == "BatchNormalization" for node in ran)
+    turned = sum(node.norm for node in ran)
+    said = f"optimized graph: {len(convolutions)} convolutions, {fused} nodes with their activation fused"
+    if turned:
+        said += f", {turned} batch norms run as convolutions"
+    return f"{said}, {norms} batch norms left"
+
+
+def chrome_events(events: Sequence[Mapping[str, Any]], warm_up: int) -> list[dict[str, Any]]:
+    """The profiler's events as Chrome trace events, those of the first `warm_up` inferences left out.
+
+    Times are in microseconds from the first event. Each inference is marked `ProfilerStep#k`.
+    """
+    runs = sorted((event for event in events if event["name"] == RUN_EVENT), key=lambda event: event["ts"])
+    runs = runs[warm_up:]
+    start = runs[0]["ts"] if runs else 0
+    made = [
+        _event(f"ProfilerStep#{step}", "user_annotation", event, start, {}) for step, event in enumerate(runs)
+    ]
+    for event in events:
+        if _is_kernel(event) and event["ts"] >= start:
+            seen = event["args"]
+            args = {
+                "layer": re.sub(OWN_SUFFIX, "", event["name"].removesuffix(KERNEL_EVENT)),
+                "provider": seen["provider"],
+                "input shapes": seen.get("input_type_shape", []),
+                "output shapes": seen.get("output_type_shape", []),
+            }
+            made.append(_event(seen["op_name"], "cpu_op", event, start, args))
+    return sorted(made, key=lambda event: event["ts"])
+
+
+def _event(
+    name: str, category: str, event: Mapping[str, Any], start: int, args: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "ph": "X",
+        "name": name,
+        "cat": category,
+        "ts": event["ts"] - start,
+        "dur": event["dur"],
+        "pid": event["pid"],
+        "tid": event["tid"],
+        "args": args,
+    }
+
+
+def _is_kernel(event: Mapping[str, Any]) -> bool:
+    return event.get("cat") == "Node" and str(event["name"]).endswith(KERNEL_EVENT)
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """What the profiler wrote."""
+    events: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return events

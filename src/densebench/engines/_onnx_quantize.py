@@ -1,0 +1,158 @@
+"""Static INT8 for ONNX files: quantize and dequantize nodes around what runs in INT8, ranges from real images.
+
+DenseNet sets three traps. Batch norms before the activation can't be folded into a convolution, so each would
+be a trip to FP32 and back: they are written as depthwise 1x1 convolutions, which is what ONNX Runtime does with
+them in FP32 too. Concatenations join tensors of different scales: they are quantized as well, so that the join
+moves bytes. And files of QLinear operators have failed to load: the QDQ format leaves the choice of kernels to
+the runtime.
+Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference", 2018.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from densebench.engines._onnx_export import INPUT
+from densebench.errors import Unavailable, UsageError
+from densebench.machine import cpu_flags
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+
+    from densebench.workloads.base import ImageSet, Splits
+
+LEAST, MOST = 8, 256  # calibration images
+BATCH_SIZE = 8
+# What stays in INT8 between convolutions: what only moves, compares or sums values
+OPERATORS = [
+    *("Conv", "Gemm", "MatMul", "Relu", "Clip", "Add", "Concat"),
+    *("MaxPool", "AveragePool", "GlobalAveragePool", "Flatten", "Reshape", "Transpose"),
+]
+LINEAR = ["Gemm", "MatMul"]  # the last one's outputs are the logits: 256 steps would make classes tie
+VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
+
+
+def calibration_images(data: Splits) -> ImageSet:
+    """The images that ranges are taken from.
+
+    Raises:
+        Unavailable: the data has none.
+        UsageError: it has too few.
+
+    """
+    images = data.calibration
+    if images is None:
+        raise Unavailable("INT8 needs calibration images: give --data a folder, or use digits")
+    if len(images) < LEAST:
+        raise UsageError(
+            f"{len(images)} image{'s' * (len(images) != 1)} to calibrate INT8 with, {LEAST} are needed: "
+            "put more images into the --data folder"
+        )
+    return images
+
+
+class Reader:
+    """Feeds calibration images to ONNX Runtime, in batches: all of them, or `MOST` spread over the set."""
+
+    def __init__(self, images: ImageSet) -> None:
+        positions = range(0, len(images), math.ceil(len(images) / MOST))
+        starts = range(0, len(positions), BATCH_SIZE)
+        self._batches: Iterator[np.ndarray] = (
+            images.read(positions[start : start + BATCH_SIZE]).numpy() for start in starts
+        )
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The next batch by the name of the model's input; None after the last."""
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}
+
+
+def quantize(source: Path, result: Path, images: ImageSet, *, symmetric: bool = False) -> None:
+    """Write the INT8 form of an FP32 ONNX file.
+
+    Weights are symmetric INT8 with a scale for each output channel, activations 8 bits with a scale for each
+    tensor, by the least and largest value seen. x86 processors without VNNI add pairs of products in 16 bits:
+    there, weights keep to 7 bits.
+
+    Args:
+        source: from `export_onnx`.
+        result: the file to write.
+        images: at least `LEAST`.
+        symmetric: signed activations around zero and FP32 biases, as TensorRT wants them; else unsigned ones
+            with a zero point, into which an activation function before them vanishes.
+
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quant_pre_process, quantize_static
+
+    forms = (
+        {"ActivationSymmetric": True, "QuantizeBias": False, "DedicatedQDQPair": True} if symmetric else {}
+    )
+    with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as scratch:
+        prepared = Path(scratch) / "prepared.onnx"
+        quant_pre_process(source, prepared, skip_symbolic_shape=True)
+        if not symmetric:
+            model = onnx.load(prepared)
+            batch_norms_as_convolutions(model)
+            onnx.save(model, prepared)
+        quantize_static(
+            prepared,
+            result,
+            Reader(images),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=OPERATORS,
+            per_channel=True,
+            reduce_range=_pairs_saturate() and not symmetric,
+            activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            extra_options={
+                "OpTypesToExcludeOutputQuantization": LINEAR,
+                "MatMulConstBOnly": True,
+                **forms,
+            },
+        )
+
+
+def batch_norms_as_convolutions(model: onnx.ModelProto) -> None:
+    """Replace each batch norm over images by the depthwise 1x1 convolution that computes the same."""
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.value_info}
+    replaced: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type != "BatchNormalization" or ranks.get(node.input[0]) != 4:
+            continue
+        gamma, beta, mean, variance = (
+            numpy_helper.to_array(weights[name]).astype(np.float64) for name in node.input[1:]
+        )
+        epsilon = next((a.f for a in node.attribute if a.name == "epsilon"), 1e-5)
+        factor = gamma / np.sqrt(variance + epsilon)
+        kernel = numpy_helper.from_array(
+            factor.reshape(-1, 1, 1, 1).astype(np.float32), f"{node.output[0]}.weight"
+        )
+        bias = numpy_helper.from_array((beta - mean * factor).astype(np.float32), f"{node.output[0]}.bias")
+        model.graph.initializer.extend([kernel, bias])
+        replaced.update(node.input[1:])
+        inputs = [node.input[0], kernel.name, bias.name]
+        node.CopyFrom(
+            helper.make_node(
+                "Conv", inputs, node.output, name=node.name, kernel_shape=[1, 1], group=len(factor)
+            )
+        )
+    used = {name for node in model.graph.node for name in node.input}
+    for name in replaced - used:
+        model.graph.initializer.remove(weights[name])
+
+
+def _pairs_saturate() -> bool:
+    """Whether this processor's INT8 products may overflow 16 bits; one that doesn't tell is taken to be safe."""
+    return platform.machine() in {"x86_64", "AMD64"} and bool(cpu_flags()) and not cpu_flags() & VNNI

@@ -1,0 +1,87 @@
+"""From an ONNX graph to a plan, by calls that TensorRT 10 and 11 both have.
+
+`library` is the `tensorrt` module: whoever holds it passes it on, and a test may pass another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from statistics import median_high
+from typing import Any
+
+from densebench.errors import CellFailed
+from densebench.machine import MB
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A serialized engine, and the kernel timings that it was chosen by."""
+
+    content: bytes
+    timings: bytes
+
+
+@cache  # the library keeps the first logger for the whole process, so that one must never die
+def log_of(library: Any) -> Any:
+    """The process's logger: errors and warnings, kept as lines."""
+
+    class Log(library.ILogger):  # type: ignore[misc]
+        """The lines so far, most recent last."""
+
+        def __init__(self) -> None:
+            library.ILogger.__init__(self)
+            self.lines: list[str] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity in {library.ILogger.INTERNAL_ERROR, library.ILogger.ERROR}:
+                self.lines.append(" ".join(msg.split()))
+
+        def last(self) -> str:
+            return self.lines[-1][:300] if self.lines else "it gave no reason"
+
+    return Log()
+
+
+def plan_of(library: Any, graph: bytes, batch_sizes: tuple[int, ...], workspace_mb: int) -> Plan:
+    """Build the plan for this machine's GPU: one profile, fastest at the middle one of the batch sizes.
+
+    Args:
+        library: the bindings.
+        graph: a serialized ONNX model with one input of shape (batch, c, h, w).
+        batch_sizes: the sizes it will be run at; the plan takes every one from 1 to the largest.
+        workspace_mb: device memory that a kernel may take for itself, in MB.
+
+    Raises:
+        CellFailed: the graph or a layer of it is not supported; with TensorRT's own words.
+
+    """
+    log = log_of(library)
+    builder = library.Builder(log)
+    # in TensorRT 11 every network is strongly typed, and the flag is accepted and ignored
+    network = builder.create_network(1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = library.OnnxParser(network, log)
+    if not parser.parse(graph):
+        problems = [parser.get_error(index).desc() for index in range(parser.num_errors)]
+        raise CellFailed(f"TensorRT can't take this graph: {'; '.join(problems)[:300] or log.last()}")
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(library.MemoryPoolType.WORKSPACE, workspace_mb * MB)
+    config.profiling_verbosity = (
+        library.ProfilingVerbosity.DETAILED
+    )  # `effect` reads precisions from the plan
+    config.clear_flag(library.BuilderFlag.TF32)  # FP32 is FP32, as in every other row
+    config.set_flag(library.BuilderFlag.SPARSE_WEIGHTS)  # kernels for 2:4 sparsity, where weights have it
+    profile = builder.create_optimization_profile()
+    images = network.get_input(0)
+    shape = tuple(images.shape)[1:]
+    middle, most = median_high(batch_sizes), max(batch_sizes)
+    profile.set_shape(images.name, min=(1, *shape), opt=(middle, *shape), max=(most, *shape))
+    if config.add_optimization_profile(profile) < 0:
+        raise CellFailed(f"TensorRT refuses the batch sizes 1 to {most}: {log.last()}")
+    timings = config.create_timing_cache(b"")  # empty: a build takes as long as it takes anybody
+    if not config.set_timing_cache(timings, ignore_mismatch=False):
+        raise CellFailed(f"TensorRT refuses an empty timing cache: {log.last()}")
+    content = builder.build_serialized_network(network, config)
+    if content is None:
+        raise CellFailed(f"TensorRT built no plan: {log.last()}")
+    return Plan(bytes(content), bytes(config.get_timing_cache().serialize()))

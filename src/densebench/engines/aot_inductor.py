@@ -1,0 +1,166 @@
+"""AOT Inductor: the model compiled ahead of time, weights and all, into one file that runs without a compiler.
+
+The batch is dynamic: one package serves every size.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from densebench.engines import _inductor_int8 as int8
+from densebench.engines._inductor import inductor, no_compiler
+from densebench.engines._onednn import executed
+from densebench.engines.base import Built, Engine, Target
+from densebench.errors import UsageError
+from densebench.techniques.base import Options
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.export import ExportedProgram
+    from torch.export.pt2_archive._package import AOTICompiledModel
+
+    from densebench.workloads.base import Workload
+
+PACKAGE = "model.pt2"
+
+
+class AotOptions(Options):
+    """What the package computes in."""
+
+    precision: Literal["fp32", "int8"] = Field(
+        "fp32", description="fp32: as the techniques left it; int8: static, calibrated"
+    )
+    freezing: bool = Field(default=True, description="weights are folded and packed at build")
+
+    @field_validator("freezing")
+    @classmethod
+    def _int8_is_frozen(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001
+        if not value and info.data.get("precision") == "int8":
+            raise PydanticCustomError("unused", "precision=int8 is always frozen")
+        return value
+
+
+def build(
+    model: nn.Module,
+    workload: Workload,
+    folder: Path,
+    target: Target,
+    *,
+    precision: str = "fp32",
+    freezing: bool = True,
+) -> Built:
+    """Export the model for any batch size, quantize it for INT8, compile and package it.
+
+    Raises:
+        Unavailable: INT8 without calibration images.
+        UsageError: INT8 with too few of them, or of a model that is not FP32.
+
+    """
+    import torch
+    from torch._inductor import aoti_compile_and_package
+
+    from densebench.served import served
+
+    module: nn.Module = served(model)
+    if precision == "int8":
+        settings = served(model).settings()
+        if settings["dtype"] != "float32" or settings["autocast"]:
+            raise UsageError(
+                "aot_inductor:precision=int8 quantizes an FP32 model: leave out what changes its precision before"
+            )
+    images = int8.pick(workload.data) if precision == "int8" else None
+    example = torch.zeros(max(2, *target.batch_sizes), *workload.input_shape, device=target.device)
+    with tempfile.TemporaryDirectory(prefix="densebench-aot-") as cache, inductor(cache), torch.no_grad():
+        if images is not None:
+            module = int8.quantized(module, images)
+        batch = torch.export.Dim("batch")
+        program = torch.export.export(module, (example,), dynamic_shapes=({0: batch},))
+        aoti_compile_and_package(
+            program,
+            package_path=str(folder / PACKAGE),
+            inductor_configs={"freezing": freezing, "aot_inductor.precompile_headers": False},
+        )
+    details = {"precision": precision, "convolutions": _convolutions(program)}
+    return Built(details=details, rounds=precision != "fp32")
+
+
+def _convolutions(program: ExportedProgram) -> int:
+    """How many convolutions the model has."""
+    return sum(getattr(node.target, "__name__", "").startswith("conv") for node in program.graph.nodes)
+
+
+class PackagedSession:
+    """A loaded package."""
+
+    def __init__(self, file: Path, precision: str, convolutions: int) -> None:
+        from torch._inductor import aoti_load_package, config
+
+        self.precision = precision
+        self.convolutions = convolutions
+        # loading compares this processor's instructions with those that it was built for, and would try them out
+        with config.patch({"cpp.vec_isa_ok": True}):
+            self._package: AOTICompiledModel | None = aoti_load_package(str(file))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        assert self._package is not None, "the session is closed"
+        return self._package(images.contiguous())  # type: ignore[no-any-return,no-untyped-call]
+
+    def effect(self, images: Tensor) -> str:
+        """Count what oneDNN executes, by precision."""
+        if images.is_cuda:
+            return "ahead-of-time package; what it computes in isn't observed on a GPU"
+        seen, products = executed(lambda: self(images))
+        said = [f"{precision} convolutions {n}/{self.convolutions}" for precision, n in seen.most_common()]
+        if (other := self.convolutions - seen.total()) > 0:
+            said.append(f"{other} convolutions not run by oneDNN")
+        if products["int8"]:
+            said.append(f"{products['int8']} int8 linear layers")
+        if self.precision == "int8" and not (seen["int8"] or products["int8"]):
+            return f"none: nothing runs in int8 (seen: {', '.join(said)})"
+        return f"ahead-of-time package: {', '.join(said)}"
+
+    def trace(self, images: Tensor) -> None:
+        pass
+
+    def close(self) -> None:
+        self._package = None
+
+
+def load(folder: Path, details: Mapping[str, Any], device: str) -> PackagedSession:  # noqa: ARG001
+    """A session on the package."""
+    return PackagedSession(folder / PACKAGE, details["precision"], details["convolutions"])
+
+
+def usage(details: Mapping[str, Any]) -> str:  # noqa: ARG001
+    """PyTorch alone."""
+    return f"""\
+import torch
+from torch._inductor import aoti_load_package, config
+
+config.cpp.vec_isa_ok = True  # else loading tries out this processor's instructions, with g++
+package = aoti_load_package("{PACKAGE}")
+with torch.inference_mode():
+    logits = package(torch.from_numpy(images)).numpy()
+"""
+
+
+ENGINE = Engine(
+    "aot_inductor",
+    "Inductor ahead of time: one file that runs without a compiler, in FP32 or static INT8",
+    build,
+    load,
+    options=AotOptions,
+    usage=usage,
+    contains_code=True,
+    tolerance=1e-3,
+    typical_build_s=120.0,
+    unavailable=lambda device: no_compiler(),
+    caveat="The package holds machine code for this kind of processor or GPU, this PyTorch version and the number "
+    "of threads that it was built with. It needs no compiler and no Python: see examples/cpp.",
+)

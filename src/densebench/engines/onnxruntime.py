@@ -1,0 +1,246 @@
+"""ONNX Runtime: the model as one ONNX file of any batch size, run without PyTorch.
+
+INT8 is static, calibrated on the workload's images. ONNX Runtime optimizes the graph when it loads it, so the
+file is the same for every processor. It refuses weights outside the artifact's folder, and has no custom
+operators unless it is given their library: nothing in the artifact is code.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from densebench.engines import _onnx_observe as observed
+from densebench.engines._onnx_export import INPUT, OUTPUT, export_onnx
+from densebench.engines._onnx_quantize import calibration_images, quantize
+from densebench.engines.base import Built, Engine, Target, Triton
+from densebench.errors import RefusedArtifact, Unavailable
+from densebench.techniques.base import Options
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, SessionOptions
+    from torch import Tensor, nn
+
+    from densebench.workloads.base import Workload
+
+MODEL = "model.onnx"
+CUDA_LIBRARY = "libonnxruntime_providers_cuda.so"
+TRACED = 3  # inferences
+WARM_UP = 1
+OWN_PRECISION = "precision inside it is its own option: write onnx:precision=int8, or leave FP32"
+ERRORS = 3  # ONNX Runtime's severity: warnings of fallbacks are told by `effect`
+
+
+class OnnxOptions(Options):
+    """What the graph computes in, and whose kernels."""
+
+    precision: Literal["fp32", "int8"] = "fp32"
+    provider: Literal["auto", "tensorrt"] = Field(
+        "auto", description="auto: the CPU's or CUDA's kernels, as --device says"
+    )
+
+
+def build(
+    model: nn.Module,
+    workload: Workload,
+    folder: Path,
+    target: Target,
+    *,
+    precision: str = "fp32",
+    provider: str = "auto",
+) -> Built:
+    """Export, check, and quantize the model for INT8.
+
+    Raises:
+        Unavailable: no calibration images, or a device that the provider or INT8 doesn't run on.
+        UsageError: too few calibration images.
+
+    """
+    if provider == "tensorrt" and target.device == "cpu":
+        raise Unavailable("provider=tensorrt runs on CUDA devices")
+    details = {"precision": precision, "provider": provider}
+    if precision == "fp32":
+        export_onnx(model, workload.input_shape, folder / MODEL, batch_sizes=target.batch_sizes)
+        return Built(details=details)
+    if target.device != "cpu" and provider == "auto":
+        raise Unavailable(
+            "ONNX Runtime has no INT8 kernels for CUDA: add provider=tensorrt, or use --device cpu"
+        )
+    images = calibration_images(workload.data)
+    with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as scratch:
+        exported = Path(scratch) / MODEL
+        export_onnx(model, workload.input_shape, exported, batch_sizes=target.batch_sizes)
+        quantize(exported, folder / MODEL, images, symmetric=provider == "tensorrt")
+    return Built(details=details, rounds=True)
+
+
+def _providers(provider: str, device: str) -> list[Any]:
+    """In order of preference; the last one takes what the others can't run."""
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    cuda = ("CUDAExecutionProvider", {"use_tf32": "0"})  # FP32 is FP32 in every row
+    return [*(["TensorrtExecutionProvider"] if provider == "tensorrt" else []), cuda, "CPUExecutionProvider"]
+
+
+class OnnxSession:
+    """An ONNX file, optimized for this processor and loaded."""
+
+    def __init__(self, path: Path, details: Mapping[str, Any], device: str) -> None:
+        self.path = path
+        self.int8 = details["precision"] == "int8"
+        self.providers = _providers(details["provider"], device)
+        self.device = device
+        self.session = self._open(_session_options())
+
+    def _open(self, options: SessionOptions) -> InferenceSession:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as problems
+
+        unreadable = (
+            problems.InvalidProtobuf,
+            problems.InvalidGraph,
+            problems.InvalidArgument,
+            problems.NoSuchFile,
+            problems.NotImplemented,
+            problems.Fail,
+        )
+        if "TensorrtExecutionProvider" in self.providers and b"EPContext" in self.path.read_bytes():
+            raise RefusedArtifact(f"{self.path} holds a compiled engine, which is code: build it again")
+        try:
+            session = onnxruntime.InferenceSession(
+                self.path, options, providers=self.providers, enable_fallback=0
+            )
+        except unreadable as error:
+            said = str(error).splitlines()[0]
+            raise RefusedArtifact(
+                f"{self.path}: build it again, ONNX Runtime can't load it: {said}"
+            ) from None
+        wanted = self.providers[0] if isinstance(self.providers[0], str) else self.providers[0][0]
+        if wanted not in session.get_providers():
+            raise Unavailable(
+                f"ONNX Runtime can't start its {wanted}: see what onnxruntime-gpu needs beside it"
+            )
+        return session
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self._run(self.session, images)
+
+    def _run(self, session: InferenceSession, images: Tensor) -> Tensor:
+        """Images in and logits out without a copy: NumPy's view on the CPU, the tensors' own memory on a GPU."""
+        import numpy as np
+        import torch
+
+        images = images.contiguous()
+        if self.device == "cpu":
+            return torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
+        logits = torch.empty(len(images), session.get_outputs()[0].shape[1], device=images.device)
+        where = images.device.index or 0
+        binding = session.io_binding()
+        binding.bind_input(INPUT, "cuda", where, np.float32, tuple(images.shape), images.data_ptr())
+        binding.bind_output(OUTPUT, "cuda", where, np.float32, tuple(logits.shape), logits.data_ptr())
+        torch.cuda.current_stream().synchronize()  # ONNX Runtime has a stream of its own
+        session.run_with_iobinding(binding)  # returns when its stream is done
+        return logits
+
+    def effect(self, images: Tensor) -> str:
+        """Load the file a second time, as it is loaded here, and look at the graph and the nodes that ran."""
+        with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as folder:
+            optimized = Path(folder) / "optimized.onnx"
+            events = self._watch(images, Path(folder), 1, optimized)
+            return observed.describe(list(observed.nodes(optimized, events, len(images))), int8=self.int8)
+
+    def trace(self, images: Tensor) -> list[dict[str, Any]]:
+        with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as folder:
+            events = self._watch(images, Path(folder), WARM_UP + TRACED)
+            return observed.chrome_events(events, WARM_UP)
+
+    def _watch(
+        self, images: Tensor, folder: Path, runs: int, optimized: Path | None = None
+    ) -> list[dict[str, Any]]:
+        """The profiler's events of a few inferences in a session like this one."""
+        options = _session_options()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(folder / "profile")
+        if optimized:
+            options.optimized_model_filepath = str(optimized)
+        session = self._open(options)
+        for _ in range(runs):
+            self._run(session, images)
+        return observed.read_events(Path(session.end_profiling()))
+
+    def close(self) -> None:
+        pass
+
+
+def _session_options() -> SessionOptions:
+    """One inference at a time, on PyTorch's number of threads.
+
+    `session.intra_op.allow_spinning` stays on, as a deployer finds it: threads wait actively between the
+    operators of one inference, and for a moment after it.
+    """
+    import onnxruntime
+    import torch
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = ERRORS
+    return options
+
+
+def load(folder: Path, details: Mapping[str, Any], device: str) -> OnnxSession:
+    """A session on the saved file.
+
+    Raises:
+        RefusedArtifact: ONNX Runtime can't read the file.
+
+    """
+    return OnnxSession(folder / MODEL, details, device)
+
+
+def usage(details: Mapping[str, Any]) -> str:  # noqa: ARG001 - both precisions load alike
+    """ONNX Runtime alone."""
+    return (
+        "import onnxruntime\n"
+        "options = onnxruntime.SessionOptions()\n"
+        "# options.intra_op_num_threads = 2  # its default is one thread for each physical core\n"
+        f'session = onnxruntime.InferenceSession("{MODEL}", options, providers=["CPUExecutionProvider"])\n'
+        f'(logits,) = session.run(["{OUTPUT}"], {{"{INPUT}": images}})\n'
+    )
+
+
+def unavailable(device: str) -> str | None:
+    """ONNX Runtime with kernels for the device, and what exports to it."""
+    if any(find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")):
+        return "pip install 'densebench[onnx]'"
+    spec = find_spec("onnxruntime")
+    places = (spec.submodule_search_locations if spec else None) or ()
+    if device != "cpu" and not any((Path(place) / "capi" / CUDA_LIBRARY).exists() for place in places):
+        return "install onnxruntime-gpu in place of onnxruntime"
+    return None
+
+
+ENGINE = Engine(
+    "onnx",
+    "ONNX Runtime, FP32 or static INT8",
+    build,
+    load,
+    options=OnnxOptions,
+    refuses={
+        "bfloat16": OWN_PRECISION,
+        "float16": OWN_PRECISION,
+        "autocast": OWN_PRECISION,
+        "tensor_subclass": OWN_PRECISION,
+    },
+    usage=usage,
+    triton=Triton("onnxruntime", {MODEL: "model.onnx"}, INPUT, OUTPUT),
+    tolerance=1e-4,
+    typical_build_s=40.0,
+    unavailable=unavailable,
+)

@@ -1,0 +1,5 @@
+"""`report.html`: the answer as one file that opens without a network."""
+
+from densebench.report.html.page import page
+
+__all__ = ["page"]

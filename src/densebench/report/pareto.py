@@ -1,0 +1,115 @@
+"""Throughput against accuracy: which recipes are worth a look, and of which that can't be said for certain.
+
+A recipe is on the Pareto front if no other is at least as good in both and better in one. Throughputs are told
+apart by their intervals, or by the ±3 % of the report where a row has none. All recipes saw the same validation
+images, so accuracies are told apart image by image (exact McNemar test), which sees more than two intervals do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from densebench.record import Row
+from densebench.report.sweep import CLEAR, Sweep, throughput
+from densebench.stats import CONFIDENCE
+
+Membership = Literal["on", "off", "uncertain"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A recipe's row with its top-1 (percent), the Wilson interval of that where the images are known one by one.
+
+    `by_estimate` says whether the plain figures put the point on the front. `rival` is the recipe that keeps an
+    uncertain or dominated point from being on it, "" where nothing does.
+    """
+
+    row: Row
+    accuracy: float
+    low: float | None
+    high: float | None
+    membership: Membership
+    by_estimate: bool
+    rival: str
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    row: Row
+    accuracy: float
+    correct: str
+
+
+def front(sweep: Sweep, rows: Sequence[Row]) -> list[Point]:
+    """The rows that have a throughput and whose recipe's accuracy is known, each with its place."""
+    candidates = []
+    for row in rows:
+        fact = sweep.fact(row.recipe, "accuracy_top1")
+        if fact is not None:
+            candidates.append(_Candidate(row, fact[0], fact[1].correct_top1))
+    return [_place(one, [other for other in candidates if other is not one]) for one in candidates]
+
+
+def _place(one: _Candidate, others: Sequence[_Candidate]) -> Point:
+    low, high = wilson(one.correct)
+    by_estimate = not any(_dominates(other, one) for other in others)
+    for other in others:
+        speed, accuracy = _speed(other, one), _accuracy(other, one)
+        if "better" in (speed, accuracy) and {speed, accuracy} <= {"better", "equal"}:
+            return Point(one.row, one.accuracy, low, high, "off", by_estimate, other.row.recipe)
+    for other in others:
+        speed, accuracy = _speed(other, one), _accuracy(other, one)
+        if "worse" not in (speed, accuracy) and "unclear" in (speed, accuracy):
+            return Point(one.row, one.accuracy, low, high, "uncertain", by_estimate, other.row.recipe)
+    return Point(one.row, one.accuracy, low, high, "on", by_estimate, "")
+
+
+_Order = Literal["better", "worse", "equal", "unclear"]
+
+
+def _dominates(other: _Candidate, one: _Candidate) -> bool:
+    figures = [(throughput(other.row), throughput(one.row)), (other.accuracy, one.accuracy)]
+    return all(a >= b for a, b in figures) and any(a > b for a, b in figures)
+
+
+def _speed(other: _Candidate, one: _Candidate) -> _Order:
+    (low, high), (one_low, one_high) = _interval(other.row), _interval(one.row)
+    return "better" if low > one_high else "worse" if high < one_low else "unclear"
+
+
+def _interval(row: Row) -> tuple[float, float]:
+    if row.throughput_ci_low is not None and row.throughput_ci_high is not None:
+        return row.throughput_ci_low, row.throughput_ci_high
+    half = CLEAR / 2  # so that two figures without intervals overlap within ±3 %
+    return (1 - half) * throughput(row), (1 + half) * throughput(row)
+
+
+def _accuracy(other: _Candidate, one: _Candidate) -> _Order:
+    """Image by image where both have them; else as the figures stand."""
+    from scipy.stats import binomtest
+
+    if not one.correct or len(one.correct) != len(other.correct):
+        return "equal" if other.accuracy == one.accuracy else _sign(other.accuracy - one.accuracy)
+    pairs = list(zip(other.correct, one.correct, strict=True))
+    gained, lost = pairs.count(("1", "0")), pairs.count(("0", "1"))
+    if gained == lost == 0:
+        return "equal"
+    if binomtest(gained, gained + lost).pvalue >= 1 - CONFIDENCE:
+        return "unclear"
+    return _sign(gained - lost)
+
+
+def _sign(difference: float) -> _Order:
+    return "better" if difference > 0 else "worse"
+
+
+def wilson(correct: str) -> tuple[float | None, float | None]:
+    """The 95 % interval of a share of right answers in percent (Wilson 1927), or nothing without answers."""
+    from scipy.stats import binomtest
+
+    if not correct:
+        return None, None
+    share = binomtest(correct.count("1"), len(correct)).proportion_ci(CONFIDENCE, method="wilson")
+    return 100 * float(share.low), 100 * float(share.high)

@@ -1,0 +1,201 @@
+"""Fine-tuning: a model that was changed learns to answer as it did before, on the training images.
+
+It learns from the original's answers, not from labels: images of some of the model's classes then don't make it
+forget the others. A tenth of the training images is held out, and the epoch that does best on it is kept. The
+validation images have no say in it: the accuracy that is reported on them would be too good.
+Source: Hinton et al., "Distilling the Knowledge in a Neural Network", 2015.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from densebench.errors import Unavailable, UsageError
+from densebench.machine import emulated
+from densebench.workloads.training import Stage, batches, bend, memory_kept
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from densebench.served import Served
+    from densebench.workloads.base import ImageSet, Workload
+
+SEED = 0
+LEAST = 32  # training images, below which nothing can be learnt that holds for others
+EPOCH_IMAGES = 1024  # at most; a larger set gives each epoch other images
+MOST_HELD_OUT = 1000
+HALVED_FROM = 128  # pixels, from which most epochs see images of half the size, at a quarter of the time
+
+
+def training_images(workload: Workload | None) -> ImageSet:
+    """The images to learn from.
+
+    Raises:
+        Unavailable: there are none, or too few.
+
+    """
+    images = workload.data.training if workload else None
+    if images is None or len(images) < LEAST:
+        found = f"there are {len(images)}" if images else "there are none"
+        raise Unavailable(
+            f"fine-tuning needs at least {LEAST} training images and {found}: use --data digits, imagenette or "
+            "a folder of images, or the option fine_tune=false"
+        )
+    return images
+
+
+def imitate(
+    changed: Served,
+    original: nn.Module,
+    workload: Workload | None,
+    *,
+    epochs: int,
+    learning_rate: float,
+    after_step: Callable[[], None] = lambda: None,
+    progress: Callable[[str], None] = print,
+) -> None:
+    """Train the changed model, in place, to answer as the original does; the same seed gives the same weights.
+
+    Args:
+        changed: an FP32 model; its layers and their shapes stay as they are.
+        original: what it was before.
+        workload: whose training images are bent a little and shown to both.
+        epochs: passes over the training images, or over EPOCH_IMAGES of them where there are more.
+        learning_rate: of AdamW, at its peak: it rises over a tenth of the steps and falls to nothing.
+        after_step: called after every change of the weights, to put back what must not change.
+        progress: told after every epoch how it went.
+
+    Raises:
+        Unavailable: there are no training images, or too few.
+
+    """
+    import torch
+    from torch.nn import functional
+
+    images, core = training_images(workload), changed.core
+    assert workload is not None, "or there would be no images"
+    device = next(core.parameters()).device
+    generator = torch.Generator().manual_seed(SEED)
+    order = torch.randperm(len(images), generator=generator).tolist()
+    held_out = order[: min(len(order) // 10, MOST_HELD_OUT)]
+    stages = _stages(workload, epochs, len(order) - len(held_out))
+    steps, total = batches(stages, order[len(held_out) :], generator), sum(stage.steps for stage in stages)
+    teacher = copy.deepcopy(original).to(memory_format=torch.channels_last).eval()
+    core.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(core.parameters(), lr=learning_rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / (total // 10 + 1), (total - step) / total)
+    )
+    best: tuple[float, float] | None = None
+    started, done = time.monotonic(), 0
+    with memory_kept(), torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+        torch.manual_seed(SEED)
+        for epoch, stage in enumerate(stages, start=1):
+            core.train()
+            for size, positions, _ in islice(steps, stage.steps):
+                batch = _seen(images.read(positions).to(device), size, generator)
+                with _autocast(device.type):
+                    with torch.no_grad():
+                        answers = teacher(batch)
+                    logits = core(batch)
+                loss = functional.cross_entropy(logits.float(), answers.float().softmax(dim=1))
+                optimizer.zero_grad(set_to_none=True)
+                torch.autograd.backward(loss)
+                optimizer.step()
+                schedule.step()
+                after_step()
+            score = _score(core, teacher, images, held_out)
+            if best is None or score > best:
+                best, kept = score, {key: value.clone() for key, value in core.state_dict().items()}
+            done += _cost(stage)
+            left = (time.monotonic() - started) * (sum(map(_cost, stages)) - done) / done
+            progress(
+                f"epoch {epoch} of {epochs} at {stage.sizes[0]} pixels: {score[0]:.1%} of {len(held_out)} held-out "
+                f"training images right, {left:.0f} s left"
+            )
+    core.load_state_dict(kept)
+    optimizer.zero_grad(set_to_none=True)
+    core.to(memory_format=torch.channels_last if changed.channels_last else torch.contiguous_format).eval()
+
+
+def keep_zeros(layers: Iterable[nn.Module]) -> Callable[[], None]:
+    """A function that sets to zero, in these layers' weights, what is zero now."""
+    import torch
+
+    zeros = [(layer, layer.weight == 0) for layer in layers]
+
+    def put_back() -> None:
+        with torch.no_grad():
+            for layer, mask in zeros:
+                layer.weight.masked_fill_(mask, 0.0)  # type: ignore[operator]
+
+    return put_back
+
+
+def _stages(workload: Workload, epochs: int, count: int) -> list[Stage]:
+    """One stage for each epoch: three of four at half the size where the images are large and the model lets us."""
+    from densebench.workloads.models import check_model
+
+    size = half = workload.image_size
+    if size >= HALVED_FROM:
+        try:
+            check_model(workload.model_name, size // 2)
+            half = size // 2
+        except UsageError:  # the model takes one size only, or none so small
+            pass
+    stages = []
+    for epoch in range(epochs):
+        pixels = size if epoch >= epochs - max(1, epochs // 4) else half
+        batch = max(16, min(64, 4096 // pixels))
+        stages.append(Stage((pixels,), batch, max(1, min(count, EPOCH_IMAGES) // batch)))
+    return stages
+
+
+def _cost(stage: Stage) -> int:
+    """Pixels that a stage works on."""
+    return stage.sizes[0] ** 2 * stage.batch_size * stage.steps
+
+
+def _seen(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """The images bent a little, at `size` pixels, in NHWC."""
+    import torch
+    from torch.nn import functional
+
+    if images.shape[-1] != size:
+        images = functional.interpolate(
+            images, size=(size, size), mode="bilinear", align_corners=False, antialias=True
+        )
+    return bend(images, size, generator).contiguous(memory_format=torch.channels_last)
+
+
+def _autocast(device: str) -> torch.autocast:
+    """BF16 where the processor computes in it."""
+    import torch
+
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=emulated("bfloat16", device) is None)
+
+
+def _score(
+    core: nn.Module, teacher: nn.Module, images: ImageSet, positions: list[int]
+) -> tuple[float, float]:
+    """(share of these images that are answered right, how near the answers are to the teacher's), on plain images."""
+    import torch
+    from torch.nn import functional
+
+    core.eval()
+    device = next(core.parameters()).device
+    right, distance = 0, 0.0
+    with torch.inference_mode(), _autocast(device.type):
+        for start in range(0, len(positions), 64):
+            chosen = positions[start : start + 64]
+            batch = images.read(chosen).to(device).contiguous(memory_format=torch.channels_last)
+            logits, answers = core(batch).float(), teacher(batch).float().softmax(dim=1)
+            distance += float(functional.cross_entropy(logits, answers, reduction="sum"))
+            labels = torch.tensor([images.labels[position] for position in chosen], device=device)
+            right += int((logits.argmax(dim=1) == labels).sum())
+    return right / len(positions), -distance / len(positions)

@@ -1,0 +1,114 @@
+"""The events of a Chrome trace, read in a stream: a few megabytes of its text are in memory at a time."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic_core import from_json
+
+PIECE = 4 << 20  # characters that are read at a time
+LONGEST = 4 * PIECE  # what stands before the events, or one event; anything longer is no trace
+NEWLINES = "\r\n\t"
+ATTEMPTS = 8  # places at which a piece may be cut; the first is nearly always right
+
+_FIRST = re.compile(r'^\s*\[|"traceEvents"\s*:\s*\[')
+_KEY = re.compile(r'\s*\{\s*("(?:[^"\\]|\\.)*")\s*:')
+_BROKEN = (EOFError, zlib.error, gzip.BadGzipFile)
+
+
+class NoTrace(Exception):  # noqa: N818 - what the file is, not a fault of ours
+    """The file holds no events, or not to its end: a sentence that says how far it could be read."""
+
+
+def events(path: Path) -> Iterator[dict[str, Any]]:
+    """Each event of the file, in its order.
+
+    Raises:
+        NoTrace: after the last event that is whole, if the file is damaged or breaks off.
+        OSError: the file can't be read.
+
+    """
+    opener = gzip.open if path.name.endswith(".gz") else open
+    count = 0
+    with opener(path, "rt", encoding="utf-8-sig", errors="replace") as file:
+        for batch in _batches(file):
+            if batch is None:
+                raise NoTrace(
+                    f"The file breaks off or is damaged after event {count}; what stands before is shown."
+                    if count
+                    else "This is no Chrome trace: it holds no list of events."
+                )
+            count += len(batch)
+            yield from (event for event in batch if isinstance(event, dict))
+
+
+def _batches(file: TextIO) -> Iterator[list[Any] | None]:
+    """Events by the piece; a None at the end says that the list wasn't whole."""
+    text, more = _start(file)
+    key = _KEY.match(text)
+    split = re.compile(r"\}\s*,\s*(?=\{\s*" + re.escape(key[1]) + r"\s*:)") if key else None
+    while True:
+        if more and split and (cut := _cut(text, split)):
+            batch, text = cut
+            yield batch
+        elif (last := _whole(text)) is not None:
+            yield last
+            return
+        elif not more or len(text) > LONGEST:
+            if key and split and (cut := _cut(f"{text.rstrip(', ' + NEWLINES)},{{{key[1]}:", split)):
+                yield cut[0]  # the last event may be whole, with the end of the list missing
+            yield None
+            return
+        piece = _read(file)
+        more = bool(piece)
+        text += piece
+
+
+def _read(file: TextIO) -> str:
+    try:
+        return file.read(PIECE)
+    except _BROKEN:  # a compressed file that breaks off
+        return ""
+
+
+def _start(file: TextIO) -> tuple[str, bool]:
+    """The text after the bracket that opens the list, as far as it was read, and whether more may follow."""
+    text = ""
+    while len(text) <= LONGEST:
+        piece = _read(file)
+        text += piece
+        if found := _FIRST.search(text):
+            return text[found.end() :], bool(piece)
+        if not piece:
+            break
+    return "", False
+
+
+def _cut(text: str, split: re.Pattern[str]) -> tuple[list[Any], str] | None:
+    """The events before the last place where one follows another, and the text of the rest.
+
+    Where the list up to there is valid JSON, the place lies between two events and not inside one.
+    """
+    places = [found.span() for found in split.finditer(text, max(0, len(text) - PIECE // 4))]
+    places = places or [found.span() for found in split.finditer(text)]
+    for start, end in reversed(places[-ATTEMPTS:]):
+        try:
+            return from_json(f"[{text[: start + 1]}]"), text[end:]
+        except ValueError:
+            continue
+    return None
+
+
+def _whole(text: str) -> list[Any] | None:
+    """The events of a list that ends in this text, whatever follows it."""
+    try:
+        found, _ = json.JSONDecoder(strict=False).raw_decode(f"[{text}")
+    except ValueError:
+        return None
+    return found if isinstance(found, list) else None

@@ -1,0 +1,197 @@
+"""The ahead-of-time package: one for every batch size, loaded without a compiler, INT8 where it says so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch._inductor.cpu_vec_isa
+import torchvision
+from torch import Tensor
+
+from densebench.engines import aot_inductor
+from densebench.engines._inductor import CACHE_VARIABLE
+from densebench.engines._onednn import executed
+from densebench.engines.base import Built, Target
+from densebench.errors import Unavailable, UsageError
+from densebench.measure.fidelity import relative_difference, sqnr_db
+from densebench.recipe import resolve
+from densebench.served import Served, served
+from densebench.workloads.base import ImageSet, Preprocessing, Splits, Weights, Workload
+from tests.small import images, tiny_model, tiny_workload
+
+SIZE = 32  # pixels
+CONVOLUTIONS = 26  # of SqueezeNet 1.1
+TARGET = Target("cpu", (2, 4), 1)
+
+
+def workload(calibration: int | None) -> Workload:
+    """SqueezeNet with random weights, and this many random images to calibrate it with."""
+
+    def build_model() -> torch.nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            return torchvision.models.squeezenet1_1(num_classes=10).eval()
+
+    found = None
+    if calibration is not None:
+        several = images(calibration, SIZE, seed=1)
+        found = ImageSet((0,) * calibration, lambda positions: several[list(positions)])
+    look = Preprocessing(SIZE, SIZE, (0.5,) * 3, (0.5,) * 3)
+    weights = Weights("random", {}, tuple("0123456789"), look, "0" * 64)
+    data = Splits("noise", found, None, lambda size: images(size, SIZE))
+    return Workload("squeezenet1_1", SIZE, weights, data, build_model)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def plain_code():
+    """Code without vector instructions compiles faster; what is under test is the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch._inductor.cpu_vec_isa, "valid_vec_isa_list", list)
+        yield
+
+
+@pytest.fixture(scope="module")
+def model() -> Served:
+    """SqueezeNet behind the boundary."""
+    return served(workload(None).build_model())
+
+
+def make(model: Served, folder: Path, calibration: int | None = None, **options: Any) -> Built:
+    """A package of it in this folder."""
+    return aot_inductor.build(model, workload(calibration), folder, TARGET, **options)
+
+
+@pytest.fixture(scope="module")
+def fp32(model, tmp_path_factory) -> tuple[Path, Built]:
+    """An FP32 package."""
+    folder = tmp_path_factory.mktemp("fp32")
+    return folder, make(model, folder)
+
+
+@pytest.fixture(scope="module")
+def int8(model, tmp_path_factory) -> tuple[Path, Built]:
+    """An INT8 package."""
+    folder = tmp_path_factory.mktemp("int8")
+    return folder, make(model, folder, calibration=16, precision="int8")
+
+
+def answer(made: tuple[Path, Built], batch: Tensor) -> tuple[Tensor, str]:
+    """What a freshly loaded package says, and what it says of itself."""
+    session = aot_inductor.load(made[0], made[1].details, "cpu")
+    with torch.inference_mode():
+        logits = session(batch)
+    effect = session.effect(batch)
+    session.close()
+    return logits, effect
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 17])
+def test_one_package_serves_every_batch_size(model, fp32, int8, count):
+    """Sizes that it was not built for too, 1 among them; INT8 is close to FP32, and not the same."""
+    batch = images(count, SIZE)
+    with torch.inference_mode():
+        expected = model(batch)
+    logits, effect = answer(fp32, batch)
+    assert relative_difference(logits, expected) <= aot_inductor.ENGINE.tolerance
+    assert effect == f"ahead-of-time package: float32 convolutions {CONVOLUTIONS}/{CONVOLUTIONS}"
+    rounded, effect = answer(int8, batch)
+    assert rounded.dtype == torch.float32
+    assert 20 < sqnr_db(rounded, expected) < 60
+    assert effect == f"ahead-of-time package: int8 convolutions {CONVOLUTIONS}/{CONVOLUTIONS}"
+
+
+def test_it_is_one_file_with_the_weights_in_it(fp32, int8):
+    """INT8 weights take a quarter of the bytes; the probe of a package that rounds is its own."""
+    for folder, built in (fp32, int8):
+        assert [path.name for path in folder.iterdir()] == [aot_inductor.PACKAGE]
+        assert built.caches == ()
+    fp32_bytes, int8_bytes = ((made[0] / aot_inductor.PACKAGE).stat().st_size for made in (fp32, int8))
+    parameters = sum(p.numel() for p in workload(None).build_model().parameters())
+    assert fp32_bytes > 4 * parameters
+    assert int8_bytes < fp32_bytes - 2 * parameters
+    assert not fp32[1].rounds
+    assert int8[1].rounds
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_deployer_needs_pytorch_alone(precision, fp32, int8, tmp_path):
+    """The code of the artifact's README runs where there is no compiler and no densebench."""
+    folder, built = {"fp32": fp32, "int8": int8}[precision]
+    batch = images(3, SIZE)
+    torch.save(batch, tmp_path / "images.pt")
+    code = f"""
+import sys, torch
+images = torch.load({str(tmp_path / "images.pt")!r}).numpy()
+{aot_inductor.ENGINE.usage(built.details)}
+torch.save(torch.from_numpy(logits), {str(tmp_path / "logits.pt")!r})
+assert not {{"densebench", "torchao"}} & set(sys.modules)
+"""
+    environment = {"PATH": str(tmp_path), "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    logits, _ = answer((folder, built), batch)
+    assert relative_difference(torch.load(tmp_path / "logits.pt"), logits) < 1e-5
+
+
+def test_int8_that_did_not_happen_is_found_out(fp32):
+    """An FP32 package that claims INT8 has no effect."""
+    _, effect = answer((fp32[0], Built(details={**fp32[1].details, "precision": "int8"})), images(2, SIZE))
+    assert effect == f"none: nothing runs in int8 (seen: float32 convolutions {CONVOLUTIONS}/{CONVOLUTIONS})"
+
+
+def test_it_runs_what_techniques_made(tmp_path):
+    """BF16 in NHWC stays BF16 in the package."""
+    model = served(tiny_model(), dtype="bfloat16", channels_last=True)
+    model.core.to(torch.bfloat16)
+    built = aot_inductor.build(model, tiny_workload(), tmp_path, TARGET, freezing=False)
+    logits, effect = answer((tmp_path, built), images(2))
+    with torch.inference_mode():
+        assert relative_difference(logits, model(images(2))) < 3e-2
+    assert effect == "ahead-of-time package: bfloat16 convolutions 2/2"
+
+
+def test_a_build_leaves_the_process_as_it_was(model, fp32, int8):
+    """Both were built in this process: its Inductor has the settings that it had."""
+    from torch._inductor import config
+
+    assert config.cpp.vec_isa_ok is None
+    assert config.pre_grad_custom_pass is None
+    assert not config.freezing
+    assert not os.environ.get(CACHE_VARIABLE, "").startswith("densebench")
+    assert torch._C._get_nnpack_enabled()
+
+
+def test_int8_says_what_it_needs(model, tmp_path):
+    """Images, enough of them, a model in FP32, and freezing."""
+    with pytest.raises(Unavailable, match="INT8 needs calibration images"):
+        make(model, tmp_path, precision="int8")
+    with pytest.raises(UsageError, match="7 calibration images are too few"):
+        make(model, tmp_path, calibration=7, precision="int8")
+    half = served(model, dtype="bfloat16")
+    with pytest.raises(UsageError, match="quantizes an FP32 model"):
+        make(half, tmp_path, calibration=16, precision="int8")
+    with pytest.raises(UsageError, match="always frozen"):
+        resolve("aot_inductor:precision=int8:freezing=false", {})
+
+
+def test_what_onednn_executes_is_counted():
+    """Convolutions and matrix products by the precision of their inputs; standard output is given back."""
+    with torch.inference_mode():
+        convolutions, _ = executed(lambda: tiny_model()(images(2)))
+        again, _ = executed(lambda: tiny_model().bfloat16()(images(2).bfloat16()))
+    assert convolutions == {"float32": 2}
+    assert again == {"bfloat16": 2}

@@ -1,0 +1,106 @@
+"""`torch.compile` artifacts: their options, and two of them in one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch._inductor.cpu_vec_isa
+
+from densebench.engines import torch_compile
+from densebench.engines._inductor import CACHE_VARIABLE
+from densebench.engines.base import Target
+from densebench.measure.fidelity import relative_difference
+from densebench.served import Served, served
+from tests.small import images, tiny_model
+
+pytest_plugins = ["tests.fixtures"]
+TARGET = Target("cpu", (2,), 1)
+
+
+@pytest.fixture(autouse=True)
+def plain_code(monkeypatch):
+    """Code without vector instructions compiles faster; what is under test is the same."""
+    monkeypatch.setattr(torch._inductor.cpu_vec_isa, "valid_vec_isa_list", list)
+    torch._dynamo.reset()
+
+
+def build(model: Served, tiny: Any, folder: Path, **options: Any) -> dict[str, Any]:
+    """The details of an artifact in this folder, as a manifest gives them back."""
+    folder.mkdir()
+    details = torch_compile.build(model, tiny, folder, TARGET, **options).details
+    return json.loads(json.dumps(details))
+
+
+def test_two_artifacts_in_one_process_keep_apart(tiny, tmp_path, monkeypatch):
+    """Each compiles from its own cache and into no other, whichever is open; the process's own stays as it is."""
+    own = tmp_path / "own"
+    own.mkdir()
+    monkeypatch.setenv(CACHE_VARIABLE, str(own))
+    nchw, nhwc = served(tiny.build_model()), served(tiny.build_model(), channels_last=True)
+    details = {folder: build(model, tiny, tmp_path / folder) for folder, model in (("a", nchw), ("b", nhwc))}
+    torch._dynamo.reset()
+    monkeypatch.setattr(subprocess.Popen, "__init__", lambda self, call, *a, **k: pytest.fail(f"ran {call}"))
+    first, second = (torch_compile.load(tmp_path / folder, details[folder], "cpu") for folder in ("a", "b"))
+    batch = images(2)
+    with torch.inference_mode():
+        expected = nchw(batch)
+        second.close()
+        assert relative_difference(first(batch), expected) < 1e-3
+        third = torch_compile.load(tmp_path / "b", details["b"], "cpu")
+        first.close()
+        assert relative_difference(third(batch), expected) < 1e-3
+    third.close()
+    assert os.environ[CACHE_VARIABLE] == str(own)
+    assert list(own.iterdir()) == []
+    assert torch._inductor.config.cpp.vec_isa_ok is None
+
+
+def test_freezing_packs_the_weights(tiny, tmp_path, monkeypatch):
+    """With layout and precision before it, as in the stack; built and loaded alike, and g++ isn't run again."""
+    model = served(tiny_model(), dtype="bfloat16", channels_last=True)
+    model.core.to(torch.bfloat16)
+    details = build(model, tiny, tmp_path / "frozen", freezing=True)
+    assert details["freezing"] is True
+    torch._dynamo.reset()
+    monkeypatch.setattr(subprocess.Popen, "__init__", lambda self, call, *a, **k: pytest.fail(f"ran {call}"))
+    session = torch_compile.load(tmp_path / "frozen", details, "cpu")
+    with torch.inference_mode():
+        assert relative_difference(session(images(2)), model(images(2))) < 3e-2
+        said = session.effect(images(2)).split("; ")
+    session.close()
+    assert said[0] == "1 compiled graph, 0 graph breaks"
+    assert said[1] == "weights of 3 layers packed"
+    assert "bfloat16 convolutions 2/2" in said
+
+
+@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
+def test_modes_answer_as_the_model_does(mode, tiny, tmp_path):
+    """What a mode can't do on a CPU is said."""
+    model = served(tiny.build_model())
+    details = build(model, tiny, tmp_path / mode, mode=mode)
+    session = torch_compile.load(tmp_path / mode, details, "cpu")
+    with torch.inference_mode():
+        assert relative_difference(session(images(2)), model(images(2))) < 1e-3
+        effect = session.effect(images(2))
+    session.close()
+    assert effect.startswith("1 compiled graph, 0 graph breaks")
+    assert ("which a CPU has none of" in effect) == (mode == "reduce-overhead")
+
+
+def test_its_code_for_a_deployer_has_the_options(tiny, tmp_path):
+    """The mode and freezing are in the code that the artifact's README shows."""
+    details = {
+        "architecture": {"model": "squeezenet1_1", "classes": 10, "channels": 3},
+        "weights": "plain",
+        "served": served(tiny.build_model()).settings(),
+    }
+    code = torch_compile.ENGINE.usage({**details, "mode": "max-autotune", "freezing": True, "dynamic": False})
+    compile(code, "README.md", "exec")
+    assert "torch.compile(model, mode='max-autotune')" in code
+    assert "freezing = True" in code

@@ -1,0 +1,140 @@
+"""The acceptance run for GPUs: what of it can be checked without one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from densebench.recipe import plan
+from densebench.spec import RunSpec
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+SUITE = SCRIPTS / "gpu_acceptance.toml"
+OK = {
+    "status": "ok",
+    "reason": "",
+    "throughput_samples_per_s": "99.5",
+    "accuracy_drop_pp": "0.2",
+    "batch_size": "1",
+}
+
+
+def verdicts(folder: Path, *rows: dict[str, str]) -> tuple[int, list[str]]:
+    """Exit code and lines for a results folder with these rows."""
+    lines = [{"effect": "", **OK, **row} for row in rows]
+    with (folder / "benchmark_results.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, sorted({key for line in lines for key in line}))
+        writer.writeheader()
+        writer.writerows(lines)
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "gpu_verdicts.py", folder], capture_output=True, text=True, check=False
+    )
+    assert not done.stderr
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_rows_that_did_what_they_claim_pass(tmp_path: Path) -> None:
+    """A skip with a reason is no failure, unless TensorRT or ONNX Runtime is what was skipped."""
+    code, lines = verdicts(
+        tmp_path,
+        {"recipe": "baseline", "effect": "none: plain FP32 NCHW eager execution"},
+        {"recipe": "tensorrt", "effect": "float16 convolutions 120/120; 430 graph nodes in 130 layers"},
+        {"recipe": "tensorrt_int8", "effect": "int8 convolutions 119/120", "accuracy_drop_pp": "1.7"},
+        {"recipe": "openvino", "status": "skipped", "reason": "runs on the CPU"},
+    )
+    assert code == 0
+    assert [line.partition(":")[0] for line in lines] == [
+        "PASS  baseline, batch 1",
+        "PASS  tensorrt, batch 1",
+        "PASS  tensorrt_int8, batch 1",
+        "SKIP  openvino, batch 1",
+        "3 PASS, 0 FAIL, 1 SKIP",
+    ]
+    assert lines[2].endswith("top-1 lost 1.7 points")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"recipe": "jit", "status": "failed", "reason": "it broke"}, "failed: it broke"),
+        ({"recipe": "jit", "status": "timed_out", "reason": "120 s"}, "timed_out: 120 s"),
+        (
+            {"recipe": "tensorrt", "status": "skipped", "reason": "pip install"},
+            "must run here, but: pip install",
+        ),
+        (
+            {"recipe": "tensorrt_int8", "effect": "none: no int8 convolution was seen"},
+            "no effect: none: no int8",
+        ),
+        ({"recipe": "tensorrt", "effect": "float32 convolutions 120/120"}, "expected 'float16 convolutions'"),
+        (
+            {"recipe": "onnx", "effect": "80/90 nodes in CUDAExecutionProvider, 10 fell back to CPU"},
+            "expected",
+        ),
+        ({"recipe": "a new one"}, "no effect: none is given"),
+        ({"recipe": "jit", "effect": "frozen graph", "throughput_samples_per_s": ""}, "no throughput"),
+    ],
+)
+def test_what_did_not_happen_fails(tmp_path: Path, row: dict[str, str], said: str) -> None:
+    """With the reason in its line, and exit code 1."""
+    code, lines = verdicts(tmp_path, row)
+    assert code == 1
+    assert lines[0].startswith(f"FAIL  {row['recipe']}, batch 1: {said}")
+
+
+def test_an_empty_sweep_is_no_success(tmp_path: Path) -> None:
+    """Nothing failed because nothing ran."""
+    (tmp_path / "benchmark_results.csv").write_text("recipe,status\n")
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "gpu_verdicts.py", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "0 PASS, 0 FAIL, 0 SKIP\n")
+
+
+@pytest.mark.parametrize(("factor", "word"), [(1.0, "PASS"), (1.5, "FAIL")])
+def test_a_plans_readme_is_run(tmp_path: Path, factor: float, word: str) -> None:
+    """Its code must give the outputs that the manifest holds."""
+    folder = tmp_path / "models" / "tensorrt"
+    folder.mkdir(parents=True)
+    probe = {"seed": 3, "batch_size": 2, "tolerance": 0.01, "outputs": [[3.0, 3.0], [3.0, 3.0]]}
+    manifest = {"engine": "tensorrt", "probe": probe, "input": {"shape": [None, 3, 4, 4]}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    code = f"import numpy\nlogits = {factor} * numpy.full((len(images), 2), images.shape[1])"
+    (folder / "README.md").write_text(f"# Title\n\n```python\n{code}\n```\n")
+    _, lines = verdicts(tmp_path, {"recipe": "baseline"})
+    assert lines[1].startswith(f"{word}  tensorrt, deployed: ")
+
+
+def test_every_recipe_of_it_can_be_resolved() -> None:
+    """And none of the default suite is left out."""
+    spec = RunSpec.create(SUITE)
+    assert spec.device == "cuda"
+    plan(spec.recipes, spec.named)
+    assert set(RunSpec.create().recipes) - {"structured_pruning+openvino:precision=int8"} <= set(spec.recipes)
+    assert "tensorrt:precision=fp32" in tomllib.loads(SUITE.read_text(encoding="utf-8"))["recipes"]
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there is an NVIDIA GPU here")
+def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
+    """In one line, with exit code 2, and nothing is installed or written."""
+    done = subprocess.run(
+        [SCRIPTS / "gpu_acceptance.sh", tmp_path / "out"],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "gpu_acceptance: no NVIDIA GPU here (nvidia-smi lists none); nothing was checked\n"
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,248 @@
+"""Structured pruning: half of the multiplications go, the accuracy stays, and the file needs no library to load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from densebench import recipe
+from densebench.channels import channels_removed
+from densebench.engines import eager
+from densebench.engines.base import Target
+from densebench.errors import Unavailable, UsageError
+from densebench.measure.observe import observe
+from densebench.served import Served
+from densebench.techniques import catalogue
+from densebench.techniques.structured_pruning import ROUND_TO, structured_pruning
+from densebench.workloads import Workload, WorkloadRequest, open_workload
+from densebench.workloads.none import open_no_data
+from tests.techniques.digits import small_workload
+
+pytest.importorskip("torch_pruning")
+
+
+@dataclass(frozen=True)
+class Made:
+    """DenseNet-121 on the digits, before and after, and what was said meanwhile."""
+
+    workload: Workload
+    original: nn.Module
+    changed: Served
+    said: tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    """With the options' defaults, as a sweep has it."""
+    workload = open_workload(WorkloadRequest(weights="digits", data="digits", image_size=32))
+    original = workload.build_model()
+    said: list[str] = []
+    changed = structured_pruning(original, workload, progress=said.append)
+    assert isinstance(changed, Served)
+    return Made(workload, original, changed, tuple(said))
+
+
+def correct(model: nn.Module, workload: Workload) -> int:
+    """Validation images that are answered right."""
+    assert workload.data.validation is not None
+    with torch.inference_mode():
+        batches = workload.data.validation.batches(50)
+        return sum(int((model(images).argmax(1) == labels).sum()) for images, labels in batches)
+
+
+def macs(model: nn.Module, size: int = 32) -> int:
+    """Multiplications of one image."""
+    return observe(model, model, torch.zeros(1, 3, size, size)).macs.total()
+
+
+def test_half_of_the_multiplications_go_and_the_accuracy_stays(made: Made) -> None:
+    """On the 1,000 digits that nothing was trained on, at most one percentage point is lost."""
+    assert macs(made.changed) <= 0.5 * macs(made.original)
+    assert made.workload.data.validation is not None
+    assert len(made.workload.data.validation) == 1000
+    assert correct(made.changed, made.workload) >= correct(made.original, made.workload) - 10
+
+
+def test_channels_come_in_eights(made: Made) -> None:
+    """Every layer's width is a multiple of eight, but for the image's three channels and the ten classes."""
+    layers = [m for m in made.changed.modules() if isinstance(m, nn.Conv2d)]
+    assert len(layers) == 120
+    assert {layer.out_channels % ROUND_TO for layer in layers} == {0}
+    assert {layer.in_channels % ROUND_TO for layer in layers if layer.in_channels != 3} == {0}
+    classifier = made.changed.core.classifier
+    assert (classifier.out_features, classifier.in_features % ROUND_TO) == (10, 0)
+
+
+def test_progress_is_told(made: Made) -> None:
+    """Each removal and each epoch, with the accuracy on images held out of the training set."""
+    assert made.said[0].startswith("channels removed, step 1 of ")
+    assert "held-out training images right" in made.said[-1]
+
+
+LOAD = """
+import json, sys, torch
+from pathlib import Path
+sys.modules["torch_pruning"] = None
+from densebench.engines import eager
+from safetensors.torch import load_file, save_file
+folder = Path(sys.argv[1])
+session = eager.load(folder, json.loads((folder / "details.json").read_text()), "cpu")
+with torch.inference_mode():
+    images = load_file(folder / "images")["images"]
+    save_file({"logits": session(images)}, folder / "logits")
+print(session.effect(images[:1]))
+"""
+
+
+def test_it_loads_where_torch_pruning_cannot_be_imported(made: Made, tmp_path: Path) -> None:
+    """Another process gives the same outputs from the file alone, and counts what was removed."""
+    from safetensors.torch import save_file
+
+    built = eager.build(made.changed, made.workload, tmp_path, Target("cpu", (1,), 1))
+    (tmp_path / "details.json").write_text(json.dumps(built.details))
+    assert made.workload.data.validation is not None
+    images = made.workload.data.validation.read(range(8))
+    save_file({"images": images}, tmp_path / "images")
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(tmp_path)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    with torch.inference_mode():
+        assert torch.allclose(load_file(tmp_path / "logits")["logits"], made.changed(images), atol=1e-5)
+    removed, whole = channels_removed(made.changed)
+    assert built.details["architecture"]["channels_removed"] == {"removed": removed, "of": whole}
+    share = 100 * (1 - macs(made.changed) / macs(made.original))
+    assert done.stdout.strip() == f"{removed:,} of {whole:,} channels removed, {share:.0f} % of the MACs"
+
+
+def test_a_claim_without_a_deed_is_found_out(made: Made, tmp_path: Path) -> None:
+    """A model that no channel was taken from has none of this effect."""
+    built = eager.build(made.original, made.workload, tmp_path, Target("cpu", (1,), 1))
+    assert "channels_removed" not in built.details["architecture"]
+    assert eager.load(tmp_path, built.details, "cpu").effect(torch.zeros(1, 3, 32, 32)).startswith("none:")
+
+
+def test_it_stacks(made: Made) -> None:
+    """Layout and precision come after it, and all three effects are seen; after a precision it is refused."""
+    stack: nn.Module = made.changed
+    for name in ("channels_last", "bf16"):
+        stack = catalogue()[name].apply(stack, made.workload)
+    said = eager.EagerSession(stack).effect(torch.zeros(1, 3, 32, 32))
+    for sign in ("bfloat16 convolutions 120/120", "NHWC convolutions", "channels removed"):
+        assert sign in said
+    assert recipe.resolve("structured_pruning:ratio=0.2+channels_last+bf16", {}).techniques[0].options[
+        "ratio"
+    ] == pytest.approx(0.2)
+    with pytest.raises(UsageError, match="put structured_pruning before bf16"):
+        recipe.resolve("bf16+structured_pruning", {})
+    with pytest.raises(UsageError, match="both decide the weights"):
+        recipe.resolve("structured_pruning+pruning", {})
+
+
+@pytest.fixture(scope="module")
+def small() -> Workload:
+    """A small convolutional network and the digits."""
+    return small_workload()
+
+
+def test_the_same_seed_gives_the_same_weights(small: Workload) -> None:
+    """Two builds are equal to the last bit, whatever was drawn before."""
+    states = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        states.append(structured_pruning(small.build_model(), small, epochs=1).state_dict())
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_the_ratio_is_obeyed(small: Workload) -> None:
+    """At least that share of the channels is removed, and at most so many more as rounding takes per layer."""
+    for ratio in (0.2, 0.5):
+        changed = structured_pruning(small.build_model(), small, ratio=ratio, fine_tune=False)
+        removed = channels_removed(changed)[0]
+        prunable = 32 + 48 + 48
+        assert ratio * prunable - 1 <= removed <= ratio * prunable + 3 * (ROUND_TO - 1)
+
+
+def test_a_notebook_needs_no_workload_to_remove_channels(small: Workload) -> None:
+    """Without fine-tuning any image size does, and the model given stays whole."""
+    model = small.build_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    changed = structured_pruning(model, fine_tune=False)
+    assert channels_removed(changed)[0] > 0
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_without_training_images_it_says_what_it_needs(small: Workload) -> None:
+    """Skipped with a reason, before any work is done."""
+    with pytest.raises(Unavailable, match="fine-tuning needs at least 32 training images"):
+        structured_pruning(small.build_model())
+    bare = replace(small, data=open_no_data(3, 16, 0))
+    with pytest.raises(Unavailable, match="--data digits"):
+        structured_pruning(small.build_model(), bare)
+
+
+class Normed(nn.Module):
+    """Has a layer norm, whose width is in the code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.head = nn.Conv2d(3, 16, 3), nn.LayerNorm(16), nn.Linear(16, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.norm(self.stem(images).mean(dim=(2, 3))))
+
+
+class Hard(nn.Module):
+    """Has a channel count in its forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.stem(images).reshape(-1, 16, 900).mean(dim=2))
+
+
+@pytest.mark.parametrize(("kind", "said"), [(Normed, "LayerNorm"), (Hard, "channels it was written with")])
+def test_models_that_cannot_lose_channels_are_refused(
+    small: Workload, kind: type[nn.Module], said: str
+) -> None:
+    """One line says why."""
+    with pytest.raises(Unavailable, match=said):
+        structured_pruning(kind().eval(), replace(small, image_size=32), fine_tune=False)
+
+
+FAMILIES = (
+    "efficientnet_b0",
+    "googlenet",
+    "mobilenet_v3_small",
+    "regnet_y_400mf",
+    "resnet18",
+    "resnext50_32x4d",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_1",
+)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_other_families_come_back_too(name: str, tmp_path: Path) -> None:
+    """Additions, depthwise and grouped convolutions, gates, shuffles: removed, saved, loaded, the same outputs."""
+    workload = open_workload(WorkloadRequest(model=name, weights="random", data="none", image_size=64))
+    changed = structured_pruning(workload.build_model(), workload, ratio=0.3, steps=1, fine_tune=False)
+    removed, _ = channels_removed(changed)
+    assert removed > 0
+    built = eager.build(changed, workload, tmp_path, Target("cpu", (1,), 1))
+    session = eager.load(tmp_path, built.details, "cpu")
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.allclose(session(images), changed(images), rtol=1e-4, atol=1e-5)
+    assert f"{removed:,} of " in session.effect(images[:1])
