@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from densebench import engines, estimate, jobs
+from densebench.measure.profile import STEPS, WARM_UP
 from densebench.recipe import plan, resolve
 from densebench.spec import RunSpec
 
@@ -50,10 +51,10 @@ def test_more_work_takes_longer() -> None:
 
 
 def test_the_figures_follow_from_the_parts() -> None:
-    """One batch size of a model that takes 40 ms: sampling, two processes of tracing, accuracy, building."""
+    """One batch size of a model that takes 40 ms: sampling, tracing, accuracy, building."""
     found = predicted(batch_sizes=[1], sample_time=3.0)
     timed = estimate.CELL_S + 3.0 + 4 * 0.04
-    traced = 2 * estimate.CELL_S + 8 * 0.04
+    traced = estimate.CELL_S + (WARM_UP + STEPS) * 0.04
     accuracy = 1000 * 0.04
     rest = 2 * estimate.CELL_S + engines.default().typical_build_s
     assert found.seconds == pytest.approx(timed + traced + accuracy + rest)

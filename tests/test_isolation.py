@@ -122,6 +122,13 @@ def test_a_hung_child_is_ended_with_all_that_it_started(nursery, tmp_path):
     assert do(nursery, "answer", tmp_path).build_s > 0
 
 
+@pytest.mark.parametrize("after", ["crash", "killed", "exit", "hang"])
+def test_an_answer_stands_whatever_becomes_of_its_child(nursery, tmp_path, after):
+    """A child that dies or hangs once it has answered costs nothing; one that goes on adds to its answer."""
+    assert do(nursery, f"answer then {after}", tmp_path, timeout_s=2).build_s > 0
+    assert do(nursery, "answer then answer", tmp_path).build_s == -1
+
+
 @pytest.mark.parametrize("what", ["abandon", "fork", "crash_with_family"])
 def test_what_a_child_leaves_behind_is_ended_with_it(nursery, tmp_path, what):
     """A process that a child started and did not wait for does not run on into the next measurement."""

@@ -44,7 +44,8 @@ def test_list_names_everything_once() -> None:
         assert sorted(names) == sorted({what.name for what in catalogue.values()})
         assert all(line["about"] for line in found[kind])
     assert next(line for line in found["engines"] if line["name"] == "jit")["aliases"] == "script"
-    assert next(line for line in found["techniques"] if line["name"] == "pruning")["options"] == "amount=0.3"
+    pruning = next(line for line in found["techniques"] if line["name"] == "pruning")
+    assert pruning["options"].startswith("amount=0.3, ")
 
 
 def test_list_as_text_says_the_same() -> None:
@@ -81,7 +82,7 @@ def test_doctor_tells_the_machine(lame: dict[str, Any], monkeypatch: pytest.Monk
     found = json.loads(output("doctor", "--json"))
     assert found["environment"] == environment()
     assert found["environment_id"] == environment_id(environment())
-    assert found["unavailable"] == ["jit: install a crutch"]
+    assert "jit: install a crutch" in found["unavailable"]
     assert found["warnings"] == ["a drummer next door"]
     text = output("doctor")
     for part in (

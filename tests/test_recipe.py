@@ -133,7 +133,7 @@ def test_named_recipes_keep_their_name() -> None:
         ("baseline+bf16", r"'baseline' is a whole recipe: write its steps instead \(eager\)"),
         ("jit+bf16", "the engine jit must come last"),
         ("jit+compile", "the engine jit must come last"),
-        ("pruning:amout=0.5", r"no option 'amout' \(it has: amount\)"),
+        ("pruning:amout=0.5", r"no option 'amout' \(it has: amount"),
         ("bf16:depth=2", r"no option 'depth' \(it has: none\)"),
         ("eager:fast=1", r"eager has no option 'fast'"),
         ("pruning:0.5", "name:option=value"),

@@ -39,6 +39,7 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("what crosses to a child, and the parent's side of it", ("jobs", "isolation")),
     ("numbers", ("measure",)),
     ("where rows go", ("sinks",)),
+    ("where profiles are looked at", ("viewer",)),
     ("the answer", ("report",)),
     (
         "the two stories: the child's, of which `building` is a chapter",

@@ -216,6 +216,22 @@ def export(
     print(export_triton(artifact, directory, trust=trust))
 
 
+@app.command()
+def view(
+    log_dir: Annotated[Path, typer.Option(help="The log folder of a run.")] = Path("logs/tensorboard"),
+    port: Annotated[int, typer.Option(help="TensorBoard's port; 0 for any free one.")] = 6006,
+    profiler_port: Annotated[int, typer.Option(help="The profile viewer's port; 0 for any free one.")] = 6007,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    any_port: Annotated[
+        bool, typer.Option("--any-port", help="Take the next free port where one is taken.")
+    ] = False,
+) -> None:
+    """TensorBoard and the profile viewer on a run's logs, until Ctrl-C."""
+    from densebench.viewer.serve import view as serve
+
+    serve(log_dir, port, profiler_port, host, any_port=any_port)
+
+
 def main() -> NoReturn:
     """Run the command line; errors meant for people become one line and exit 2."""
     try:

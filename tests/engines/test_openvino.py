@@ -18,7 +18,7 @@ import torchvision
 from torch import Tensor, nn
 
 from densebench.engines import openvino as engine
-from densebench.engines._openvino_quiet import no_telemetry
+from densebench.engines._openvino_telemetry import no_telemetry
 from densebench.engines.base import Built, Target
 from densebench.errors import Unavailable, UsageError
 from densebench.measure.fidelity import relative_difference
@@ -301,8 +301,8 @@ def test_nothing_is_reported_to_anyone(tmp_path: Path) -> None:
     assert find_spec("openvino_telemetry"), "not installed: this test shows nothing"
     code = """
 import sys
-from densebench.engines._openvino_quiet import no_telemetry, quiet
-with no_telemetry(), quiet():
+from densebench.engines._openvino_telemetry import no_telemetry
+with no_telemetry():
     import openvino, nncf
 assert not [name for name in sys.modules if name.startswith("openvino_telemetry")]
 """

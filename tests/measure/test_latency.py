@@ -104,7 +104,7 @@ def test_a_cell_that_would_not_fit_is_refused_with_its_seconds() -> None:
     device = ScriptedDevice([26_800.0])
     with pytest.raises(Unavailable) as refusal:
         sample(device.call, device, Budget(3.0, 120.0, "FP16 is emulated here"))
-    assert str(refusal.value) == "FP16 is emulated here: 26.8 s a batch, so 295 s would pass --cell-timeout"
+    assert str(refusal.value) == "FP16 is emulated here: 26.8 s a batch, so 214 s would pass --cell-timeout"
     assert device.calls == 1
 
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 from densebench import errors, jobs, worker
 
@@ -78,11 +79,15 @@ def _memory(job: jobs.Build) -> None:
     raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
 
-def _do(job: jobs.Build, say: worker.Say) -> jobs.BuildDone:
+def _do(job: jobs.Build, say: worker.Say) -> Iterator[jobs.BuildDone]:
     say("first")
     say("second")
-    globals()[f"_{job.recipe}"](job)
-    return jobs.BuildDone(build_s=os.getpid())  # any number: one that differs from child to child
+    done, _, after = job.recipe.partition(" then ")
+    globals()[f"_{done}"](job)
+    yield jobs.BuildDone(build_s=os.getpid())  # any number: one that differs from child to child
+    if after:
+        globals()[f"_{after}"](job)
+        yield jobs.BuildDone(build_s=-1)
 
 
 worker._prepare_and_do = _do  # the seam: everything around it is the real thing

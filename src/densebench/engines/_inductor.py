@@ -12,13 +12,15 @@ CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 @contextmanager
-def inductor(cache: str, **settings: Any) -> Iterator[None]:
+def inductor(cache: str, *, freezing: bool, **settings: Any) -> Iterator[None]:
     """Within this context Inductor writes to the folder `cache` and has these settings, beside those of all builds.
 
     They are part of its cache's key, so a build and the process that loads its cache must have the same.
     """
     import torch
     from torch._inductor import config
+
+    from densebench.engines._inductor_packing import PackConvolutions
 
     patch = {
         # Inductor would parse a header of its own in every process, for kernels that don't use it
@@ -28,6 +30,8 @@ def inductor(cache: str, **settings: Any) -> Iterator[None]:
         "cpp.vec_isa_ok": True,
         # importing torchao's quantizer sets it, in a process that builds INT8 and in no other
         "pre_grad_custom_pass": None,
+        "freezing": freezing,
+        "post_grad_custom_pre_pass": PackConvolutions() if freezing else None,
         **settings,
     }
     before = os.environ.get(CACHE_VARIABLE)

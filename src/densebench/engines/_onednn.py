@@ -12,31 +12,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-_PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "u8": "int8", "s8": "int8"}
-# onednn_verbose,v1,primitive,exec,cpu,convolution,brg_conv_fwd:avx512_core_vnni,forward_inference,src:u8::…
-_EXECUTED = re.compile(
-    r"^onednn_verbose,.*?exec,cpu,(convolution|inner_product|matmul),[^,]*,[^,]*,src[:_](\w+?):", re.MULTILINE
-)
+PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "u8": "int8", "s8": "int8"}
+# onednn_verbose,v1,primitive,exec,cpu,convolution,brg_conv_fwd:avx512_core,forward_inference,src:u8::blocked:…
+_EXECUTED = re.compile(r"^onednn_verbose,.*?exec,cpu,(\w+),[^,]*,[^,]*,src[:_](\w+?):", re.MULTILINE)
 
 
-def executed(run: Callable[[], object]) -> tuple[Counter[str], Counter[str]]:
-    """Call it once; count its convolutions, and its matrix products, by the precision of their inputs.
+def executed(run: Callable[[], object]) -> Counter[tuple[str, str]]:
+    """Call it once; count what oneDNN executes, as (kind, precision of its input): `("convolution", "int8")`.
 
-    What is executed by another library isn't seen. The log is oneDNN's (`DNNL_VERBOSE`), written to standard
-    output, which goes to a file meanwhile.
+    Other kinds are `matmul`, `inner_product` and `reorder`, a change of layout. What another library executes
+    isn't seen. oneDNN prints its log (`DNNL_VERBOSE`) to standard output, which goes to a file meanwhile.
     """
     import torch
 
     with tempfile.TemporaryFile() as file:
-        with _standard_output(file), torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+        with _standard_output(file), torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):  # type: ignore[no-untyped-call]
             run()
         file.seek(0)
         log = file.read().decode(errors="replace")
-    convolutions: Counter[str] = Counter()
-    products: Counter[str] = Counter()
-    for kind, precision in _EXECUTED.findall(log):
-        (convolutions if kind == "convolution" else products)[_PRECISIONS.get(precision, precision)] += 1
-    return convolutions, products
+    return Counter((kind, PRECISIONS.get(type_, type_)) for kind, type_ in _EXECUTED.findall(log))
 
 
 @contextmanager

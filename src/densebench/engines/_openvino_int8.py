@@ -6,12 +6,14 @@ is that of Nagel et al., "Data-Free Quantization Through Weight Equalization and
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from densebench.engines._openvino_quiet import no_telemetry, quiet
+from densebench.engines._openvino_telemetry import no_telemetry
 from densebench.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
@@ -89,9 +91,10 @@ def quantize(model: Model, images: Images, max_drop_pp: float) -> Model:
         max_drop_pp: percentage points of top-1 accuracy on the checked images that may be lost.
 
     """
-    with no_telemetry(), quiet():
+    with no_telemetry(), redirect_stdout(io.StringIO()):  # progress bars and remarks; errors are raised
         import nncf
 
+        nncf.disable_logging()
         calibration = nncf.Dataset(images.calibration, images.read)
         if not images.checked:
             return nncf.quantize(

@@ -62,7 +62,9 @@ def describe(found: Iterable[Layer], claimed: str) -> str:
 
     `none: …` where none does.
     """
-    computing = [layer for layer in found if layer.kernel != "unknown" and layer.kind != "Reorder"]
+    computing = [
+        layer for layer in found if not (layer.kernel.startswith("unknown") or layer.kind == "Reorder")
+    ]
     multiplying = [layer for layer in computing if layer.kind in MULTIPLYING]
     done = [layer for layer in multiplying if layer.precision == claimed]
     if not done:

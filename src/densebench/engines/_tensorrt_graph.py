@@ -70,6 +70,6 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
             opset.version = max(opset.version, HALF_SCALES)
     half = onnx_ir.from_proto(convert_float_to_float16(model, keep_io_types=True))
     TopologicalSortPass()(half)  # the casts at the input and output were appended at the end
-    proto = onnx_ir.to_proto(half)
+    proto: onnx.ModelProto = onnx_ir.to_proto(half)
     onnx.checker.check_model(proto, full_check=True)
     return proto

@@ -44,7 +44,7 @@ class PlanSession:
         if self.context is None:
             raise CellFailed(f"no device memory allocated for the plan: {log_of(library).last()}")
         _, _, self.largest = engine.get_tensor_profile_shape(INPUT, 0)
-        self.stream = torch.cuda.Stream()
+        self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def __call__(self, images: Tensor) -> Tensor:
         return self._run(self.context, images)
@@ -88,20 +88,8 @@ class PlanSession:
         """Layer times by TensorRT's profiler, laid end to end: it tells durations, not when a layer began."""
         import torch
 
-        library = self.library
-
-        class Profiler(library.IProfiler):  # type: ignore[misc]
-            """Collects the times of the layers, in the order in which they ran."""
-
-            def __init__(self) -> None:
-                library.IProfiler.__init__(self)
-                self.times: list[tuple[str, float]] = []
-
-            def report_layer_time(self, layer_name: str, ms: float) -> None:
-                self.times.append((layer_name, ms))
-
         context = self.engine.create_execution_context()  # of its own: profiling slows the one it is put on
-        profiler = Profiler()
+        profiler = _profiler(self.library)
         context.profiler = profiler
         for run in range(WARM_UP + TRACED):
             if run == WARM_UP:
@@ -131,3 +119,19 @@ class PlanSession:
     def close(self) -> None:
         """Free the plan's device memory: it goes with the last reference."""
         self.context = self.engine = None
+
+
+def _profiler(library: Any) -> Any:
+    """Something that TensorRT tells layer times to: they are in its `times`, in the order in which layers ran."""
+
+    class Profiler(library.IProfiler):  # type: ignore[misc]
+        """Layers by name, in ms."""
+
+        def __init__(self) -> None:
+            library.IProfiler.__init__(self)
+            self.times: list[tuple[str, float]] = []
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            self.times.append((layer_name, ms))
+
+    return Profiler()

@@ -6,6 +6,7 @@ The batch is dynamic: one package serves every size.
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,12 +23,13 @@ from densebench.techniques.base import Options
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch._C._aoti import AOTIModelPackageLoader
     from torch.export import ExportedProgram
-    from torch.export.pt2_archive._package import AOTICompiledModel
 
     from densebench.workloads.base import Workload
 
 PACKAGE = "model.pt2"
+MODEL = "model"  # its name in the package
 
 
 class AotOptions(Options):
@@ -76,16 +78,20 @@ def build(
             )
     images = int8.pick(workload.data) if precision == "int8" else None
     example = torch.zeros(max(2, *target.batch_sizes), *workload.input_shape, device=target.device)
-    with tempfile.TemporaryDirectory(prefix="densebench-aot-") as cache, inductor(cache), torch.no_grad():
+    settings = {
+        "aot_inductor.precompile_headers": False,  # one file is compiled: a header of its own takes as long
+        "cpp.enable_kernel_profile": True,  # its kernels have names in profiles
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="densebench-aot-") as cache,
+        inductor(cache, freezing=freezing, **settings),
+        torch.no_grad(),
+    ):
         if images is not None:
             module = int8.quantized(module, images)
-        batch = torch.export.Dim("batch")
-        program = torch.export.export(module, (example,), dynamic_shapes=({0: batch},))
-        aoti_compile_and_package(
-            program,
-            package_path=str(folder / PACKAGE),
-            inductor_configs={"freezing": freezing, "aot_inductor.precompile_headers": False},
-        )
+        shapes = ({0: torch.export.Dim("batch")},)
+        program = torch.export.export(module, (example,), dynamic_shapes=shapes)
+        aoti_compile_and_package(program, package_path=str(folder / PACKAGE))
     details = {"precision": precision, "convolutions": _convolutions(program)}
     return Built(details=details, rounds=precision != "fp32")
 
@@ -99,29 +105,33 @@ class PackagedSession:
     """A loaded package."""
 
     def __init__(self, file: Path, precision: str, convolutions: int) -> None:
-        from torch._inductor import aoti_load_package, config
-
         self.precision = precision
         self.convolutions = convolutions
-        # loading compares this processor's instructions with those that it was built for, and would try them out
-        with config.patch({"cpp.vec_isa_ok": True}):
-            self._package: AOTICompiledModel | None = aoti_load_package(str(file))
+        self._package: AOTIModelPackageLoader | None = _open(file)
 
     def __call__(self, images: Tensor) -> Tensor:
         assert self._package is not None, "the session is closed"
-        return self._package(images.contiguous())  # type: ignore[no-any-return,no-untyped-call]
+        return self._package.boxed_run([images.contiguous()])[0]
 
     def effect(self, images: Tensor) -> str:
         """Count what oneDNN executes, by precision."""
         if images.is_cuda:
             return "ahead-of-time package; what it computes in isn't observed on a GPU"
-        seen, products = executed(lambda: self(images))
-        said = [f"{precision} convolutions {n}/{self.convolutions}" for precision, n in seen.most_common()]
-        if (other := self.convolutions - seen.total()) > 0:
+        seen = executed(lambda: self(images))
+        convolutions = Counter(
+            {precision: n for (kind, precision), n in seen.items() if kind == "convolution"}
+        )
+        linears = seen["matmul", "int8"] + seen["inner_product", "int8"]
+        said = [
+            f"{precision} convolutions {n}/{self.convolutions}" for precision, n in convolutions.most_common()
+        ]
+        if (other := self.convolutions - convolutions.total()) > 0:
             said.append(f"{other} convolutions not run by oneDNN")
-        if products["int8"]:
-            said.append(f"{products['int8']} int8 linear layers")
-        if self.precision == "int8" and not (seen["int8"] or products["int8"]):
+        if linears:
+            said.append(f"int8 linear layers {linears}")
+        if layouts := sum(n for (kind, _), n in seen.items() if kind == "reorder"):
+            said.append(f"{layouts} tensors laid out anew in each call")
+        if self.precision == "int8" and not (convolutions["int8"] or linears):
             return f"none: nothing runs in int8 (seen: {', '.join(said)})"
         return f"ahead-of-time package: {', '.join(said)}"
 
@@ -130,6 +140,18 @@ class PackagedSession:
 
     def close(self) -> None:
         self._package = None
+
+
+def _open(file: Path) -> AOTIModelPackageLoader:
+    """The package's shared library, loaded.
+
+    `torch._inductor.aoti_load_package` wraps the same loader. Before it does, it tries out the processor's
+    instructions, with g++ where that is installed (9 to 22 s in a new process here, against 0.2 s), and fails
+    over to this where it is not; and it unpickles what else lies in the file.
+    """
+    import torch
+
+    return torch._C._aoti.AOTIModelPackageLoader(str(file), MODEL, False, 1, -1)  # noqa: SLF001
 
 
 def load(folder: Path, details: Mapping[str, Any], device: str) -> PackagedSession:  # noqa: ARG001
@@ -141,12 +163,11 @@ def usage(details: Mapping[str, Any]) -> str:  # noqa: ARG001
     """PyTorch alone."""
     return f"""\
 import torch
-from torch._inductor import aoti_load_package, config
 
-config.cpp.vec_isa_ok = True  # else loading tries out this processor's instructions, with g++
-package = aoti_load_package("{PACKAGE}")
+# torch._inductor.aoti_load_package gives the same, after trying out the processor's instructions with g++
+package = torch._C._aoti.AOTIModelPackageLoader("{PACKAGE}", "{MODEL}", False, 1, -1)
 with torch.inference_mode():
-    logits = package(torch.from_numpy(images)).numpy()
+    logits = package.boxed_run([torch.from_numpy(images).contiguous()])[0].numpy()
 """
 
 

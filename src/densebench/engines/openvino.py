@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from densebench.engines import _openvino_int8 as int8
 from densebench.engines import _openvino_layers as plugin
-from densebench.engines._openvino_quiet import no_telemetry
+from densebench.engines._openvino_telemetry import no_telemetry
 from densebench.engines.base import Built, Engine, Target
 from densebench.machine import cpu_flags, emulated
 from densebench.techniques.base import Options

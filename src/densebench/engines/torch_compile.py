@@ -111,7 +111,7 @@ class CompiledSession:
         if self.dynamic and images.shape[0] > 1:
             torch._dynamo.maybe_mark_dynamic(images, 0)  # noqa: SLF001 - one graph for every larger batch
         if self.cuda_graphs:  # whose output is overwritten by the next call
-            torch.compiler.cudagraph_mark_step_begin()
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
             return self.compiled(images).clone()  # type: ignore[no-any-return]
         return self.compiled(images)  # type: ignore[no-any-return]
 

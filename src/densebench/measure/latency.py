@@ -9,7 +9,7 @@ from densebench.errors import Unavailable
 from densebench.measure.device import Device
 
 LEAST_SAMPLES = 5
-LEAST_WARM_UP = 2
+LEAST_WARM_UP = 3
 MOST_WARM_UP = 30
 SETTLED = 1.05  # the last warm-up call is within 5 % of the fastest one before it
 SAFETY = 0.9  # share of the limit that a prediction may fill
@@ -27,7 +27,7 @@ class Budget:
 def sample(call: Callable[[], object], device: Device, budget: Budget) -> tuple[float, ...]:
     """Latencies of single calls in ms, at least `LEAST_SAMPLES`, over at least `sample_s` seconds.
 
-    Warm-up ends once a call is within 5 % of the fastest one before it, after 2 to 30 calls.
+    Warm-up ends once a call is within 5 % of the fastest one before it, after 3 to 30 calls.
 
     Raises:
         Unavailable: the probe predicts that the samples won't fit into the limit.

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from densebench.record import Row
 from densebench.report.analysis import KEY, LIMITS, PERFORMANCE, TRADE_OFFS, Rule, apply
+from densebench.report.facts import environment, setting, sweep_of, title
 from densebench.report.recommendation import NO_RECOMMENDATION, recommend
 from densebench.report.reliability import missing
 from densebench.report.sweep import Finding, Sweep
-from densebench.report.tables import code_block, cost_table, escape, latency_table, table, throughput_table
+from densebench.report.tables import (
+    code_block,
+    code_span,
+    cost_table,
+    escape,
+    latency_table,
+    table,
+    throughput_table,
+)
 from densebench.sinks.journal import Header
-from densebench.wording import STATUS_WORDS, joined
-
-
-def sweep_of(header: Header, rows: Sequence[Row]) -> Sweep:
-    """The rows with the accuracy limit that the run was given."""
-    limit = header.spec.get("max_accuracy_drop", header.spec.get("max-accuracy-drop", 1.0))
-    return Sweep(tuple(rows), float(limit))
 
 
 def report(header: Header, rows: Sequence[Row]) -> str:
     """The whole of `REPORT.md`."""
     sweep = sweep_of(header, rows)
-    model = escape(" and ".join(dict.fromkeys(row.model for row in rows)) or "no model")
     sections = [
-        f"# {model}: which optimization to deploy\n\n{setting(header, rows)}",
+        f"# {escape(title(rows))}\n\n{escape(setting(header, rows))}",
         _recommendation(sweep),
         f"## Throughput\n\n{_throughput(sweep)}",
         "## Latency\n\nMedian time of one batch in ms, from input on the device to logits on the device.\n\n"
@@ -43,11 +42,26 @@ def report(header: Header, rows: Sequence[Row]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def summary(header: Header, rows: Sequence[Row]) -> str:
+    """The run in a form that a project's README can include: no title of its own above the second level."""
+    shown = parts(header, rows)
+    return "\n\n".join(
+        [
+            f"## {escape(title(rows))}",
+            shown["results"],
+            f"### What it costs\n\n{shown['tradeoffs']}",
+            f"### Limits\n\n{shown['limitations']}",
+            f"Measured with {code_span(header.command)}. The whole report is in `report.html` and `REPORT.md`, "
+             "every figure in `benchmark_results.csv`.\n",
+        ]
+    )
+
+
 def parts(header: Header, rows: Sequence[Row]) -> dict[str, str]:
     """What the README shows, by the name of its marker."""
     sweep = sweep_of(header, rows)
     summary = [
-        setting(header, rows),
+        escape(setting(header, rows)),
         _recommendation(sweep),
         _throughput(sweep),
         _costs(sweep),
@@ -59,21 +73,6 @@ def parts(header: Header, rows: Sequence[Row]) -> dict[str, str]:
         "tradeoffs": bullets(sweep, TRADE_OFFS),
         "limitations": limits(header, sweep) + "\n" + bullets(sweep, (missing,), "- Every row ran."),
     }
-
-
-def setting(header: Header, rows: Sequence[Row]) -> str:
-    """Where, when and on what the rows were measured, and how they ended."""
-    if not rows:
-        return "No rows."
-    row = rows[0]
-    machine = header.environment.get("cpu" if row.device == "cpu" else "gpu0")
-    where = f"on {row.device}" + (f" ({machine})" if machine else "")
-    counts = Counter(STATUS_WORDS[one.status] for one in rows)
-    ended = joined([f"{count} {word}" for word, count in counts.items()])
-    return escape(
-        f"Measured {header.started_at[:10]} {where} with {row.threads} threads: {row.image_size} px images, "
-        f"weights {row.weights}, data {row.data}, seed {row.seed}. {len(rows)} rows: {ended}."
-    )
 
 
 def limits(header: Header, sweep: Sweep) -> str:
@@ -109,17 +108,5 @@ def _costs(sweep: Sweep) -> str:
 
 
 def _environment(header: Header) -> str:
-    facts = {**header.identity, **_flat(header.environment), "started": header.started_at}
-    return table(["", ""], [[escape(str(name)), escape(str(value))] for name, value in facts.items()], 2)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name} ")
-        elif isinstance(value, (list, tuple)):
-            flat[prefix + name] = ", ".join(str(item) for item in value)
-        else:
-            flat[prefix + name] = str(value)
-    return flat
+    facts = environment(header).items()
+    return table(["", ""], [[escape(name), escape(value)] for name, value in facts], 2)

@@ -7,13 +7,15 @@ images, so accuracies are told apart image by image (exact McNemar test), which 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from densebench.record import Row
-from densebench.report.sweep import CLEAR, Sweep, throughput
+from densebench.report.sweep import CLEAR, Finding, Sweep, finding, throughput
 from densebench.stats import CONFIDENCE
+from densebench.wording import joined, short
 
 Membership = Literal["on", "off", "uncertain"]
 
@@ -88,11 +90,16 @@ def _interval(row: Row) -> tuple[float, float]:
 
 def _accuracy(other: _Candidate, one: _Candidate) -> _Order:
     """Image by image where both have them; else as the figures stand."""
+    if one.correct and len(one.correct) == len(other.correct):
+        return _paired(other.correct, one.correct)
+    return "equal" if other.accuracy == one.accuracy else _sign(other.accuracy - one.accuracy)
+
+
+@lru_cache(maxsize=4096)  # the same recipes are compared at every batch size
+def _paired(other: str, one: str) -> _Order:
     from scipy.stats import binomtest
 
-    if not one.correct or len(one.correct) != len(other.correct):
-        return "equal" if other.accuracy == one.accuracy else _sign(other.accuracy - one.accuracy)
-    pairs = list(zip(other.correct, one.correct, strict=True))
+    pairs = list(zip(other, one, strict=True))
     gained, lost = pairs.count(("1", "0")), pairs.count(("0", "1"))
     if gained == lost == 0:
         return "equal"
@@ -105,6 +112,7 @@ def _sign(difference: float) -> _Order:
     return "better" if difference > 0 else "worse"
 
 
+@lru_cache(maxsize=1024)
 def wilson(correct: str) -> tuple[float | None, float | None]:
     """The 95 % interval of a share of right answers in percent (Wilson 1927), or nothing without answers."""
     from scipy.stats import binomtest
@@ -113,3 +121,25 @@ def wilson(correct: str) -> tuple[float | None, float | None]:
         return None, None
     share = binomtest(correct.count("1"), len(correct)).proportion_ci(CONFIDENCE, method="wilson")
     return 100 * float(share.low), 100 * float(share.high)
+
+
+def undominated(sweep: Sweep) -> Iterator[Finding]:
+    """Which recipes no other beats in both throughput and top-1, and of which that is not certain."""
+    points = front(sweep, sweep.best)
+    if len(points) < 2:
+        return
+    sure = [point for point in points if point.membership == "on"]
+    unsure = [point for point in points if point.membership == "uncertain"]
+    if sure:
+        names = joined([f"{one.row.recipe} ({_figures(one)})" for one in sure])
+        yield finding(
+            "pareto", f"Beaten by no other in both throughput and top-1: {names}.", (p.row for p in points)
+        )
+    if unsure:
+        names = joined([f"{one.row.recipe} (against {one.rival})" for one in unsure])
+        sentence = f"Too close to say whether another beats it in both throughput and top-1: {names}."
+        yield finding("pareto", sentence, (point.row for point in points))
+
+
+def _figures(point: Point) -> str:
+    return f"{short(throughput(point.row))} images/s, {point.accuracy:.2f} %"

@@ -24,14 +24,15 @@ def recommendation_of(rows: Sequence[Row], max_accuracy_drop: float = 1.0) -> st
 
 
 def recommend(sweep: Sweep) -> list[Finding]:
-    """What to deploy in one sentence, then what speaks for and against it; nothing if nothing was timed."""
+    """What to deploy, the runner-up, and what speaks for and against it; nothing if nothing was timed."""
     chosen = choose(sweep)
     if chosen is None:
         return []
+    found = [finding("recommendation", _choice(chosen, sweep), [chosen])]
     others = [row for row in sweep.candidates if row is not chosen]
-    details, evidence = [], [chosen, *others[:1]]
     if others:
-        details.append(_runner_up(chosen, others[0]))
+        found.append(finding("recommendation", _runner_up(chosen, others[0]), [chosen, others[0]]))
+    details, evidence = [], [chosen]
     sooner = _sooner(chosen, sweep)
     if sooner is not None:
         median = f"median {short(sooner.latency_p50_ms)} ms"
@@ -42,8 +43,7 @@ def recommend(sweep: Sweep) -> list[Finding]:
     details += [f"Note: {caveat.rstrip('.')}." for caveat in chosen.caveats]
     if chosen.stable is False:
         details.append("Its figures were disturbed while measuring.")
-    headline = finding("recommendation", _choice(chosen, sweep), [chosen])
-    return [headline, finding("recommendation", " ".join(details), evidence)] if details else [headline]
+    return [*found, finding("recommendation", " ".join(details), evidence)] if details else found
 
 
 def choose(sweep: Sweep) -> Row | None:

@@ -36,6 +36,14 @@ def code_block(text: str) -> str:
     return f"{fence}sh\n{line}\n{fence}"
 
 
+def code_span(text: str) -> str:
+    """A command inside a sentence, which its own backticks can't end."""
+    line = one_line(text, limit=4000)
+    fence = "`" * max([1, *(len(run) + 1 for run in re.findall("`+", line))])
+    pad = " " if "`" in line else ""
+    return f"{fence}{pad}{line}{pad}{fence}" if line else "an unknown command"
+
+
 def throughput_table(sweep: Sweep) -> str:
     """Images a second and speed-up, recipe by batch size; the fastest of each batch size in bold."""
 

@@ -7,19 +7,33 @@ from pathlib import Path
 
 from densebench import atomic
 from densebench.record import Row
-from densebench.report.markdown import report
+from densebench.report.markdown import report, summary
 from densebench.sinks.journal import Header
 
-FILE_NAME = "REPORT.md"
+HTML = "report.html"
+MARKDOWN = "REPORT.md"
+README = "README.md"
 
 
 def write_report(folder: Path, header: Header, rows: Sequence[Row]) -> list[Path]:
-    """Write the report into `folder` and say which files to open.
+    """Write the report into `folder` and say which files to open, the one to begin with first.
 
     Raises:
         OSError: a file can't be written; the old one is intact.
 
     """
-    path = folder / FILE_NAME
-    atomic.write_text(path, report(header, rows))
-    return [path]
+    from densebench.report.html import page  # its libraries are not needed before the end of a run
+
+    named = header.spec.get("log_dir")
+    log_dirs = [
+        *([Path(str(named))] if named else []),
+        folder / "tensorboard",
+    ]  # where a run set aside has it
+    texts = {
+        HTML: page(header, rows, log_dirs),
+        MARKDOWN: report(header, rows),
+        README: summary(header, rows),
+    }
+    for name, text in texts.items():
+        atomic.write_text(folder / name, text)
+    return [folder / name for name in texts]

@@ -87,7 +87,7 @@ def imitate(
     steps, total = batches(stages, order[len(held_out) :], generator), sum(stage.steps for stage in stages)
     teacher = copy.deepcopy(original).to(memory_format=torch.channels_last).eval()
     core.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(core.parameters(), lr=learning_rate, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(core.parameters(), lr=learning_rate, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / (total // 10 + 1), (total - step) / total)
     )

@@ -3,118 +3,19 @@
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from densebench.viewer.categories import Category, category_of
+from densebench.viewer.columns import Columns
 from densebench.viewer.nesting import nest
 from densebench.viewer.reading import NoTrace, events
 from densebench.viewer.trace import Array, Trace
 
 _STEP = re.compile(r"ProfilerStep#\d+")
-_DEVICE = frozenset({"kernel", "gpu_memcpy", "gpu_memset"})
-# Spans that the profiler draws over whole lanes; as calls they would own everything below them.
-_DRAWN = frozenset({"Trace", "gpu_user_annotation", "overhead"})
-_LATEST_NS = 1 << 62
-_TRACKED = ("name", "lane", "start", "duration", "shape", "layer", "launch", "device")
-
-
-class _Words:
-    """Each text once; its number stands in the columns."""
-
-    def __init__(self) -> None:
-        self.numbers: dict[str, int] = {}
-
-    def number(self, word: str) -> int:
-        return self.numbers.setdefault(word, len(self.numbers))
-
-
-class _Columns:
-    """What is read, in the file's order."""
-
-    def __init__(self) -> None:
-        self.names, self.shapes, self.layers, self.devices = _Words(), _Words(), _Words(), _Words()
-        self.lanes: dict[tuple[str, str], int] = {}
-        self.labels: dict[tuple[str, str], str] = {}
-        self.of = {column: array("q") for column in _TRACKED}
-        self.memory = {column: array("q") for column in ("time", "total", "change", "device", "lane")}
-        self.odd = 0  # events that can't be placed
-
-    def add(self, event: Mapping[str, Any]) -> None:
-        """Take one event of the file, or count it as odd."""
-        kind, category = event.get("ph"), event.get("cat")
-        args = event.get("args")
-        args = args if isinstance(args, dict) else {}
-        try:
-            if kind == "X" and category not in _DRAWN:
-                self._call(event, args, on_device=category in _DEVICE)
-            elif event.get("name") == "[memory]" and "Total Allocated" in args:
-                self._memory(event, args)
-            elif kind == "M" and event.get("name") == "thread_name" and args.get("name"):
-                self.labels[_place(event)] = str(args["name"])
-        except (KeyError, TypeError, ValueError, OverflowError):
-            self.odd += 1
-
-    def _call(self, event: Mapping[str, Any], args: Mapping[str, Any], *, on_device: bool) -> None:
-        start, duration = _ns(event["ts"]), _ns(event["dur"])
-        if duration < 0:
-            raise ValueError
-        dims = args.get("Input Dims") or args.get("input shapes")
-        layer = args.get("layer")
-        launch = args.get("External id")
-        values = (
-            self.names.number(str(event["name"])),
-            self._lane(event),
-            start,
-            duration,
-            self.shapes.number(_shape(dims)) if dims else -1,
-            self.layers.number(str(layer)) if layer else -1,
-            launch if isinstance(launch, int) and 0 <= launch < _LATEST_NS else -1,
-            on_device,
-        )
-        for column, value in zip(self.of.values(), values, strict=True):
-            column.append(value)
-
-    def _memory(self, event: Mapping[str, Any], args: Mapping[str, Any]) -> None:
-        kind, number = args.get("Device Type", 0), args.get("Device Id", 0)
-        where = "host memory" if kind == 0 else f"device {number} memory"
-        values = (
-            _ns(event["ts"]),
-            int(args["Total Allocated"]),
-            int(args.get("Bytes", 0)),
-            self.devices.number(where),
-            self._lane(event),
-        )
-        for column, value in zip(self.memory.values(), values, strict=True):
-            column.append(value)
-
-    def _lane(self, event: Mapping[str, Any]) -> int:
-        return self.lanes.setdefault(_place(event), len(self.lanes))
-
-
-def _place(event: Mapping[str, Any]) -> tuple[str, str]:
-    return str(event.get("pid")), str(event.get("tid"))
-
-
-def _ns(microseconds: Any) -> int:
-    found = round(float(microseconds) * 1000)
-    if abs(found) > _LATEST_NS:
-        raise OverflowError
-    return found
-
-
-def _shape(dims: Any) -> str:
-    """`8x3x32x32, 64x3x7x7` from the inputs' dimensions, with or without their types."""
-    parts = []
-    for one in dims if isinstance(dims, list) else [dims]:
-        sizes = next(iter(one.values()), None) if isinstance(one, dict) else one
-        if isinstance(sizes, list) and sizes:
-            parts.append("×".join(str(size) for size in sizes))
-    return ", ".join(parts)
 
 
 def parse(path: Path) -> Trace:
@@ -125,7 +26,7 @@ def parse(path: Path) -> Trace:
         OSError: it can't be read.
 
     """
-    columns, notes = _Columns(), []
+    columns, notes = Columns(), []
     try:
         for event in events(path):
             columns.add(event)
@@ -140,7 +41,7 @@ def parse(path: Path) -> Trace:
     return _built(columns, notes)
 
 
-def _built(columns: _Columns, notes: list[str]) -> Trace:
+def _built(columns: Columns, notes: list[str]) -> Trace:
     found = {column: np.array(values, np.int64) for column, values in columns.of.items()}
     order = np.lexsort((-found["duration"], found["start"], found["lane"]))
     found = {column: values[order] for column, values in found.items()}
@@ -186,7 +87,7 @@ def _nested(found: Mapping[str, Array]) -> tuple[Array, Array, Array]:
     size = len(found["start"])
     own, depth, parent = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
     cuts = [0, *(np.flatnonzero(np.diff(found["lane"])) + 1), size]
-    for low, high in zip(cuts, cuts[1:], strict=False):
+    for low, high in pairwise(cuts):
         starts = found["start"][low:high]
         inside = nest(starts.tolist(), (starts + found["duration"][low:high]).tolist())
         parents = np.array(inside.parents, np.int64)
@@ -248,7 +149,7 @@ def _categories(
     return category
 
 
-def _memory(columns: _Columns, found: Mapping[str, Array], origin: int) -> dict[str, Array]:
+def _memory(columns: Columns, found: Mapping[str, Array], origin: int) -> dict[str, Array]:
     seen = {column: np.array(values, np.int64) for column, values in columns.memory.items()}
     order = np.argsort(seen["time"], kind="stable")
     time, lane = seen["time"][order] - origin, seen["lane"][order]
@@ -272,7 +173,7 @@ def _running(found: Mapping[str, Array], time: Array, lane: Array) -> Array:
     return event
 
 
-def _labels(columns: _Columns, on_device: Array) -> tuple[str, ...]:
+def _labels(columns: Columns, on_device: Array) -> tuple[str, ...]:
     """What each lane is called: as the file says, else by its numbers."""
     found = []
     for (process, lane), number in columns.lanes.items():

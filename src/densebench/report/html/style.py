@@ -62,6 +62,10 @@ class Series:
         """The name for a chart."""
         return chart_text(self.name)
 
+    def holds(self, row: Row) -> bool:
+        """Whether the row is one of this series."""
+        return (row.recipe, row.environment_id) == (self.recipe, self.rows[0].environment_id)
+
     @property
     def path(self) -> str:
         """The marker as an SVG path."""
@@ -104,17 +108,19 @@ def _pieces(text: str) -> Iterable[str]:
     piece = ""
     for character in text:
         piece += character
-        if character in "+:, _" and len(piece) > 6 or len(piece) == _LINE:
+        if (character in "+:, _" and len(piece) > 6) or len(piece) == _LINE:
             yield piece
             piece = ""
     if piece:
         yield piece
 
 
-def painted(value: Any, theme: str) -> Any:
+def painted(value: Any, theme: str, key: str = "") -> Any:
     """A chart's specification with a theme's colours, as the page's script does it."""
     if isinstance(value, dict):
-        return {key: painted(inner, theme) for key, inner in value.items()}
+        return {name: painted(inner, theme, name) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [painted(inner, theme) for inner in value]
-    return THEMES[theme].get(value, value) if isinstance(value, str) else value
+        return [painted(inner, theme, key) for inner in value]
+    if isinstance(value, str) and "color" in key:  # a recipe may be called like a token
+        return THEMES[theme].get(value, value)
+    return value

@@ -1,10 +1,7 @@
-"""Intel's libraries without their telemetry and their progress bars."""
+"""Intel's libraries without their telemetry."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,14 +24,3 @@ def no_telemetry() -> Iterator[None]:
         yield
     finally:
         del sys.modules[TELEMETRY]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """NNCF prints progress bars and remarks on the standard output: they go nowhere, its errors are raised."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
-    # its handler was made inside and holds the stream that nobody reads; a user's own NNCF code gets the real one
-    for handler in logging.getLogger("nncf").handlers:
-        if isinstance(handler, logging.StreamHandler) and isinstance(handler.stream, io.StringIO):
-            handler.setStream(sys.stdout)

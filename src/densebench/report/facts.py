@@ -1,0 +1,56 @@
+"""Where, when and on what a run was measured, as plain text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from densebench.record import Row
+from densebench.report.sweep import Sweep
+from densebench.sinks.journal import Header
+from densebench.wording import STATUS_WORDS, joined
+
+
+def sweep_of(header: Header, rows: Sequence[Row]) -> Sweep:
+    """The rows with the accuracy limit that the run was given."""
+    limit = header.spec.get("max_accuracy_drop", header.spec.get("max-accuracy-drop", 1.0))
+    return Sweep(tuple(rows), float(limit))
+
+
+def title(rows: Sequence[Row]) -> str:
+    """What the report is about."""
+    models = " and ".join(dict.fromkeys(row.model for row in rows)) or "no model"
+    return f"{models}: which optimization to deploy"
+
+
+def setting(header: Header, rows: Sequence[Row]) -> str:
+    """Where, when and on what the rows were measured, and how they ended."""
+    if not rows:
+        return "No rows."
+    row = rows[0]
+    machine = header.environment.get("cpu" if row.device == "cpu" else "gpu0")
+    where = f"on {row.device}" + (f" ({machine})" if machine else "")
+    counts = Counter(STATUS_WORDS[one.status] for one in rows)
+    ended = joined([f"{count} {word}" for word, count in counts.items()])
+    return (
+        f"Measured {header.started_at[:10]} {where} with {row.threads} threads: {row.image_size} px images, "
+        f"weights {row.weights}, data {row.data}, seed {row.seed}. {len(rows)} rows: {ended}."
+    )
+
+
+def environment(header: Header) -> dict[str, str]:
+    """Everything that is known of the machine and the run, flat."""
+    return _flat({**header.identity, **header.environment, "started": header.started_at})
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name} ")
+        elif isinstance(value, (list, tuple)):
+            flat[prefix + name] = ", ".join(str(item) for item in value)
+        else:
+            flat[prefix + name] = str(value)
+    return flat

@@ -1,0 +1,150 @@
+"""A chart as data: what Plotly draws, and the same figures as a table for those who can't see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from densebench.report.html.style import Series
+from densebench.wording import short
+
+Spec = dict[str, Any]  # a trace or a layout, in Plotly's own words
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A table: headings, lines of text, and how many of the first columns are no numbers."""
+
+    headings: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    text_columns: int = 1
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """One state of a chart: its traces and layout under the label of its choice."""
+
+    label: str
+    traces: tuple[Spec, ...]
+    layout: Spec
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A titled figure. More than one view makes a choice above it; `legend` has a button for each series."""
+
+    name: str
+    title: str
+    caption: str
+    views: tuple[View, ...]
+    figures: tuple[Figures, ...]
+    legend: tuple[Series, ...] = ()
+    hidden: frozenset[str] = frozenset()  # names of series that wait for their button
+    choice: str = "batch size"
+
+    def spec(self) -> Spec:
+        """What the page's script needs."""
+        return {
+            "name": self.name,
+            "hidden": [series.label for series in self.legend if series.name in self.hidden],
+            "views": [
+                {"data": list(view.traces), "layout": {"height": 380} | view.layout} for view in self.views
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A series' value with its interval, as one horizontal bar."""
+
+    series: Series
+    value: float
+    text: str
+    low: float | None = None
+    high: float | None = None
+    of_which: float = 0  # the first part of the value, drawn in grey
+
+
+def axis(title: str, **more: Any) -> Spec:
+    """An axis with its unit."""
+    return {"title": {"text": title}, **more}
+
+
+def lanes(series: Sequence[Series]) -> Spec:
+    """The vertical axis of a chart with one lane per series, the first at the top, and the height for them all."""
+    labels = [one.label for one in series]
+    lines = max((label.count("<br>") + 1 for label in labels), default=1)
+    return {
+        "yaxis": {
+            "tickvals": list(range(len(labels))),
+            "ticktext": labels,
+            "range": [len(labels) - 0.4, -0.6],
+            "showgrid": False,
+            "zeroline": False,
+        },
+        "height": 90 + len(labels) * max(28, 15 * lines + 10),
+    }
+
+
+def bars(values: Sequence[Bar], title: str, *, log: bool = False, reference: float | None = None) -> View:
+    """Horizontal bars in their series' colours, with their figures at the ends and a line at the reference."""
+    places = list(range(len(values)))
+    common: Spec = {"type": "bar", "orientation": "h", "y": places, "width": 0.7}
+    traces: list[Spec] = []
+    if any(bar.of_which for bar in values):
+        grey = {"color": "@kind3", "line": {"width": 0}}
+        traces.append({**common, "x": [bar.of_which for bar in values], "marker": grey, "hoverinfo": "skip"})
+    reach = max((bar.high or bar.value for bar in values), default=1.0)
+    traces.append(
+        {
+            **common,
+            "x": [bar.value - bar.of_which for bar in values],
+            "marker": {"color": [bar.series.colour for bar in values]},
+            "text": [bar.text for bar in values],
+            "textposition": "outside",
+            "textangle": 0,
+            "cliponaxis": False,
+            "customdata": [bar.series.label for bar in values],
+            "hovertemplate": "%{customdata}: %{text}<extra></extra>",
+            "error_x": _errors(values),
+        }
+    )
+    shapes = []
+    if reference is not None and len(values) > 1:
+        line = {"color": "@ink", "width": 1, "dash": "dot"}
+        shapes.append(
+            {
+                "layer": "below",
+                "type": "line",
+                "x0": reference,
+                "x1": reference,
+                "y0": 0,
+                "y1": 1,
+                "yref": "paper",
+                "line": line,
+            }
+        )
+    horizontal = axis(title, type="log") if log else axis(title, range=[0, 1.18 * reach or 1])
+    layout = {"xaxis": horizontal, "barmode": "stack", "shapes": shapes} | lanes(
+        [bar.series for bar in values]
+    )
+    return View("", tuple(traces), layout)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """An interval as text."""
+    return "-" if low is None or high is None else f"{short(low)} to {short(high)}"
+
+
+def _errors(values: Sequence[Bar]) -> Spec:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "visible": any(bar.low is not None for bar in values),
+        "array": [0 if bar.high is None else bar.high - bar.value for bar in values],
+        "arrayminus": [0 if bar.low is None else bar.value - bar.low for bar in values],
+        "color": "@ink",
+        "thickness": 1.2,
+    }

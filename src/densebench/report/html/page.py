@@ -1,0 +1,114 @@
+"""`report.html` put together: everything that it says, filled into the page's template.
+
+The page holds all that it needs and may load nothing: its content security policy allows the two scripts that it
+carries, by their hashes, and no address at all. The template escapes whatever comes from the data.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from densebench.record import Row
+from densebench.report.analysis import LIMITS, PERFORMANCE, TRADE_OFFS, apply
+from densebench.report.facts import environment, setting, sweep_of, title
+from densebench.report.html.comparison import comparison
+from densebench.report.html.sections import sections
+from densebench.report.html.style import THEMES, series_of
+from densebench.report.html.tiles import tiles
+from densebench.report.recommendation import NO_RECOMMENDATION, choose, recommend
+from densebench.report.reliability import missing
+from densebench.report.sweep import Finding
+from densebench.sinks.journal import Header
+from densebench.wording import batches, one_line
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+def page(header: Header, rows: Sequence[Row], log_dirs: Sequence[Path] = ()) -> str:
+    """The whole of `report.html`.
+
+    Args:
+        header: the run.
+        rows: its rows, failed and skipped ones too.
+        log_dirs: folders in which the rows' profiler traces may lie, the likeliest first.
+
+    """
+    from jinja2 import Environment, FileSystemLoader
+    from plotly.offline import get_plotlyjs
+
+    sweep = sweep_of(header, rows)
+    chosen = choose(sweep)
+    series = series_of(rows)
+    shown = sections(sweep, series, chosen, log_dirs)
+    scripts = {"plotly": get_plotlyjs(), "script": (ASSETS / "page.js").read_text(encoding="utf-8")}
+    data = {"themes": THEMES, "charts": [chart.spec() for section in shown for chart in section.charts]}
+    templates = Environment(
+        loader=FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters["breakable"] = _breakable
+    return templates.get_template("page.html").render(
+        title=one_line(title(rows)),
+        setting=one_line(setting(header, rows), 2000),
+        recommendation=[one.sentence for one in recommend(sweep)] or [NO_RECOMMENDATION],
+        tiles=tiles(sweep, chosen),
+        table=comparison(rows, series, chosen),
+        missing=[one.sentence for one in apply((missing,), sweep)],
+        sections=shown,
+        performance=_evident(apply(PERFORMANCE, sweep)),
+        trade_offs=_evident(apply(TRADE_OFFS, sweep)),
+        limits=_evident(apply([rule for rule in LIMITS if rule is not missing], sweep)),
+        notes=[one_line(note, 2000) for note in header.notes],
+        environment=environment(header),
+        command=one_line(header.command, 4000),
+        themes=THEMES,
+        style=_trusted((ASSETS / "page.css").read_text(encoding="utf-8")),
+        data=_trusted(as_json(data)),
+        hashes=[_hash(script) for script in scripts.values()],
+        **{name: _trusted(script) for name, script in scripts.items()},
+    )
+
+
+def as_json(data: object) -> str:
+    """JSON that no text in it can lead out of its script element."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _trusted(text: str) -> Markup:
+    """Text of our own, or JSON made safe above, that goes into the page as it is."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704 - nothing of it comes from the data unescaped
+
+
+def _breakable(name: str) -> Markup:
+    """A recipe's name that may be broken behind the signs between its parts."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("([+_:,])", r"\1<wbr>", str(escape(name))))  # noqa: S704 - escaped above
+
+
+def _hash(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _evident(findings: Sequence[Finding]) -> list[tuple[str, str]]:
+    """Each sentence with the rows that it rests on, in words."""
+    told = []
+    for one in findings:
+        sizes: dict[str, list[int]] = {}
+        for recipe, size in one.evidence:
+            sizes.setdefault(recipe, []).append(size)
+        told.append((one.sentence, "; ".join(f"{recipe} at {batches(own)}" for recipe, own in sizes.items())))
+    return told

@@ -1,0 +1,129 @@
+"""Throughput against accuracy, with the recipes that no other beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from densebench.report.html.chart import Chart, Figures, Spec, View, axis, interval
+from densebench.report.html.style import Series, chart_text
+from densebench.report.pareto import Point, front
+from densebench.report.sweep import Sweep, throughput
+from densebench.wording import short
+
+MOST_NAMES = 8  # beside their markers; the others have their buttons
+BEST = "each at its best batch size"
+
+
+def pareto(sweep: Sweep, series: Sequence[Series]) -> Chart | None:
+    """Throughput against top-1 with the front of those that no other beats in both."""
+    choices = {BEST: list(sweep.best)}
+    if len(sweep.batch_sizes) > 1:
+        choices |= {f"batch {size}": sweep.at(size) for size in sweep.batch_sizes}
+    placed = {label: front(sweep, rows) for label, rows in choices.items()}
+    placed = {label: points for label, points in placed.items() if points}
+    if not placed:
+        return None
+    known = any(row.throughput_ci_low is not None for row in sweep.timed)
+    lines = [
+        (
+            point.row.recipe,
+            f"{point.row.batch_size}",
+            {"on": "yes", "off": "no", "uncertain": "uncertain"}[point.membership],
+            point.rival,
+            short(throughput(point.row)),
+            interval(point.row.throughput_ci_low, point.row.throughput_ci_high),
+            f"{point.accuracy:.2f}",
+            "-" if point.low is None or point.high is None else f"{point.low:.2f} to {point.high:.2f}",
+        )
+        for point in _fastest(next(iter(placed.values())))
+    ]
+    headings = ("recipe", "batch", "on the front", "beaten by or too close to")
+    units = ("images/s", "its 95 % interval", "top-1 (%)", "its 95 % interval")
+    return Chart(
+        name="pareto",
+        title="Throughput against accuracy: what no other recipe beats in both",
+        caption="Up and to the right is better. Large filled markers are on the front (dotted line), open ones "
+        "may be: the figures are too close to say. Pale ones are beaten in both. Bars are 95 % intervals, that "
+        "of top-1 after Wilson; since all recipes saw the same images, accuracies are told apart image by image "
+        "(McNemar), which sees more than the bars do."
+        + ("" if known else " No throughput has an interval here: within 3 % counts as close."),
+        views=tuple(View(label, *_scatter(points, series)) for label, points in placed.items()),
+        figures=(Figures((*headings, *units), tuple(lines), 4, BEST),),
+        legend=tuple(series),
+        choice="rows",
+    )
+
+
+def _fastest(points: Sequence[Point]) -> list[Point]:
+    """Points by throughput, the highest first."""
+    return sorted(points, key=lambda point: -throughput(point.row))
+
+
+def _scatter(points: Sequence[Point], series: Sequence[Series]) -> tuple[tuple[Spec, ...], Spec]:
+    line = sorted((point for point in points if point.by_estimate), key=lambda point: throughput(point.row))
+    lowest = min(point.accuracy if point.low is None else point.low for point in points)
+    named = [point for point in points if point.membership != "off"][:MOST_NAMES]
+    traces: list[Spec] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [0, *(throughput(point.row) for point in line), throughput(line[-1].row)],
+            "y": [line[0].accuracy, *(point.accuracy for point in line), lowest],
+            "line": {"color": "@muted", "width": 1.5, "dash": "dot", "shape": "vh"},
+            "hoverinfo": "skip",
+        },
+    ]
+    for point in points:
+        marker = _marker(point, next(one for one in series if one.holds(point.row)))
+        if point in named:
+            left = throughput(point.row) > 0.55 * throughput(line[-1].row)
+            marker |= {"mode": "markers+text", "textposition": f"middle {'left' if left else 'right'}"}
+        traces.append(marker)
+    layout: Spec = {
+        "xaxis": axis("Throughput (images/s)", rangemode="tozero"),
+        "yaxis": axis("Top-1 accuracy (%)"),
+        "height": 460,
+    }
+    return tuple(traces), layout
+
+
+def _marker(point: Point, series: Series) -> Spec:
+    row = point.row
+    said = {
+        "on": "on the front",
+        "off": f"beaten by {point.rival}",
+        "uncertain": f"too close to {point.rival}",
+    }
+    half_x = {
+        "array": [(row.throughput_ci_high or 0) - throughput(row)],
+        "arrayminus": [throughput(row) - (row.throughput_ci_low or 0)],
+        "visible": row.throughput_ci_low is not None and row.throughput_ci_high is not None,
+    }
+    half_y = {
+        "array": [(point.high or 0) - point.accuracy],
+        "arrayminus": [point.accuracy - (point.low or 0)],
+        "visible": point.low is not None,
+    }
+    bar = {"type": "data", "symmetric": False, "color": series.colour, "thickness": 1, "width": 3}
+    on = point.membership == "on"
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [throughput(row)],
+        "y": [point.accuracy],
+        "error_x": bar | half_x,
+        "error_y": bar | half_y,
+        "opacity": 0.45 if point.membership == "off" else 1,
+        "marker": {
+            "color": series.colour,
+            "symbol": series.symbol + ("-open" if point.membership == "uncertain" else ""),
+            "size": 15 if on else 11,
+            "line": {"width": 2 if point.membership == "uncertain" else 0, "color": series.colour},
+        },
+        "legendgroup": series.label,
+        "text": [f" {series.label} "],
+        "customdata": [
+            f"<b>{series.label}</b> batch {row.batch_size}<br>{chart_text(said[point.membership])}"
+        ],
+        "hovertemplate": "%{customdata}<br>%{x:.4~g} images/s, %{y:.2f} %<extra></extra>",
+    }
