@@ -34,6 +34,7 @@ EFFECTS = {  # engine -> how its effect on a plain FP32 model begins; an engine 
     "jit": "frozen graph: ",
     "onnx": "optimized graph: ",
     "openvino": "graph fused: ",
+    "tensorrt": "float16 convolutions",
 }
 BATCHES = (2,)  # each more may be a graph more to compile
 

@@ -356,6 +356,7 @@ def test_where_it_cannot_run_it_says_why(tmp_path: Path, monkeypatch: pytest.Mon
     assert "densebench[onnx]" in str(onnxruntime.unavailable("cpu"))
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
 def test_a_provider_that_does_not_start_is_no_silent_fallback(make: Callable[[str, str], Made]) -> None:
     """Loaded for CUDA where it can't run, the artifact is not run on the CPU instead."""
     made = make("tiny", "fp32")

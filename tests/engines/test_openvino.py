@@ -28,10 +28,9 @@ from densebench.workloads.base import ImageSet, Splits, Workload
 from tests.small import CLASSES, images
 
 pytest_plugins = ["tests.fixtures"]
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.skipif(not all(map(find_spec, ("openvino", "nncf"))), reason="needs densebench[openvino]"),
-]
+pytestmark = pytest.mark.skipif(
+    not all(map(find_spec, ("openvino", "nncf"))), reason="needs densebench[openvino]"
+)
 
 PRECISIONS = ("fp32", "bf16", "int8")
 FARTHEST = {"fp32": 1e-5, "bf16": 3e-2, "int8": 0.15}  # relative difference from PyTorch's FP32

@@ -79,20 +79,6 @@ def test_freezing_packs_the_weights(tiny, tmp_path, monkeypatch):
     assert "bfloat16 convolutions 2/2" in said
 
 
-@pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
-def test_modes_answer_as_the_model_does(mode, tiny, tmp_path):
-    """What a mode can't do on a CPU is said."""
-    model = served(tiny.build_model())
-    details = build(model, tiny, tmp_path / mode, mode=mode)
-    session = torch_compile.load(tmp_path / mode, details, "cpu")
-    with torch.inference_mode():
-        assert relative_difference(session(images(2)), model(images(2))) < 1e-3
-        effect = session.effect(images(2))
-    session.close()
-    assert effect.startswith("1 compiled graph, 0 graph breaks")
-    assert ("which a CPU has none of" in effect) == (mode == "reduce-overhead")
-
-
 def test_its_code_for_a_deployer_has_the_options(tiny, tmp_path):
     """The mode and freezing are in the code that the artifact's README shows."""
     details = {

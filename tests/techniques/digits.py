@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from densebench.workloads import digits_data
 from densebench.workloads.base import Weights, Workload
@@ -30,18 +33,19 @@ class Small(nn.Module):
 
 
 def small_workload() -> Workload:
-    """The network with weights drawn from a seed, larger in the head so that its answers differ, and the digits."""
-
-    def build() -> Small:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
-            model = Small()
-            nn.init.normal_(model.head.weight)
-        return model.eval()
-
+    """The network as a seed gives it, its batch norms at the averages of the digits, and the digits."""
     look = digits_data.preprocessing(SIZE)
-    weights = Weights("small", build().state_dict(), digits_data.CLASSES, look, "0" * 64)
-    return Workload(NAME, SIZE, weights, digits_data.open_digits(weights), build)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = Small()
+    nn.init.normal_(
+        model.head.weight, generator=torch.Generator().manual_seed(1)
+    )  # so that its answers differ
+    data = digits_data.open_digits(Weights("small", {}, digits_data.CLASSES, look, "0" * 64))
+    assert data.training is not None
+    update_bn([data.training.read(range(256))], model)
+    weights = Weights("small", model.state_dict(), digits_data.CLASSES, look, "0" * 64)
+    return Workload(NAME, SIZE, weights, data, lambda: copy.deepcopy(model).eval())
 
 
 def weights_of(module: nn.Module) -> Tensor:

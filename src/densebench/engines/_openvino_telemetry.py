@@ -19,7 +19,8 @@ def no_telemetry() -> Iterator[None]:
     if TELEMETRY in sys.modules:
         yield
         return
-    sys.modules[TELEMETRY] = None  # type: ignore[assignment] - Python's own mark of a module that can't be imported
+    # None is Python's own mark of a module that can't be imported
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from densebench.engines.base import Built, Engine, Target
+from densebench.engines.base import Built, Engine, Target, Triton
 
 if TYPE_CHECKING:
     import torch
@@ -91,6 +91,7 @@ ENGINE = Engine(
     load,
     aliases=("script",),
     usage=usage,
+    triton=Triton("pytorch", {PROGRAM: "model.pt"}, "INPUT__0", "OUTPUT__0"),
     refuses={"tensor_subclass": "TorchScript can't hold quantized tensors of this kind"},
     contains_code=True,
     tolerance=1e-4,

@@ -45,16 +45,15 @@ def report(header: Header, rows: Sequence[Row]) -> str:
 def summary(header: Header, rows: Sequence[Row]) -> str:
     """The run in a form that a project's README can include: no title of its own above the second level."""
     shown = parts(header, rows)
-    return "\n\n".join(
-        [
-            f"## {escape(title(rows))}",
-            shown["results"],
-            f"### What it costs\n\n{shown['tradeoffs']}",
-            f"### Limits\n\n{shown['limitations']}",
-            f"Measured with {code_span(header.command)}. The whole report is in `report.html` and `REPORT.md`, "
-             "every figure in `benchmark_results.csv`.\n",
-        ]
-    )
+    where = "The whole report is in `report.html` and `REPORT.md`, every figure in `benchmark_results.csv`."
+    sections = [
+        f"## {escape(title(rows))}",
+        shown["results"],
+        f"### What it costs\n\n{shown['tradeoffs']}",
+        f"### Limits\n\n{shown['limitations']}",
+        f"Measured with {code_span(header.command)}. {where}",
+    ]
+    return "\n\n".join(sections) + "\n"
 
 
 def parts(header: Header, rows: Sequence[Row]) -> dict[str, str]:

@@ -7,6 +7,7 @@ images, so accuracies are told apart image by image (exact McNemar test), which 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,26 +47,31 @@ class _Candidate:
 
 def front(sweep: Sweep, rows: Sequence[Row]) -> list[Point]:
     """The rows that have a throughput and whose recipe's accuracy is known, each with its place."""
-    candidates = []
-    for row in rows:
-        fact = sweep.fact(row.recipe, "accuracy_top1")
-        if fact is not None:
-            candidates.append(_Candidate(row, fact[0], fact[1].correct_top1))
+    known = {
+        recipe: sweep.fact(recipe, "accuracy_top1") for recipe in dict.fromkeys(row.recipe for row in rows)
+    }
+    candidates = [
+        _Candidate(row, fact[0], fact[1].correct_top1)
+        for row in rows
+        if (fact := known[row.recipe]) is not None
+    ]
     return [_place(one, [other for other in candidates if other is not one]) for one in candidates]
 
 
 def _place(one: _Candidate, others: Sequence[_Candidate]) -> Point:
     low, high = wilson(one.correct)
     by_estimate = not any(_dominates(other, one) for other in others)
-    for other in others:
-        speed, accuracy = _speed(other, one), _accuracy(other, one)
-        if "better" in (speed, accuracy) and {speed, accuracy} <= {"better", "equal"}:
-            return Point(one.row, one.accuracy, low, high, "off", by_estimate, other.row.recipe)
-    for other in others:
-        speed, accuracy = _speed(other, one), _accuracy(other, one)
-        if "worse" not in (speed, accuracy) and "unclear" in (speed, accuracy):
-            return Point(one.row, one.accuracy, low, high, "uncertain", by_estimate, other.row.recipe)
-    return Point(one.row, one.accuracy, low, high, "on", by_estimate, "")
+    rivals = [(other, _speed(other, one)) for other in others]
+    orders = [(other, {speed, _accuracy(other, one)}) for other, speed in rivals if speed != "worse"]
+    membership: Membership = "on"
+    rival = ""
+    for other, both in orders:
+        if "better" in both and both <= {"better", "equal"}:
+            membership, rival = "off", other.row.recipe
+            break
+        if "unclear" in both and "worse" not in both and membership == "on":
+            membership, rival = "uncertain", other.row.recipe
+    return Point(one.row, one.accuracy, low, high, membership, by_estimate, rival)
 
 
 _Order = Literal["better", "worse", "equal", "unclear"]
@@ -97,15 +103,18 @@ def _accuracy(other: _Candidate, one: _Candidate) -> _Order:
 
 @lru_cache(maxsize=4096)  # the same recipes are compared at every batch size
 def _paired(other: str, one: str) -> _Order:
-    from scipy.stats import binomtest
-
-    pairs = list(zip(other, one, strict=True))
-    gained, lost = pairs.count(("1", "0")), pairs.count(("0", "1"))
+    pairs = Counter(zip(other, one, strict=True))
+    gained, lost = pairs["1", "0"], pairs["0", "1"]
     if gained == lost == 0:
         return "equal"
-    if binomtest(gained, gained + lost).pvalue >= 1 - CONFIDENCE:
-        return "unclear"
-    return _sign(gained - lost)
+    return _sign(gained - lost) if _differ(gained, lost) else "unclear"
+
+
+@lru_cache(maxsize=4096)
+def _differ(gained: int, lost: int) -> bool:
+    from scipy.stats import binomtest
+
+    return bool(binomtest(gained, gained + lost).pvalue < 1 - CONFIDENCE)
 
 
 def _sign(difference: float) -> _Order:

@@ -8,7 +8,8 @@ Source: Fang et al., "DepGraph: Towards Any Structural Pruning", 2023.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from densebench.workloads.base import Workload
 
 ROUND_TO = 8  # channels
-RATIO, STEPS, EPOCHS, LEARNING_RATE = 0.35, 2, 12, 2e-3
+RATIO, STEPS, EPOCHS, LEARNING_RATE = 0.3, 1, 6, 2e-3
 
 
 def structured_pruning(
@@ -63,9 +64,11 @@ def structured_pruning(
     original = copy.deepcopy(changed.core)
     images = _example(changed.core, workload)
     narrow = Served(copy.deepcopy(original).requires_grad_(requires_grad=True), **changed.settings())
-    remover = _remover(narrow.core, images, ratio, steps)
+    with _said_plainly():
+        remover = _remover(narrow.core, images, ratio, steps)
     for step in range(1, steps + 1):
-        remover.step()
+        with _said_plainly():
+            remover.step()
         _adopt(copy.deepcopy(original), narrow.core, images)
         if fine_tune:
             progress(f"channels removed, step {step} of {steps}")
@@ -124,6 +127,17 @@ def _remover(core: nn.Module, images: Tensor, ratio: float, steps: int) -> Any:
         out_channel_groups={},
         num_heads={},
     )
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    """Models whose channels the dependency graph can't follow end in errors of any kind, deep inside it."""
+    try:
+        yield
+    except Exception as error:
+        raise Unavailable(
+            f"torch_pruning can't follow this model's channels ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _adopt(core: nn.Module, narrow: nn.Module, images: Tensor) -> None:

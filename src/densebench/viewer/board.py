@@ -20,10 +20,20 @@ def plugins(kind: str) -> list[Any]:
 
         return list(default.get_plugins())
     from tensorboard.plugins.core.core_plugin import CorePluginLoader
+    from tensorboard.plugins.hparams.hparams_plugin import HParamsPlugin
 
     from densebench.viewer.plugin import ProfilePlugin
 
-    return [CorePluginLoader(include_debug_info=True), ProfilePlugin]
+    class Answering(HParamsPlugin):  # type: ignore[misc] # the package has no types
+        """No tab: TensorBoard's page asks this plugin whatever it shows, and reports an error without it."""
+
+        def is_active(self) -> bool:
+            return False
+
+        def data_plugin_names(self) -> tuple[str, ...]:
+            return ()
+
+    return [CorePluginLoader(include_debug_info=True), ProfilePlugin, Answering]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

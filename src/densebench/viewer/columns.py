@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
+
+from densebench.viewer.trace import Array
 
 _DEVICE = frozenset({"kernel", "gpu_memcpy", "gpu_memset"})
 # Spans that the profiler draws over whole lanes; as calls they would own everything below them.
 _DRAWN = frozenset({"Trace", "gpu_user_annotation", "overhead"})
-_LATEST_NS = 1 << 62
+_LARGEST = 1 << 62
 MOST_SHAPES = 3  # of a list of tensors
 # Inductor puts a hash of the graph into the name: without it, the graphs of two recipes can be compared.
 _GRAPH = re.compile(r"^## Call CompiledFxGraph \w+ ##$")
@@ -19,25 +24,38 @@ _MEMORY = ("time", "total", "change", "device", "lane")
 
 
 class _Words:
-    """Each text once; its number stands in the columns."""
+    """Each text once, as `render` makes it of what the file holds; its number stands in the columns."""
 
-    def __init__(self) -> None:
+    def __init__(self, render: Callable[[Any], str] = str) -> None:
+        self._render = render
+        self._seen: dict[Any, int] = {}
         self.numbers: dict[str, int] = {}
 
-    def number(self, word: str) -> int:
-        return self.numbers.setdefault(word, len(self.numbers))
+    def number(self, raw: Any) -> int:
+        known = self._seen.get(raw)
+        if known is None:
+            known = self._seen[raw] = self.numbers.setdefault(self._render(raw), len(self.numbers))
+        return known
 
 
 class Columns:
-    """Calls in `of`, allocations and releases in `memory`; times in nanoseconds on the file's own clock."""
+    """What was read so far; times in nanoseconds on the file's own clock."""
 
     def __init__(self) -> None:
-        self.names, self.shapes, self.layers, self.devices = _Words(), _Words(), _Words(), _Words()
-        self.lanes: dict[tuple[str, str], int] = {}
-        self.labels: dict[tuple[str, str], str] = {}
-        self.of = {column: array("q") for column in _CALL}
-        self.memory = {column: array("q") for column in _MEMORY}
+        self.names = _Words(lambda name: _GRAPH.sub("Call CompiledFxGraph", str(name)))
+        self.shapes, self.layers, self.devices = _Words(_shape), _Words(), _Words()
+        self.lanes: dict[tuple[Any, Any], int] = {}
+        self.labels: dict[tuple[Any, Any], str] = {}
+        self._calls, self._changes = array("q"), array("q")  # row after row
         self.odd = 0  # events that can't be placed
+
+    def calls(self) -> dict[str, Array]:
+        """The calls: a column for each of `_CALL`."""
+        return dict(zip(_CALL, np.array(self._calls, np.int64).reshape(-1, len(_CALL)).T, strict=True))
+
+    def changes(self) -> dict[str, Array]:
+        """Allocations and releases: a column for each of `_MEMORY`."""
+        return dict(zip(_MEMORY, np.array(self._changes, np.int64).reshape(-1, len(_MEMORY)).T, strict=True))
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Take one event of the file, or count it as odd."""
@@ -50,7 +68,7 @@ class Columns:
             elif event.get("name") == "[memory]" and "Total Allocated" in args:
                 self._memory(event, args)
             elif kind == "M" and event.get("name") == "thread_name" and args.get("name"):
-                self.labels[_place(event)] = str(args["name"])
+                self.labels[event.get("pid"), event.get("tid")] = str(args["name"])
         except (KeyError, TypeError, ValueError, OverflowError):
             self.odd += 1
 
@@ -61,50 +79,40 @@ class Columns:
         dims = args.get("Input Dims") or args.get("input shapes")
         layer = args.get("layer")
         launch = args.get("External id")
-        values = (
-            self.names.number(_GRAPH.sub("Call CompiledFxGraph", str(event["name"]))),
+        row = (
+            self.names.number(event["name"]),
             self._lane(event),
             start,
             duration,
-            self.shapes.number(_shape(dims)) if dims else -1,
-            self.layers.number(str(layer)) if layer else -1,
-            launch if isinstance(launch, int) and 0 <= launch < _LATEST_NS else -1,
+            self.shapes.number(dims if isinstance(dims, str) else json.dumps(dims)) if dims else -1,
+            self.layers.number(layer) if layer else -1,
+            launch if isinstance(launch, int) and 0 <= launch < _LARGEST else -1,
             on_device,
         )
-        for column, value in zip(self.of.values(), values, strict=True):
-            column.append(value)
+        self._calls.extend(row)
 
     def _memory(self, event: Mapping[str, Any], args: Mapping[str, Any]) -> None:
         kind, number = args.get("Device Type", 0), args.get("Device Id", 0)
-        where = "host memory" if kind == 0 else f"device {number} memory"
-        values = (
-            _ns(event["ts"]),
-            int(args["Total Allocated"]),
-            int(args.get("Bytes", 0)),
-            self.devices.number(where),
-            self._lane(event),
-        )
-        for column, value in zip(self.memory.values(), values, strict=True):
-            column.append(value)
+        where = self.devices.number("host memory" if kind == 0 else f"device {number} memory")
+        total, change = int(args["Total Allocated"]), int(args.get("Bytes", 0))
+        if max(abs(total), abs(change)) > _LARGEST:
+            raise OverflowError
+        self._changes.extend((_ns(event["ts"]), total, change, where, self._lane(event)))
 
     def _lane(self, event: Mapping[str, Any]) -> int:
-        return self.lanes.setdefault(_place(event), len(self.lanes))
-
-
-def _place(event: Mapping[str, Any]) -> tuple[str, str]:
-    return str(event.get("pid")), str(event.get("tid"))
+        return self.lanes.setdefault((event.get("pid"), event.get("tid")), len(self.lanes))
 
 
 def _ns(microseconds: Any) -> int:
     found = round(float(microseconds) * 1000)
-    if abs(found) > _LATEST_NS:
+    if abs(found) > _LARGEST:
         raise OverflowError
     return found
 
 
-def _shape(dims: Any) -> str:
-    """`8x3x32x32, 64x3x7x7` from the inputs' dimensions, with or without their types; lists in brackets."""
-    parts = []
+def _shape(raw: str) -> str:
+    """`8x3x32x32, 64x3x7x7` from the inputs' dimensions in JSON, with or without types; lists in brackets."""
+    dims, parts = json.loads(raw), []
     for one in dims if isinstance(dims, list) else [dims]:
         sizes = next(iter(one.values()), None) if isinstance(one, dict) else one
         if not isinstance(sizes, list) or not sizes:

@@ -27,22 +27,22 @@ def parse(path: Path) -> Trace:
 
     """
     columns, notes = Columns(), []
+    broken = None
     try:
         for event in events(path):
             columns.add(event)
-    except NoTrace as broken:
-        if not columns.of["start"]:
-            raise
-        notes.append(str(broken))
-    if not columns.of["start"]:
-        raise NoTrace("The file holds no call with a duration.")
+    except NoTrace as problem:
+        broken = problem
+        notes.append(str(problem))
+    found = columns.calls()
+    if not len(found["start"]):
+        raise broken or NoTrace("The file holds no call with a duration.")
     if columns.odd:
         notes.append(f"{columns.odd} events have no usable time and are left out.")
-    return _built(columns, notes)
+    return _built(columns, found, notes)
 
 
-def _built(columns: Columns, notes: list[str]) -> Trace:
-    found = {column: np.array(values, np.int64) for column, values in columns.of.items()}
+def _built(columns: Columns, found: dict[str, Array], notes: list[str]) -> Trace:
     order = np.lexsort((-found["duration"], found["start"], found["lane"]))
     found = {column: values[order] for column, values in found.items()}
     origin = int(found["start"].min())
@@ -150,7 +150,7 @@ def _categories(
 
 
 def _memory(columns: Columns, found: Mapping[str, Array], origin: int) -> dict[str, Array]:
-    seen = {column: np.array(values, np.int64) for column, values in columns.memory.items()}
+    seen = columns.changes()
     order = np.argsort(seen["time"], kind="stable")
     time, lane = seen["time"][order] - origin, seen["lane"][order]
     return {

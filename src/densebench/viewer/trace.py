@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 NS_PER_MS = 1e6
 STEP_SOURCES = {
-    "marks": "steps as the profiler marked them",
-    "layers": "no steps are marked: a step begins where the first layer comes again",
-    "whole": "no steps are marked: the whole trace counts as one",
+    "marks": "Steps as the profiler marked them",
+    "layers": "No steps are marked: a step begins where the first layer comes again",
+    "whole": "No steps are marked: the whole trace counts as one",
 }
 
 

@@ -16,6 +16,7 @@ from densebench.viewer.trace import NS_PER_MS, STEP_SOURCES, Array, Trace
 from densebench.wording import joined, short
 
 TOP = 8
+MOSTLY = 0.9
 
 
 def overview(trace: Trace) -> dict[str, Any]:
@@ -81,11 +82,12 @@ def operators(trace: Trace, *, by_shape: bool = False) -> list[dict[str, Any]]:
     total = np.bincount(group, weights=trace.duration[rows] * outermost) / steps / NS_PER_MS
     calls = np.bincount(group) / steps
     shapes = _shapes(trace, rows, group)
-    category = _main_category(trace, rows, group)
+    category, mixed = _main_category(trace, rows, group)
     found = [
         {
             "name": trace.names[trace.name[event]],
             "category": int(category[number]),
+            "mixed": bool(mixed[number]),
             "device": bool(trace.device_event[event]),
             "calls": round(float(calls[number]), 3),
             "own_ms": round(float(own[number]), 5),
@@ -114,13 +116,17 @@ def _shapes(trace: Trace, rows: Array, group: Array) -> dict[int, tuple[str, int
     return {number: (text, count) for number, (_, text, count) in found.items()}
 
 
-def _main_category(trace: Trace, rows: Array, group: Array) -> Array:
-    """The category that most of each group's own time is in: `aten::empty` is part of what calls it."""
+def _main_category(trace: Trace, rows: Array, group: Array) -> tuple[Array, Array]:
+    """The category that most of each group's own time is in, and whether a tenth is elsewhere.
+
+    An operator such as `aten::empty` counts as part of what calls it.
+    """
     kinds = len(Category)
     key = group * kinds + trace.category[rows]
     groups = int(group.max(initial=-1)) + 1
     spent = np.bincount(key, weights=trace.own[rows] + 1, minlength=groups * kinds)
-    return np.asarray(spent.reshape(groups, kinds).argmax(axis=1))
+    table = spent.reshape(groups, kinds)
+    return table.argmax(axis=1), table.max(axis=1) < MOSTLY * table.sum(axis=1)
 
 
 def _sentences(trace: Trace, rows: list[dict[str, Any]]) -> list[str]:

@@ -46,8 +46,13 @@ class Chart:
 
     def spec(self) -> Spec:
         """What the page's script needs."""
+        tables = [
+            {"title": one.title, "headings": one.headings, "lines": one.lines, "text": one.text_columns}
+            for one in self.figures
+        ]
         return {
             "name": self.name,
+            "figures": tables,
             "hidden": [series.label for series in self.legend if series.name in self.hidden],
             "views": [
                 {"data": list(view.traces), "layout": {"height": 380} | view.layout} for view in self.views

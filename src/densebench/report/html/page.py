@@ -19,7 +19,7 @@ from densebench.report.analysis import LIMITS, PERFORMANCE, TRADE_OFFS, apply
 from densebench.report.facts import environment, setting, sweep_of, title
 from densebench.report.html.comparison import comparison
 from densebench.report.html.sections import sections
-from densebench.report.html.style import THEMES, series_of
+from densebench.report.html.style import SYMBOLS, THEMES, series_of
 from densebench.report.html.tiles import tiles
 from densebench.report.recommendation import NO_RECOMMENDATION, choose, recommend
 from densebench.report.reliability import missing
@@ -70,6 +70,7 @@ def page(header: Header, rows: Sequence[Row], log_dirs: Sequence[Path] = ()) -> 
         environment=environment(header),
         command=one_line(header.command, 4000),
         themes=THEMES,
+        symbols=SYMBOLS,
         style=_trusted((ASSETS / "page.css").read_text(encoding="utf-8")),
         data=_trusted(as_json(data)),
         hashes=[_hash(script) for script in scripts.values()],

@@ -31,16 +31,16 @@ THEMES: Mapping[str, Mapping[str, str]] = {
     "light": _named(_LIGHT, _KINDS_LIGHT, "#1B1F24", "#57606A", "#D8DEE4"),
     "dark": _named(_DARK, _KINDS_DARK, "#E6EDF3", "#9AA6B2", "#333B45"),
 }
-SYMBOLS: Mapping[str, str] = {  # Plotly's name -> the same shape as an SVG path around (0, 0)
-    "circle": "M-5,0a5,5 0 1,0 10,0a5,5 0 1,0 -10,0Z",
-    "square": "M-4.5,-4.5H4.5V4.5H-4.5Z",
-    "diamond": "M0,-6L6,0L0,6L-6,0Z",
-    "triangle-up": "M0,-5.5L5.5,4.5H-5.5Z",
-    "triangle-down": "M0,5.5L5.5,-4.5H-5.5Z",
-    "cross": "M-1.8,-5.5H1.8V-1.8H5.5V1.8H1.8V5.5H-1.8V1.8H-5.5V-1.8H-1.8Z",
-    "pentagon": "M0,-5.7L5.4,-1.8L3.4,4.6H-3.4L-5.4,-1.8Z",
-    "star-square": "M0,-2.5L5,-5L2.5,0L5,5L0,2.5L-5,5L-2.5,0L-5,-5Z",
-    "hourglass": "M-4.5,-5.5H4.5L-4.5,5.5H4.5Z",
+SYMBOLS: Mapping[str, str] = {  # Plotly's name -> the same shape as a path in a box of 14 by 14
+    "circle": "M2,7a5,5 0 1,0 10,0a5,5 0 1,0 -10,0Z",
+    "square": "M2.5,2.5h9v9h-9Z",
+    "diamond": "M7,1l6,6l-6,6l-6,-6Z",
+    "triangle-up": "M7,1.5l5.5,10h-11Z",
+    "triangle-down": "M7,12.5l5.5,-10h-11Z",
+    "cross": "M5.2,1.5h3.6v3.7h3.7v3.6h-3.7v3.7h-3.6v-3.7h-3.7v-3.6h3.7Z",
+    "pentagon": "M7,1.3l5.4,3.9l-2,6.4h-6.8l-2,-6.4Z",
+    "star-square": "M7,4.5l5,-2.5l-2.5,5l2.5,5l-5,-2.5l-5,2.5l2.5,-5l-2.5,-5Z",
+    "hourglass": "M2.5,1.5h9l-9,11h9Z",
 }
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _LINE = 24  # characters of a name before it is broken in two
@@ -67,9 +67,9 @@ class Series:
         return (row.recipe, row.environment_id) == (self.recipe, self.rows[0].environment_id)
 
     @property
-    def path(self) -> str:
-        """The marker as an SVG path."""
-        return SYMBOLS[self.symbol]
+    def mark(self) -> str:
+        """The classes of its marker in the page."""
+        return f"mark {self.symbol} s{self.colour[1:]}"
 
 
 def series_of(rows: Sequence[Row]) -> list[Series]:

@@ -16,7 +16,7 @@ function fill(made, attributes, children) {
     else if (value === true) made.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return made;
 }
 
@@ -33,6 +33,11 @@ export function select(label, choices, value, change) {
 /** A section with a heading and, under it, what the figure shows. */
 export function section(title, about, ...children) {
   return el("section", {}, el("h2", {}, title), about ? el("p", { class: "about" }, about) : null, ...children);
+}
+
+/** Something wide, which scrolls by itself on a narrow page. */
+export function scrolling(label, child) {
+  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, child);
 }
 
 /** Sentences as a list. */

@@ -65,6 +65,8 @@ function show(page, traces) {
       tab.setAttribute("aria-selected", String(here));
       tab.tabIndex = here ? 0 : -1;
     }
+    // the comparison has two choices of its own
+    for (const field of header.querySelectorAll(".field")) field.hidden = view.key === "compare";
     main.setAttribute("aria-labelledby", `tab-${view.key}`);
     main.setAttribute("aria-busy", "true");
     const waiting = setTimeout(() => {

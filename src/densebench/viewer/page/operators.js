@@ -12,7 +12,7 @@ export async function operators({ trace, memo }) {
   const devices = rows.some((row) => row.device);
   const columns = [
     { key: "name", title: "operator", text: (row) => row.name, class: "code" },
-    { key: "kind", title: "kind of work", text: (row) => row.kind, cell: (row) => kind(row.category) },
+    { key: "kind", title: "kind of work", text: (row) => row.kind, cell: (row) => kind(row.category, undefined, row.mixed) },
     ...(devices ? [{ key: "where", title: "where", text: (row) => row.where }] : []),
     number("own_ms", "own time, ms a step", "without the operators that it calls", 3),
     { key: "share", title: "share", about: "of the step's time", text: (row) => percent(row.share), number: true },

@@ -1,7 +1,7 @@
 // Where a step's time goes, at a glance and in words.
 
 import { ask } from "./api.js";
-import { el, section, sentences } from "./dom.js";
+import { el, scrolling, section, sentences } from "./dom.js";
 import { bar, kind, partsTable } from "./parts.js";
 import { count, figure, ms, percent } from "./words.js";
 
@@ -21,7 +21,7 @@ export async function overview({ trace }) {
         partsTable(`A step's time on the ${split.where} by kind of work`, [split]),
       );
     }),
-    section("Heaviest operators", "Own time: without the operators that an operator calls.", top(found.top)),
+    section("Heaviest operators", "Own time: without the operators that an operator calls.", scrolling("Heaviest operators", top(found.top))),
     steps.length > 1 ? section("Steps", "The length of each recorded step, ms.", stepList(steps)) : null,
   );
 }
@@ -51,7 +51,7 @@ function top(rows) {
           "tr",
           {},
           el("th", { scope: "row", class: "code" }, row.name),
-          el("td", {}, kind(row.category)),
+          el("td", {}, kind(row.category, undefined, row.mixed)),
           el("td", { class: "number" }, row.own_ms.toFixed(3)),
           el(
             "td",

@@ -1,6 +1,6 @@
 // A step's time as bars of its parts, with the figures in a table beside them.
 
-import { el } from "./dom.js";
+import { el, scrolling } from "./dom.js";
 import { CATEGORIES, ms, percent } from "./words.js";
 
 const NAMED = 0.09; // a narrower part has no room for its share
@@ -10,9 +10,9 @@ export function swatch(category) {
   return el("span", { class: `swatch kind${category}`, "aria-hidden": "true" });
 }
 
-/** A kind of work: its square and its name. */
-export function kind(category, label) {
-  return el("span", { class: "kind" }, swatch(category), label ?? CATEGORIES[category].name);
+/** A kind of work: its square and its name. `mixed`: an operator that is called in several kinds. */
+export function kind(category, label = CATEGORIES[category].name, mixed = false) {
+  return el("span", { class: "kind" }, swatch(category), mixed ? `mostly ${label}` : label);
 }
 
 /** One bar of parts; `scale` is the length of the longest bar, in milliseconds. */
@@ -38,7 +38,7 @@ export function bar(parts, scale) {
 /** The parts of one or two bars as a table: a column for each. */
 export function partsTable(caption, bars) {
   const kinds = bars[0].parts.map((part) => part.category);
-  return el(
+  const made = el(
     "table",
     { class: "small" },
     el("caption", {}, caption),
@@ -58,6 +58,7 @@ export function partsTable(caption, bars) {
     ),
     el("tbody", {}, kinds.map((category) => partsLine(category, bars))),
   );
+  return scrolling(caption, made);
 }
 
 function partsLine(category, bars) {

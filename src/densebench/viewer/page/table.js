@@ -1,6 +1,6 @@
 // A table that sorts by its heads and filters by text.
 
-import { el } from "./dom.js";
+import { el, scrolling } from "./dom.js";
 
 const SHOWN = 200;
 
@@ -40,9 +40,8 @@ export function table({ caption, columns, rows, by, down = true, search, tools =
     "div",
     { class: "table" },
     el("div", { class: "tools" }, el("label", { class: "field" }, el("span", {}, "Filter"), filter), ...tools, status),
-    el(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    scrolling(
+      caption,
       el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, heads.map((one) => one.cell))), body),
     ),
     more,
@@ -62,8 +61,7 @@ function head(column, state, draw) {
         draw();
       },
     },
-    column.title,
-    arrow,
+    column.number ? [arrow, column.title] : [column.title, arrow],
   );
   const cell = el("th", { scope: "col", class: column.number ? "number" : null }, button);
   return {

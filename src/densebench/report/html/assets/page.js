@@ -37,6 +37,7 @@
 
   const state = new Map(charts.map((chart) => [chart.name, { chart, view: 0, hidden: new Set(chart.hidden) }]));
   const draw = ({ chart, view, hidden }) => {
+    if (!window.Plotly) return Promise.resolve(); // its turn comes
     const place = document.getElementById(`chart-${chart.name}`);
     const colours = themes[theme()];
     const data = chart.views[view].data.map((trace) => ({
@@ -48,12 +49,43 @@
   };
   const drawAll = () => Promise.all([...state.values()].map(draw));
 
-  // One after the other, so that the page answers in between.
+  // Plotly lies in the page as text and is started after it: the page can be read and sorted before that.
+  const start = () => {
+    if (!window.Plotly) {
+      const script = document.createElement("script");
+      script.textContent = document.getElementById("plotly").textContent;
+      document.head.append(script);
+    }
+  };
+  // One chart after the other, so that the page answers in between.
   const drawInTurn = (waiting) => {
     const next = waiting.shift();
     if (!next) { root.dataset.ready = "true"; return; }
     draw(next).then(() => setTimeout(drawInTurn, 0, waiting));
   };
+
+  // The text equivalents are made when they are opened: those of a thousand rows would slow the page.
+  const element = (tag, text, attributes = {}) => {
+    const made = document.createElement(tag);
+    made.textContent = text;
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  };
+  const tableOf = ({ title, headings, lines, text }) => {
+    const made = document.createElement("table");
+    const kind = (column) => (column < text ? {} : { class: "number" });
+    made.createTHead().insertRow().append(...headings.map((one, i) => element("th", one, { scope: "col", ...kind(i) })));
+    const rows = made.createTBody();
+    for (const line of lines)
+      rows.insertRow().append(...line.map((one, i) => (i ? element("td", one, kind(i)) : element("th", one, { scope: "row" }))));
+    const place = element("div", "", { class: "wide", tabindex: "0", role: "region", "aria-label": title || "figures" });
+    place.append(made);
+    return title ? [element("p", title, { class: "note" }), place] : [place];
+  };
+  document.querySelectorAll("details.figures").forEach((details) =>
+    details.addEventListener("toggle", () => {
+      details.append(...state.get(details.dataset.chart).chart.figures.flatMap(tableOf));
+    }, { once: true }));
 
   document.querySelectorAll("select[data-chart]").forEach((select) =>
     select.addEventListener("change", () => {
@@ -81,7 +113,7 @@
   });
   darkByDefault.addEventListener("change", () => { name(); drawAll(); });
   narrow.addEventListener("change", drawAll);
-  window.addEventListener("beforeprint", () => { printing = true; drawAll(); });
+  window.addEventListener("beforeprint", () => { printing = true; start(); drawAll(); });
   window.addEventListener("afterprint", () => { printing = false; drawAll(); });
 
   // The comparison: each heading is a button that sorts; blanks stay at the end either way.
@@ -146,5 +178,6 @@
   });
 
   name();
-  drawInTurn([...state.values()]);
+  root.dataset.open = "true";
+  window.addEventListener("load", () => setTimeout(() => { start(); drawInTurn([...state.values()]); }, 0));
 })();
