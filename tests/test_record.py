@@ -63,6 +63,20 @@ def test_failed_baseline_is_no_baseline() -> None:
     assert derive([failed, timed("a", 1, 40)])[1].speedup is None
 
 
+def test_break_even_is_the_longer_build_over_the_time_saved() -> None:
+    """100 s of further building at 10 ms saved an image are 10,000 images; who saves none never breaks even."""
+    rows = derive(
+        [
+            timed("baseline", 8, 50, build_s=1.0),
+            timed("a", 8, 100, build_s=101.0),
+            timed("b", 8, 51, build_s=2.0),
+            timed("c", 8, 100),
+            timed("d", 8, 100, build_s=0.5),
+        ]
+    )
+    assert [row.break_even_images for row in rows] == [None, 10_000, None, None, 0]
+
+
 def test_accuracy_drop_is_positive_for_a_loss() -> None:
     """Losing top-1 against the baseline is a positive drop, in percentage points."""
     rows = derive([timed("baseline", 1, 1, accuracy_top1=99.0), timed("a", 1, 1, accuracy_top1=97.5)])

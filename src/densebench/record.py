@@ -7,6 +7,7 @@ with its unit, for the CSV, TensorBoard, the console, the report and the docs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from densebench import stats
 
 BASELINE = "baseline"
+CLEAR = 0.03  # speed-ups within 1 ± this are no difference, as in the verdict `same`
 
 
 class Status(StrEnum):
@@ -222,9 +224,21 @@ def _derive(record: Record, baseline: Record | None, baseline_top1: float | None
         }
         if baseline is not None and baseline.samples_ms:
             facts["speedup"] = stats.speedup(samples, baseline.all_samples_ms)
+        facts["break_even_images"] = _break_even(record, baseline)
     if record.accuracy_top1 is not None and baseline_top1 is not None:
         facts["accuracy_drop_pp"] = baseline_top1 - record.accuracy_top1
     return Row.model_validate(record.model_dump() | facts)
+
+
+def _break_even(record: Record, baseline: Record | None) -> int | None:
+    """Images after which the build's time beyond the baseline's is saved again; None where nothing is saved."""
+    if baseline is None or not baseline.samples_ms or record.build_s is None or baseline.build_s is None:
+        return None
+    means = stats.mean(baseline.all_samples_ms), stats.mean(record.all_samples_ms)
+    if record.recipe == BASELINE or means[0] <= (1 + CLEAR) * means[1]:
+        return None
+    saved_s = (means[0] - means[1]) / 1000 / record.batch_size
+    return math.ceil(max(0.0, record.build_s - baseline.build_s) / saved_s)
 
 
 def recipes_in_order(rows: Sequence[Row]) -> list[str]:

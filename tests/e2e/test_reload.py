@@ -28,7 +28,15 @@ compiler = sys.modules.get("torch._dynamo.utils")
 counts = dict(compiler.counters["inductor"]) if compiler else {}
 print(json.dumps({"said": said, "modules": modules, "compiler": counts}))
 """
-ALONE = ("compile", "jit", "dynamic_quantization", "aot_inductor", "onnx", "openvino")  # these need imports or files that others might bring
+# these need imports or files that others might bring
+ALONE = (
+    "compile",
+    "jit",
+    "dynamic_quantization",
+    "aot_inductor",
+    "onnx",
+    "openvino",
+)
 PROCESSES = [*([recipe] for recipe in ALONE), [recipe for recipe in RECIPES if recipe not in ALONE]]
 
 

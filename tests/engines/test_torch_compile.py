@@ -17,6 +17,7 @@ from densebench.engines._inductor import CACHE_VARIABLE
 from densebench.engines.base import Target
 from densebench.measure.fidelity import relative_difference
 from densebench.served import Served, served
+from densebench.workloads.base import Workload
 from tests.small import images, tiny_model
 
 pytest_plugins = ["tests.fixtures"]
@@ -30,7 +31,7 @@ def plain_code(monkeypatch):
     torch._dynamo.reset()
 
 
-def build(model: Served, tiny: Any, folder: Path, **options: Any) -> dict[str, Any]:
+def build(model: Served, tiny: Workload, folder: Path, **options: Any) -> dict[str, Any]:
     """The details of an artifact in this folder, as a manifest gives them back."""
     folder.mkdir()
     details = torch_compile.build(model, tiny, folder, TARGET, **options).details
@@ -38,12 +39,18 @@ def build(model: Served, tiny: Any, folder: Path, **options: Any) -> dict[str, A
 
 
 def test_two_artifacts_in_one_process_keep_apart(tiny, tmp_path, monkeypatch):
-    """Each compiles from its own cache and into no other, whichever is open; the process's own stays as it is."""
+    """Each compiles from its own cache and into no other, whichever is open; the process's own stays as it is.
+
+    One of them has a mode, which is the same at build and load: the cache fits.
+    """
     own = tmp_path / "own"
     own.mkdir()
     monkeypatch.setenv(CACHE_VARIABLE, str(own))
     nchw, nhwc = served(tiny.build_model()), served(tiny.build_model(), channels_last=True)
-    details = {folder: build(model, tiny, tmp_path / folder) for folder, model in (("a", nchw), ("b", nhwc))}
+    details = {
+        "a": build(nchw, tiny, tmp_path / "a"),
+        "b": build(nhwc, tiny, tmp_path / "b", mode="max-autotune"),
+    }
     torch._dynamo.reset()
     monkeypatch.setattr(subprocess.Popen, "__init__", lambda self, call, *a, **k: pytest.fail(f"ran {call}"))
     first, second = (torch_compile.load(tmp_path / folder, details[folder], "cpu") for folder in ("a", "b"))
@@ -65,8 +72,7 @@ def test_freezing_packs_the_weights(tiny, tmp_path, monkeypatch):
     """With layout and precision before it, as in the stack; built and loaded alike, and g++ isn't run again."""
     model = served(tiny_model(), dtype="bfloat16", channels_last=True)
     model.core.to(torch.bfloat16)
-    details = build(model, tiny, tmp_path / "frozen", freezing=True)
-    assert details["freezing"] is True
+    details = build(model, tiny, tmp_path / "frozen", freezing=True, mode="reduce-overhead")
     torch._dynamo.reset()
     monkeypatch.setattr(subprocess.Popen, "__init__", lambda self, call, *a, **k: pytest.fail(f"ran {call}"))
     session = torch_compile.load(tmp_path / "frozen", details, "cpu")
@@ -77,6 +83,7 @@ def test_freezing_packs_the_weights(tiny, tmp_path, monkeypatch):
     assert said[0] == "1 compiled graph, 0 graph breaks"
     assert said[1] == "weights of 3 layers packed"
     assert "bfloat16 convolutions 2/2" in said
+    assert "reduce-overhead is CUDA graphs, which a CPU has none of" in said
 
 
 def test_its_code_for_a_deployer_has_the_options(tiny, tmp_path):

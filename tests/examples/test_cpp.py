@@ -1,4 +1,4 @@
-"""The C++ examples, compiled as their README says and run on saved models."""
+"""The C++ examples, compiled as their README says: TorchScript here, packages in engines/test_aot_inductor.py."""
 
 from __future__ import annotations
 
@@ -9,12 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-
-from densebench.engines import aot_inductor
-from densebench.engines.base import Target
-from densebench.served import served
-from tests.small import images, tiny_model, tiny_workload
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cpp"
 LOGITS = """
@@ -30,8 +24,6 @@ print(json.dumps([model(images).tolist(), model(torch.ones_like(images)).tolist(
 
 def compiled(name: str, folder: Path) -> Path:
     """The program, made by the commands in the README."""
-    if shutil.which("g++") is None:
-        pytest.skip("g++ is not installed")
     shutil.copytree(EXAMPLE, folder)
     readme = (EXAMPLE / "README.md").read_text(encoding="utf-8")
     block = re.search(r"```sh\n(.*?)```", readme, re.DOTALL)[1]
@@ -44,13 +36,9 @@ def compiled(name: str, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def load_jit(tmp_path_factory) -> Path:
     """The example for TorchScript."""
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
     return compiled("load_jit", tmp_path_factory.mktemp("cpp") / "jit")
-
-
-@pytest.fixture(scope="module")
-def load_aot(tmp_path_factory) -> Path:
-    """The example for packages that were compiled ahead of time."""
-    return compiled("load_aot", tmp_path_factory.mktemp("cpp") / "aot")
 
 
 def run(program: Path, *arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
@@ -80,21 +68,9 @@ def test_cpp_gives_the_logits_of_python(sweep, load_jit, tmp_path):
         check(run(load_jit, folder, *shape, *more), wanted)
 
 
-def test_cpp_runs_a_package_without_a_compiler(load_aot, tmp_path):
-    """One package gives the model's logits at two batch sizes; nothing but the file is needed."""
-    model = served(tiny_model())
-    aot_inductor.build(model, tiny_workload(), tmp_path, Target("cpu", (2,), 1))
-    for count in (1, 3):
-        batch = images(count)
-        batch.numpy().astype("<f4").tofile(tmp_path / "images.bin")
-        with torch.inference_mode():
-            expected = model(batch).tolist()
-        check(run(load_aot, tmp_path, *batch.shape, tmp_path / "images.bin"), expected)
-
-
-def test_cpp_says_what_is_wrong(load_aot, tmp_path):
+def test_cpp_says_what_is_wrong(load_jit, tmp_path):
     """A folder without a model gives exit code 1 and a message, missing arguments give the usage."""
-    missing = run(load_aot, tmp_path, "1", "3", "32", "32")
+    missing = run(load_jit, tmp_path, "1", "3", "32", "32")
     assert missing.returncode == 1
-    assert "model.pt2" in missing.stderr
-    assert run(load_aot).returncode == 2
+    assert "model.pt" in missing.stderr
+    assert run(load_jit).returncode == 2

@@ -94,7 +94,12 @@ def test_the_fastest_may_lose_too_much() -> None:
         "fast is faster than good (200 images/s at batch 8) but loses 3.00 percentage points of top-1."
     )
     assert "Within the limit of 1 percentage point: good (-0.50)." in said(rows, "accuracy")
-    assert "Loses more than 1 percentage point: fast (-3.00, to 96.00 %)." in said(rows, "accuracy")
+    warning = "Warning: top-1 falls by more than 1 percentage point with fast (-3.00, to 96.00 %)"
+    assert f"{warning}." in said(rows, "accuracy")
+    assert f"{warning} (this run's limit: 3 percentage points)." in said(rows, "accuracy", limit=3.0)
+    strict = said(rows, "accuracy", limit=0.2)
+    assert "Loses more than 0.2 percentage points: good (-0.50, to 98.50 %)." in strict
+    assert warning in strict
     assert said(rows, "recommendation", limit=3.0).startswith("Deploy fast")
 
 
@@ -213,11 +218,55 @@ def test_start_up_and_caveats() -> None:
         caveats={"x": ("The format is old.",)},
     )
     start = said(rows, "start")
-    assert "Longest build: x with 64 s." in start
+    assert "Longest build: x with 64 s, paid back after 7668 images at batch 8." in start
     assert "Slowest first inference: x with 8.0 s at batch 8, 40 times its median" in start
     assert "1.0 s with baseline, 30 s with x" in start
     assert said(rows, "caveats") == "x: The format is old."
     assert "Note: The format is old." in said(rows, "recommendation")
+
+
+def test_deprecated_and_bound_formats_are_told_apart() -> None:
+    """What is deprecated comes first, then what runs only where it was built, then what else there is to know."""
+    rows = rows_of(
+        BASE | {"x": {8: 40}, "y": {8: 40}, "z": {8: 40}},
+        caveats={"x": ("Mind the gap.",), "y": ("Bound to this CPU.",), "z": ("The format is deprecated.",)},
+    )
+    assert said(rows, "deprecation") == "A deprecated format, z: The format is deprecated."
+    assert said(rows, "portability") == "Not portable, y: Bound to this CPU."
+    order = [one.topic for one in analyse(rows) if one.topic in ("caveats", "deprecation", "portability")]
+    assert order == ["deprecation", "portability", "caveats"]
+
+
+def test_no_recipe_beats_those_on_the_front() -> None:
+    """Recipes that no other beats in both are named with both figures, those too close to call with their rival."""
+    rows = rows_of(
+        BASE | {"fast": {8: 90}, "poor": {8: 25}, "near": {8: 89}},
+        accuracy_top1={"baseline": 99.0, "fast": 97.0, "poor": 96.0, "near": 96.5},
+    )
+    assert said(rows, "pareto") == (
+        "Beaten by no other in both throughput and top-1: fast (90.0 images/s, 97.00 %) and baseline "
+        "(30.0 images/s, 99.00 %).\n"
+        "Too close to say whether another beats it in both throughput and top-1: near (against fast)."
+    )
+    assert "pareto" not in topics(rows_of(BASE))
+
+
+def test_the_ceiling() -> None:
+    """Where the machine's ceiling was measured, the recipes nearest to and furthest from it are told."""
+    rows = rows_of(BASE | {"x": {8: 90}}, roofline_fraction={"baseline": 0.12, "x": 0.61})
+    assert said(rows, "ceiling") == (
+        "Closest to this machine's measured ceiling: x with 61 % at batch 8; furthest: baseline with 12 % at batch 8."
+    )
+    assert "ceiling" not in topics(rows_of(BASE))
+
+
+def test_two_machines() -> None:
+    """Rows of several environments are not to be compared, and that is said."""
+    rows = rows_of(BASE | {"x": {8: 90}}, environment_id={"x": "feedbeef"})
+    assert "the rows come from 2 environments, 0badcafe (2 rows) and feedbeef (1 rows)" in said(
+        rows, "limits"
+    )
+    assert "environments" not in said(rows_of(BASE), "limits")
 
 
 def test_disturbed_rows_are_told() -> None:

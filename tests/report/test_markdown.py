@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from densebench.errors import InputError
 from densebench.record import Row, Status
 from densebench.report import recommendation_of, write_report
-from densebench.report.markdown import parts, report
+from densebench.report.markdown import parts, report, summary
 from densebench.report.readme import update
 from densebench.report.tables import code_block, escape
 from densebench.sinks import journal
@@ -122,10 +122,26 @@ def test_command_can_not_end_its_block() -> None:
 
 
 def test_write_report(tmp_path: Path) -> None:
-    """The report is written where it is said to be."""
-    (path,) = write_report(tmp_path, header(), ROWS)
-    assert path == tmp_path / "REPORT.md"
-    assert path.read_text() == report(header(), ROWS)
+    """The report is written where it is said to be, the page to begin with first."""
+    paths = write_report(tmp_path, header(), ROWS)
+    assert [path.name for path in paths] == ["report.html", "REPORT.md", "README.md"]
+    assert paths[1].read_text() == report(header(), ROWS)
+    assert paths[2].read_text() == summary(header(), ROWS)
+    assert paths[0].read_text().startswith("<!doctype html>")
+
+
+def test_summary_fits_into_a_readme() -> None:
+    """The summary begins at the second level, and has recommendation, figures, costs, limits and the command."""
+    text = summary(header(command="densebench run --recipes '`x`'"), ROWS)
+    assert re.findall("^#+ .*", text, re.MULTILINE) == [
+        "## densenet121: which optimization to deploy",
+        "### What it costs",
+        "### Limits",
+    ]
+    assert "**Deploy x: 90.0 images/s at batch 8" in text
+    assert "Smallest file: x" in text
+    assert "y at batches 1 and 8 failed: boom." in text
+    assert "<code>densebench run --recipes '`x`'</code>" in MarkdownIt().render(text)
 
 
 def test_readme_keeps_what_is_written_by_hand() -> None:

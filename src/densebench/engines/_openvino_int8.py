@@ -100,7 +100,7 @@ def quantize(model: Model, images: Images, max_drop_pp: float) -> Model:
             return nncf.quantize(
                 model,
                 calibration,
-                preset=nncf.QuantizationPreset.MIXED,
+                preset=nncf.QuantizationPreset.PERFORMANCE,
                 subset_size=len(images.calibration),
             )
         return nncf.quantize_with_accuracy_control(
@@ -110,6 +110,6 @@ def quantize(model: Model, images: Images, max_drop_pp: float) -> Model:
             images.accuracy,
             max_drop=max_drop_pp / 100,
             drop_type=nncf.DropType.ABSOLUTE,
-            preset=nncf.QuantizationPreset.MIXED,
+            preset=nncf.QuantizationPreset.PERFORMANCE,
             subset_size=len(images.calibration),
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from densebench.record import Row
 from densebench.report import cost, quality, reliability, speed
+from densebench.report.pareto import undominated
 from densebench.report.recommendation import faster_but_refused, recommend
 from densebench.report.sweep import Finding, Sweep
 
@@ -19,6 +20,7 @@ PERFORMANCE: tuple[Rule, ...] = (
     speed.by_batch_size,
     speed.latency,
     speed.saturation,
+    speed.ceiling,
     speed.no_clear_difference,
     speed.slower,
     quality.no_effect,
@@ -26,7 +28,9 @@ PERFORMANCE: tuple[Rule, ...] = (
 )
 TRADE_OFFS: tuple[Rule, ...] = (
     faster_but_refused,
+    undominated,
     quality.accuracy,
+    quality.large_loss,
     quality.unlabelled,
     quality.fidelity,
     cost.file_size,
@@ -35,6 +39,7 @@ TRADE_OFFS: tuple[Rule, ...] = (
     cost.caveats,
 )
 LIMITS: tuple[Rule, ...] = (
+    reliability.machines,
     reliability.no_intervals,
     reliability.no_baseline,
     reliability.no_accuracy,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from densebench.record import BASELINE, Row, Status
 from densebench.report.sweep import Finding, Sweep, finding
 from densebench.wording import duration, joined, short
+
+_CAVEATS = {  # topic -> what a caveat of it says, and how the recipes are named before it
+    "deprecation": (r"\bdeprecat", "A deprecated format, {0}"),
+    "portability": (r"\bbound to\b|\belsewhere\b|\bnowhere else\b|\bmachine code\b", "Not portable, {0}"),
+    "caveats": ("", "{0}"),
+}
 
 
 def file_size(sweep: Sweep) -> Iterator[Finding]:
@@ -87,15 +94,23 @@ def start_up(sweep: Sweep) -> Iterator[Finding]:
 
 
 def caveats(sweep: Sweep) -> Iterator[Finding]:
-    """What a deployer should know about a format or technique, once per text."""
+    """What a deployer should know about a format or technique, once per text; what is deprecated first."""
     groups: dict[str, list[Row]] = {}
     for row in sweep.rows:
         if row.status is Status.OK:
             for caveat in row.caveats:
                 groups.setdefault(caveat, []).append(row)
-    for caveat, rows in groups.items():
+    order = list(_CAVEATS)
+    for caveat, rows in sorted(groups.items(), key=lambda group: order.index(_about(group[0]))):
         names = joined(list(dict.fromkeys(row.recipe for row in rows)))
-        yield finding("caveats", f"{names}: {caveat.rstrip('.')}.", rows)
+        said = _CAVEATS[_about(caveat)][1].format(names)
+        yield finding(_about(caveat), f"{said}: {caveat.rstrip('.')}.", rows)
+
+
+def _about(caveat: str) -> str:
+    return next(
+        topic for topic, (pattern, _) in _CAVEATS.items() if re.search(pattern, caveat, re.IGNORECASE)
+    )
 
 
 def _mb(row: Row, figure: str) -> str:

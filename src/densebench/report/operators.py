@@ -25,7 +25,7 @@ _KIND_OF: tuple[tuple[Kind, re.Pattern[str]], ...] = (  # by name, the first tha
     (
         "copies",  # of layout and of precision too
         re.compile(
-            r"cop(y|ies)|clone|contiguous|convert|cast|reorder|transpose|permute|memcpy|quantize"
+            r"cop(y|ies)|clone|contiguous|convert|cast|reorder|transpose|permute|memcpy|quantiz"
             r"|(^|::)_?to($|_)",
             re.IGNORECASE,
         ),

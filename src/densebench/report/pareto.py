@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from densebench.record import Row
-from densebench.report.sweep import CLEAR, Finding, Sweep, finding, throughput
+from densebench.record import CLEAR, Row
+from densebench.report.sweep import Finding, Sweep, finding, throughput
 from densebench.stats import CONFIDENCE
 from densebench.wording import joined, short
 

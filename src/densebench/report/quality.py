@@ -9,6 +9,7 @@ from densebench.report.sweep import Finding, Sweep, finding
 from densebench.wording import joined, points
 
 NO_EFFECT = "none:"
+WARNED = 1 + 1e-9  # percentage points of top-1; 99.4 - 98.4 must not count as more
 
 
 def accuracy(sweep: Sweep) -> Iterator[Finding]:
@@ -26,11 +27,25 @@ def accuracy(sweep: Sweep) -> Iterator[Finding]:
         changed = [f"{row.recipe} ({_signed(drop)})" for drop, row in kept if row.recipe not in unchanged]
         said = ([f"unchanged with {joined(unchanged)}"] if unchanged else []) + changed
         yield finding("accuracy", f"{start}Within the limit of {limit}: {joined(said)}.", _rows(kept))
+    lost = [(drop, row) for drop, row in lost if drop <= WARNED]  # the others are warned of
     if lost:
-        names = joined(
-            [f"{row.recipe} ({_signed(drop)}, to {row.accuracy_top1:.2f} %)" for drop, row in lost]
+        yield finding(
+            "accuracy", f"{'' if kept else start}Loses more than {limit}: {_fallen(lost)}.", _rows(lost)
         )
-        yield finding("accuracy", f"{'' if kept else start}Loses more than {limit}: {names}.", _rows(lost))
+
+
+def large_loss(sweep: Sweep) -> Iterator[Finding]:
+    """A warning of every recipe that loses more than a point, even where the run allows it."""
+    drops = [(drop, row) for drop, row in sweep.facts("accuracy_drop_pp") if row.recipe != BASELINE]
+    large = sorted((pair for pair in drops if pair[0] > WARNED), key=lambda pair: pair[0])
+    if large:
+        limit = sweep.max_accuracy_drop
+        allowed = "" if limit == 1 else f" (this run's limit: {points(limit)})"
+        yield finding(
+            "accuracy",
+            f"Warning: top-1 falls by more than {points(1)} with {_fallen(large)}{allowed}.",
+            _rows(large),
+        )
 
 
 def unlabelled(sweep: Sweep) -> Iterator[Finding]:
@@ -74,6 +89,10 @@ def no_effect(sweep: Sweep) -> Iterator[Finding]:
     for why, rows in groups.items():
         names = joined(list(dict.fromkeys(row.recipe for row in rows)))
         yield finding("effect", f"{names} had no effect here: {why or 'no reason was recorded'}.", rows)
+
+
+def _fallen(pairs: list[tuple[float, Row]]) -> str:
+    return joined([f"{row.recipe} ({_signed(drop)}, to {row.accuracy_top1:.2f} %)" for drop, row in pairs])
 
 
 def _signed(drop: float) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from densebench.record import BASELINE, Row
-from densebench.report.sweep import CLEAR, Finding, Sweep, change, finding, throughput
+from densebench.record import BASELINE, CLEAR, Row
+from densebench.report.sweep import Finding, Sweep, change, finding, throughput
 from densebench.wording import duration, joined, points, short, times
 
 NO_RECOMMENDATION = "No recommendation: no row was timed."

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from densebench.record import BASELINE, Row, Status
 from densebench.report.sweep import Finding, Sweep, finding
-from densebench.wording import batches, problems
+from densebench.wording import batches, joined, problems
 
 _ENDED = {Status.SKIPPED: "was skipped", Status.FAILED: "failed", Status.TIMED_OUT: "timed out"}
 
@@ -27,6 +27,21 @@ def no_baseline(sweep: Sweep) -> Iterator[Finding]:
         rows = [row for row in sweep.timed if row.batch_size in bare]
         yield finding(
             "limits", f"No baseline was measured at {batches(bare)}, so there is no speed-up there.", rows
+        )
+
+
+def machines(sweep: Sweep) -> Iterator[Finding]:
+    """Rows of several machines or environments, whose speeds say nothing about each other."""
+    found: dict[str, list[Row]] = {}
+    for row in sweep.rows:
+        found.setdefault(row.environment_id, []).append(row)
+    if len(found) > 1:
+        names = joined([f"{name} ({len(rows)} rows)" for name, rows in found.items()])
+        yield finding(
+            "limits",
+            f"Warning: the rows come from {len(found)} environments, {names}: speeds of different ones can't be "
+            "compared.",
+            sweep.rows,
         )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from densebench.record import BASELINE, Row, recipes_in_order
-from densebench.report.sweep import CLEAR, Finding, Sweep, change, finding, throughput
+from densebench.record import BASELINE, CLEAR, Row, recipes_in_order
+from densebench.report.sweep import Finding, Sweep, change, finding, throughput
 from densebench.wording import batches, joined, short, spread, times
 
 SATURATED = 0.95  # from this share of the best throughput on, a larger batch is not worth its latency
@@ -107,6 +107,21 @@ def saturation(sweep: Sweep) -> Iterator[Finding]:
             f"Batch {size} is enough for 95 % of the best throughput of {joined(recipes)}{still}.",
             (row for row in evidence if row.recipe in recipes),
         )
+
+
+def ceiling(sweep: Sweep) -> Iterator[Finding]:
+    """How much of the machine each recipe's fastest row uses: little room above it, or much."""
+    known = [(row.roofline_fraction, row) for row in sweep.best if row.roofline_fraction is not None]
+    if not known:
+        return
+    (high, nearest), (low, furthest) = max(known, key=lambda p: p[0]), min(known, key=lambda p: p[0])
+    sentence = (
+        f"Closest to this machine's measured ceiling: {nearest.recipe} with {_percent(high)} at batch "
+        f"{nearest.batch_size}"
+    )
+    if furthest is not nearest:
+        sentence += f"; furthest: {furthest.recipe} with {_percent(low)} at batch {furthest.batch_size}"
+    yield finding("ceiling", f"{sentence}.", (row for _, row in known))
 
 
 def zeros(sweep: Sweep) -> Iterator[Finding]:

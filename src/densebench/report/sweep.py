@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from densebench.record import BASELINE, Row, Status, recipes_in_order
+from densebench.record import BASELINE, CLEAR, Row, Status, recipes_in_order
 from densebench.wording import one_line
-
-CLEAR = 0.03  # speed-ups within 1 ± this are no difference, as in the verdict `same`
 
 Change = Literal["faster", "slower", "same", "unclear"]
 

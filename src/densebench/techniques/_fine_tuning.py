@@ -126,7 +126,7 @@ def imitate(
     core.to(memory_format=torch.channels_last if changed.channels_last else torch.contiguous_format).eval()
 
 
-def keep_zeros(layers: Iterable[nn.Module]) -> Callable[[], None]:
+def keep_zeros(layers: Iterable[nn.Conv2d | nn.Linear]) -> Callable[[], None]:
     """A function that sets to zero, in these layers' weights, what is zero now."""
     import torch
 
@@ -135,7 +135,7 @@ def keep_zeros(layers: Iterable[nn.Module]) -> Callable[[], None]:
     def put_back() -> None:
         with torch.no_grad():
             for layer, mask in zeros:
-                layer.weight.masked_fill_(mask, 0.0)  # type: ignore[operator]
+                layer.weight.masked_fill_(mask, 0.0)
 
     return put_back
 

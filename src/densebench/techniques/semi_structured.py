@@ -68,7 +68,8 @@ def _least(weight: Tensor) -> Tensor:
     """Which of the weights (out, in, ...) are not among the KEPT largest of their GROUP."""
     import torch
 
-    groups = weight.movedim(1, -1).unflatten(-1, (-1, GROUP))  # (out, ..., in / 4, 4)
+    last = weight.movedim(1, -1)
+    groups = last.reshape(*last.shape[:-1], -1, GROUP)  # (out, ..., in / 4, 4)
     least = groups.abs().topk(GROUP - KEPT, dim=-1, largest=False).indices
     mask = torch.zeros_like(groups, dtype=torch.bool).scatter_(-1, least, value=True)
     return mask.flatten(-2).movedim(-1, 1)

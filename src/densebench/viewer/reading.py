@@ -23,7 +23,7 @@ _KEY = re.compile(r'\s*\{\s*("(?:[^"\\]|\\.)*")\s*:')
 _LIST = r"\[(?:[^\"\[\]]++|\"(?:[^\"\\]|\\.)*+\"|\[(?:[^\"\[\]]|\[[^\"\[\]]*+\])*+\])*+\]"
 _UNREAD = re.compile(r'"(?:Concrete Inputs|Input type|Input Strides)": ' + _LIST)
 # The shapes stay, as the text of a string: the same ones come again and again.
-_DIMS = re.compile(r'("Input Dims": )(\[[\d ,\[\]]*+\])')
+_DIMS = re.compile(r'("Input Dims": )(\[[\d ,\[\]]*\])')
 _BROKEN = (EOFError, zlib.error, gzip.BadGzipFile)
 
 

@@ -18,7 +18,7 @@ SHOWN = {  # column -> its heading; those that no row has are left out
     "latency_p99_ms": "p99 latency",
     "accuracy_top1": "top-1",
     "accuracy_drop_pp": "top-1 lost",
-    "top1_agreement": "same first guess",
+    "top1_agreement": "same guess",
     "model_size_mb": "size",
     "host_memory_peak_mb": "peak memory",
     "vram_peak_mb": "peak GPU memory",

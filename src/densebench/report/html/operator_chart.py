@@ -75,7 +75,7 @@ def operators(found: Profiled, batch_size: int) -> Chart:
     cut = [one.name for one, _, read in found if not read.whole]
     return Chart(
         "operators",
-        f"Where the time goes at batch {batch_size}",
+        f"Self time by kind of operator at batch {batch_size}",
         "Time inside the operators themselves, from a profiled pass of its own, which is slower than the timed "
         "one. What an operator allocates or views counts for it; copies are changes of layout and precision too; "
         "time between operators, and code that a compiler or a frozen graph runs in one piece without naming its "

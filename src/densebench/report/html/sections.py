@@ -72,7 +72,7 @@ def sections(
         ),
         _section(
             "roofline",
-            "How close to the machine's ceiling",
+            "Roofline: how close to the machine's ceiling",
             (ceiling,),
             "Not measured: the records hold no share of this machine's ceiling.",
         ),

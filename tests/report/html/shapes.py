@@ -1,0 +1,95 @@
+"""Runs of many shapes, as rows with a header, for the tests of the page."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from densebench.record import Record, Row, Status, derive
+from tests.factory import broken, record, rows_of, timed
+
+EVIL = "<script>alert(1)</script>"
+
+
+def measured(recipe: str, batch_size: int, throughput: float, noise: random.Random, **changes: Any) -> Record:
+    """A record with everything that a measurement on a CPU fills in."""
+    ms = 1000 * batch_size / throughput
+    samples = tuple(tuple(ms * (1 + abs(noise.gauss(0, 0.05))) for _ in range(12)) for _ in range(5))
+    correct = "".join("1" if noise.random() < 0.95 else "0" for _ in range(500))
+    facts = {
+        "samples_ms": samples,
+        "accuracy_top1": correct.count("1") / 5,
+        "correct_top1": correct,
+        "top1_agreement": None if recipe == "baseline" else 0.99,
+        "output_sqnr_db": None if recipe == "baseline" else 40.0,
+        "model_size_mb": 28.3,
+        "host_memory_floor_mb": 400.0,
+        "host_memory_peak_mb": 500.0 + batch_size,
+        "build_s": 1.0 if recipe == "baseline" else 20.0,
+        "load_s": 0.2,
+        "first_inference_s": 0.3,
+        "effect": "int8 convolutions 119/120",
+    }
+    return record(recipe=recipe, batch_size=batch_size, **(facts | changes))
+
+
+def sweep_of(recipes: Sequence[str], sizes: Sequence[int], **changes: Any) -> list[Row]:
+    """Every recipe at every batch size; the later a recipe, the faster."""
+    noise = random.Random(0)  # noqa: S311 - figures for a test
+    return derive(
+        measured(recipe, size, (20 + 10 * index) * (2 - 1 / size), noise, **changes)
+        for index, recipe in enumerate(recipes)
+        for size in sizes
+    )
+
+
+def with_intervals(rows: Sequence[Row]) -> list[Row]:
+    """The same with an interval of 5 % to each side around every throughput but the last."""
+    return [
+        row.model_copy(
+            update={
+                "throughput_ci_low": 0.95 * (row.throughput_samples_per_s or 0),
+                "throughput_ci_high": 1.05 * (row.throughput_samples_per_s or 0),
+            }
+        )
+        for row in rows[:-1]
+    ] + list(rows[-1:])
+
+
+USUAL = with_intervals(sweep_of(["baseline", "a", "b", "c+d"], [1, 8, 32])) + broken(
+    "missing", [1, 8, 32], Status.SKIPPED, "its library is not installed"
+)
+FORTY = ["baseline", *(f"technique_number_{i}+engine:precision=int{i}" for i in range(39))]
+THOUSAND = sweep_of(FORTY, [*range(1, 26)])
+SHAPES: dict[str, list[Row]] = {
+    "usual": USUAL,
+    "no rows": [],
+    "a single row": rows_of({"x": {4: 12}}),
+    "only failures": broken("baseline", [1], Status.FAILED, "boom")
+    + broken("x", [1, 8], Status.TIMED_OUT, ""),
+    "no accuracy": rows_of({"baseline": {8: 30}, "x": {8: 90}}),
+    "one batch size": sweep_of(["baseline", "a", "b"], [8]),
+    "a GPU and a ceiling": sweep_of(
+        ["baseline", "a"],
+        [1, 8],
+        device="cuda",
+        vram_peak_mb=300.0,
+        roofline_fraction=0.4,
+        energy_j_per_image=1.2,
+    ),
+    "40 recipes": sweep_of(FORTY, [1, 8]),
+    "two machines": derive([timed("baseline", 8, 30)])
+    + derive(
+        [timed("baseline", 8, 60, environment_id="feedbeef"), timed("x", 8, 90, environment_id="feedbeef")]
+    ),
+    "a script in the names": sweep_of(
+        ["baseline", EVIL, f"@3 %{{x}} $x$ &lt; </script>{EVIL}\n<img src=x onerror=alert(2)>"],
+        [1, 8],
+        effect=EVIL,
+        caveats=(EVIL,),
+        weights=EVIL,
+        model=EVIL,
+    )
+    + broken(f"{EVIL} too", [8], Status.SKIPPED, EVIL),
+}
