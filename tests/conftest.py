@@ -28,7 +28,6 @@ RECIPES = (
     "dynamic_quantization",
     "pruning",
     "structured_pruning",
-    "aot_inductor",
     "onnx",
     "onnx_int8",
     "openvino",

@@ -33,7 +33,6 @@ ALONE = (
     "compile",
     "jit",
     "dynamic_quantization",
-    "aot_inductor",
     "onnx",
     "openvino",
 )

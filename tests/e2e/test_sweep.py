@@ -34,7 +34,6 @@ EFFECTS = {
     "dynamic_quantization": r"^int8 linear layers 1/1, ",
     "pruning": r"^(29\.[5-9]|30\.[0-5]) % of the weights are zero",
     "structured_pruning": r"channels removed, (5\d|6\d|7\d) % of the MACs",
-    "aot_inductor": r"^ahead-of-time package: float32 convolutions 120/120",
     "onnx": r"^optimized graph: \d+ convolutions, ",
     "onnx_int8": r"^int8 convolutions (\d+)/\1, ",
     "openvino": r"^graph fused: ",

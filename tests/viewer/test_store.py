@@ -91,10 +91,11 @@ def test_a_damaged_file_of_the_cache_is_made_again(tmp_path: Path, parses: list[
 def test_the_cache_is_bounded(tmp_path: Path, parses: list[Path]) -> None:
     """In memory and on disk what was used last stays; a trace larger than the bound is shown all the same."""
     found = list(find(log_folder(tmp_path / "logs", {name: network() for name in "abc"})).values())
-    size = Store(None).get(found[0]).bytes
+    size = Store(tmp_path / "first").get(found[0]).bytes
+    (file,) = (tmp_path / "first").iterdir()
     parses.clear()
     cache = tmp_path / "cache"
-    kept = Store(cache, in_memory=2 * size, on_disk=3 * size)
+    kept = Store(cache, in_memory=2 * size, on_disk=2 * file.stat().st_size + 100)
     for one in (*found, found[2], found[1]):
         kept.get(one)
     assert len(parses) == 3

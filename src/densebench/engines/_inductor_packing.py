@@ -24,16 +24,18 @@ class PackConvolutions(CustomGraphPass):
     """Replaces each constant weight that is a plain tensor by a packed one."""
 
     def __call__(self, graph: torch.fx.Graph) -> None:
+        module = graph.owning_module
+        assert module is not None
         for node in graph.find_nodes(op="call_function", target=_CONVOLUTION):
             images, weight, _, padding, stride, dilation, groups = node.args[:7]
-            plain = attrgetter(weight.target)(graph.owning_module) if weight.op == "get_attr" else None
+            plain = attrgetter(weight.target)(module) if weight.op == "get_attr" else None
             if plain is None or plain.is_mkldnn:
                 continue
             size = [int(optimization_hint(length)) for length in images.meta["val"].shape]
             name = f"packed_{node.name}"
             with _disable_current_modes():  # the weight is real, the images are not
                 packed = _PACK(plain, padding, stride, dilation, groups, size)
-            graph.owning_module.register_buffer(name, packed)
+            module.register_buffer(name, packed)
             with graph.inserting_before(node):
                 constant = graph.get_attr(name)
             constant.meta.update(weight.meta)

@@ -1,6 +1,8 @@
 """AOT Inductor: the model compiled ahead of time, weights and all, into one file that runs without a compiler.
 
-The batch is dynamic: one package serves every size.
+The batch is dynamic: one package serves every size, 1 among them, where one package a size would take a build and
+a copy of the weights each. What a dynamic batch costs is that Inductor leaves convolution weights unpacked, so they
+are packed here (`_inductor_packing.py`, with figures).
 """
 
 from __future__ import annotations
@@ -71,8 +73,8 @@ def build(
 
     module: nn.Module = served(model)
     if precision == "int8":
-        settings = served(model).settings()
-        if settings["dtype"] != "float32" or settings["autocast"]:
+        inside = served(model).settings()
+        if inside["dtype"] != "float32" or inside["autocast"]:
             raise UsageError(
                 "aot_inductor:precision=int8 quantizes an FP32 model: leave out what changes its precision before"
             )

@@ -233,6 +233,7 @@ ENGINE = Engine(
     load,
     options=OnnxOptions,
     refuses={
+        "nhwc": "it lays out memory by itself: leave the memory format out",
         "bfloat16": OWN_PRECISION,
         "float16": OWN_PRECISION,
         "autocast": OWN_PRECISION,

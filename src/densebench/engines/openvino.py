@@ -235,6 +235,7 @@ ENGINE = Engine(
     load,
     options=OpenVinoOptions,
     refuses={
+        "nhwc": "it lays out memory by itself: leave the memory format out",
         "bfloat16": _PRECISION,
         "autocast": _PRECISION,
         "float16": "its precision is the engine's option: write openvino:precision=bf16 or int8",

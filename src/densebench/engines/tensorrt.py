@@ -154,6 +154,7 @@ ENGINE = Engine(
     aliases=("trt",),
     options=TensorrtOptions,
     refuses={
+        "nhwc": "it lays out memory by itself: leave the memory format out",
         "bfloat16": OWN_PRECISION,
         "float16": OWN_PRECISION,
         "autocast": OWN_PRECISION,

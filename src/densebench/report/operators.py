@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +88,8 @@ def read_operators(path: Path) -> Operators | None:
         return None
     times = _on_device(device, host) if device else _self_times([*host, *steps])
     runs = len(steps) or _repeats(device or host)
-    by_operator: Counter[str] = Counter()
-    by_kind: Counter[Kind] = Counter()
+    by_operator: dict[str, float] = defaultdict(float)
+    by_kind: dict[Kind, float] = defaultdict(float)
     for name, kind, microseconds in times:
         by_operator[name] += microseconds / 1000 / runs
         by_kind[kind] += microseconds / 1000 / runs

@@ -26,4 +26,6 @@ def channels_last(model: nn.Module, workload: Workload | None = None) -> nn.Modu
     return changed
 
 
-TECHNIQUE = Technique("channels_last", "NHWC memory format", channels_last, changes="layout")
+TECHNIQUE = Technique(
+    "channels_last", "NHWC memory format", channels_last, changes="layout", gives=frozenset({"nhwc"})
+)

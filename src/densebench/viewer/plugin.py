@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
@@ -139,8 +139,7 @@ def _answer(question: Callable[[Mapping[str, str]], dict[str, Any]]) -> Applicat
         )
         return made
 
-    application: Application = wrappers.Request.application(respond)
-    return application
+    return cast("Application", wrappers.Request.application(respond))
 
 
 def _file(path: Path) -> Application:
@@ -150,5 +149,4 @@ def _file(path: Path) -> Application:
         made: wrappers.Response = http_util.Respond(request, path.read_bytes(), TYPES[path.suffix])
         return made
 
-    application: Application = wrappers.Request.application(respond)
-    return application
+    return cast("Application", wrappers.Request.application(respond))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from pydantic_core import from_json
 
@@ -39,10 +40,9 @@ def events(path: Path) -> Iterator[dict[str, Any]]:
         OSError: the file can't be read.
 
     """
-    opener = gzip.open if path.name.endswith(".gz") else open
     count = 0
-    with opener(path, "rt", encoding="utf-8-sig", errors="replace") as file:
-        for batch in _batches(file):
+    with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+        for batch in _batches(_Text(file)):
             if batch is None:
                 raise NoTrace(
                     f"The file breaks off or is damaged after event {count}; what stands before is shown."
@@ -53,7 +53,29 @@ def events(path: Path) -> Iterator[dict[str, Any]]:
             yield from (event for event in batch if isinstance(event, dict))
 
 
-def _batches(file: TextIO) -> Iterator[list[Any] | None]:
+class _Text:
+    """A file's text by the piece; what a broken compressed file still gives counts."""
+
+    def __init__(self, file: BinaryIO | gzip.GzipFile) -> None:
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+
+    def read(self) -> str:
+        """The next piece; empty at the end."""
+        pieces, size = [], 0
+        while size < PIECE:
+            try:
+                piece = self._file.read1(PIECE - size)  # type: ignore[union-attr] # buffered files have it
+            except _BROKEN:
+                piece = b""
+            if not piece:
+                break
+            pieces.append(piece)
+            size += len(piece)
+        return self._decoder.decode(b"".join(pieces), final=not pieces)
+
+
+def _batches(file: _Text) -> Iterator[list[Any] | None]:
     """Events by the piece; a None at the end says that the list wasn't whole."""
     text, more = _start(file)
     key = _KEY.match(text)
@@ -70,23 +92,16 @@ def _batches(file: TextIO) -> Iterator[list[Any] | None]:
                 yield cut[0]  # the last event may be whole, with the end of the list missing
             yield None
             return
-        piece = _read(file)
+        piece = file.read()
         more = bool(piece)
         text += piece
 
 
-def _read(file: TextIO) -> str:
-    try:
-        return file.read(PIECE)
-    except _BROKEN:  # a compressed file that breaks off
-        return ""
-
-
-def _start(file: TextIO) -> tuple[str, bool]:
+def _start(file: _Text) -> tuple[str, bool]:
     """The text after the bracket that opens the list, as far as it was read, and whether more may follow."""
     text = ""
     while len(text) <= LONGEST:
-        piece = _read(file)
+        piece = file.read()
         text += piece
         if found := _FIRST.search(text):
             return text[found.end() :], bool(piece)

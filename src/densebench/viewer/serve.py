@@ -28,6 +28,8 @@ START_S = 120.0  # on a busy machine
 STOP_S = 10.0
 AGAIN_S = 0.1
 TRIED = 100  # ports after a taken one
+PORTS = 1 << 16
+PORT, PROFILER_PORT = 6006, 6007
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - named to be recognized
 _STOPS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -57,12 +59,12 @@ class _Started:
 
 def view(
     log_dir: Path,
-    port: int = 6006,
-    profiler_port: int = 6007,
+    port: int = PORT,
+    profiler_port: int = PROFILER_PORT,
     host: str = "127.0.0.1",
     *,
     any_port: bool = False,
-    say: Callable[[str], object] = print,
+    say: Callable[[str], object] | None = None,
 ) -> None:
     """Start both servers, say where they are once both answer, and stop them on Ctrl-C or SIGTERM.
 
@@ -74,6 +76,7 @@ def view(
         DensebenchError: a server didn't start, or ended.
 
     """
+    say = say or _print
     if not log_dir.is_dir():
         raise InputError(f"no folder {log_dir}: give --log-dir the log folder of a run, or start one first")
     first = _port("--port", port, host, any_port, taken=())
@@ -94,8 +97,14 @@ def view(
             say("Stopped.")
 
 
+def _print(line: str) -> None:
+    print(line, flush=True)  # whoever reads a pipe waits for the addresses
+
+
 def _port(flag: str, port: int, host: str, any_port: bool, taken: Sequence[int]) -> int:  # noqa: FBT001
     """The port to use: the one asked for, or a free one if that is allowed."""
+    if not 0 <= port < PORTS:
+        raise UsageError(f"{flag} {port} is no port: give it a number from 0 to {PORTS - 1}")
     if port == 0:
         return _any_free(host)
     problem = f"{flag} {port} is the other server's" if port in taken else _problem(host, port)
@@ -104,8 +113,8 @@ def _port(flag: str, port: int, host: str, any_port: bool, taken: Sequence[int])
     free = next(
         (
             other
-            for other in range(port + 1, min(port + TRIED, 65536))
-            if other not in taken and other != 6007 and _problem(host, other) is None
+            for other in range(port + 1, min(port + TRIED, PORTS))
+            if other not in taken and other != PROFILER_PORT and _problem(host, other) is None
         ),
         None,
     )
@@ -121,8 +130,8 @@ def _problem(host: str, port: int) -> str | None:
     try:
         with _bound(host, port):
             return None
-    except (OSError, OverflowError) as error:
-        if getattr(error, "errno", None) == errno.EADDRINUSE:
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
             return f"port {port} is taken by {_owner(port)}"
         raise UsageError(f"can't listen on {host}:{port}: {one_line(str(error))}") from None
 
@@ -150,8 +159,8 @@ def _owner(port: int) -> str:
 
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if listens and connection.laddr.port == port and connection.pid:
+            at = connection.laddr[1] if connection.laddr else None
+            if connection.status == psutil.CONN_LISTEN and at == port and connection.pid:
                 program = psutil.Process(connection.pid)
                 return (
                     f"{program.name()} (process {program.pid}: {one_line(' '.join(program.cmdline()), 80)})"

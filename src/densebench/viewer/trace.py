@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +109,9 @@ class Trace:
         """
         with np.load(path, allow_pickle=False) as file:
             text = json.loads(file["text"].tobytes())
-            values = {key: tuple(value) if isinstance(value, list) else value for key, value in text.items()}
+            values: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value for key, value in text.items()
+            }
             return cls(**values, **{name: file[name] for name in _ARRAYS})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from densebench.record import Record, Row, Status, derive
@@ -36,7 +37,7 @@ def measured(recipe: str, batch_size: int, throughput: float, noise: random.Rand
 
 def sweep_of(recipes: Sequence[str], sizes: Sequence[int], **changes: Any) -> list[Row]:
     """Every recipe at every batch size; the later a recipe, the faster."""
-    noise = random.Random(0)  # noqa: S311 - figures for a test
+    noise = random.Random(0)
     return derive(
         measured(recipe, size, (20 + 10 * index) * (2 - 1 / size), noise, **changes)
         for index, recipe in enumerate(recipes)
@@ -61,7 +62,14 @@ USUAL = with_intervals(sweep_of(["baseline", "a", "b", "c+d"], [1, 8, 32])) + br
     "missing", [1, 8, 32], Status.SKIPPED, "its library is not installed"
 )
 FORTY = ["baseline", *(f"technique_number_{i}+engine:precision=int{i}" for i in range(39))]
-THOUSAND = sweep_of(FORTY, [*range(1, 26)])
+
+
+@cache
+def thousand() -> list[Row]:
+    """40 recipes at 25 batch sizes."""
+    return sweep_of(FORTY, [*range(1, 26)])
+
+
 SHAPES: dict[str, list[Row]] = {
     "usual": USUAL,
     "no rows": [],

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from densebench.record import BASELINE, COLUMNS
-from densebench.report.html.chart import Bar, Chart, Figures, Spec, View, axis, bars, interval
+from densebench.report.html.chart import (
+    Bar,
+    Chart,
+    Figures,
+    Spec,
+    View,
+    about_baseline,
+    axis,
+    bars,
+    interval,
+    log_axis,
+)
 from densebench.report.html.style import Series
 from densebench.wording import batches, short
 
@@ -25,29 +36,27 @@ def over_batch_size(
     lower = COLUMN[column].better == "lower"
     if len(sizes) == 1:
         ranked = sorted(drawn, key=lambda pair: pair[1][sizes[0]][0] * (1 if lower else -1))
-        base = next((values[sizes[0]][0] for one, values in ranked if one.recipe == BASELINE), None)
         columns = [
             Bar(one, value, short(value), low, high)
             for one, values in ranked
             for value, low, high in [values[sizes[0]]]
         ]
-        view = bars(columns, unit, reference=base)
-        note = "The dotted line is the baseline." if base is not None else ""
         return Chart(
             column,
             f"{title} at {batches(sizes)}",
-            f"{caption} {note}".strip(),
-            (view,),
+            f"{caption} {about_baseline(columns)}".strip(),
+            (bars(columns, unit),),
             (_lines(drawn, sizes, unit),),
         )
     traces = tuple(_line(one, values) for one, values in drawn)
+    figures = [value for _, values in drawn for value, _, _ in values.values()]
     horizontal = axis(
         "Batch size (images)", type="log", tickvals=sizes, ticktext=[str(size) for size in sizes]
     )
-    vertical = axis(unit, type="log", dtick="D2") if log else axis(unit, rangemode="tozero")
+    vertical = log_axis(unit, figures) if log else axis(unit, rangemode="tozero")
     kept = _first_lines(drawn, lower=lower)
     more = (
-        f"The {len(kept)} best and the baseline are drawn; the buttons show the others."
+        f"The {MOST_LINES} best and the baseline are drawn; the buttons show the others."
         if len(kept) < len(drawn)
         else ""
     )

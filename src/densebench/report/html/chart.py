@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from densebench.record import BASELINE
 from densebench.report.html.style import Series
 from densebench.wording import short
 
@@ -77,6 +79,15 @@ def axis(title: str, **more: Any) -> Spec:
     return {"title": {"text": title}, **more}
 
 
+def log_axis(title: str, values: Sequence[float], **more: Any) -> Spec:
+    """A logarithmic axis with its unit, marked at 1, 2 and 5 and their multiples by ten around the values."""
+    low, high = min(values), max(values)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    marks = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    ticks = [mark for mark in marks if low / 2 <= mark <= 2 * high]
+    return axis(title, type="log", tickvals=ticks, ticktext=[f"{mark:g}" for mark in ticks], **more)
+
+
 def lanes(series: Sequence[Series]) -> Spec:
     """The vertical axis of a chart with one lane per series, the first at the top, and the height for them all."""
     labels = [one.label for one in series]
@@ -93,8 +104,8 @@ def lanes(series: Sequence[Series]) -> Spec:
     }
 
 
-def bars(values: Sequence[Bar], title: str, *, log: bool = False, reference: float | None = None) -> View:
-    """Horizontal bars in their series' colours, with their figures at the ends and a line at the reference."""
+def bars(values: Sequence[Bar], title: str, *, log: bool = False) -> View:
+    """Horizontal bars in their series' colours, with their figures at the ends and a line at the baseline's."""
     places = list(range(len(values)))
     common: Spec = {"type": "bar", "orientation": "h", "y": places, "width": 0.7}
     traces: list[Spec] = []
@@ -117,7 +128,7 @@ def bars(values: Sequence[Bar], title: str, *, log: bool = False, reference: flo
         }
     )
     shapes = []
-    if reference is not None and len(values) > 1:
+    if (reference := _of_baseline(values)) is not None:
         line = {"color": "@ink", "width": 1, "dash": "dot"}
         shapes.append(
             {
@@ -131,11 +142,23 @@ def bars(values: Sequence[Bar], title: str, *, log: bool = False, reference: flo
                 "line": line,
             }
         )
-    horizontal = axis(title, type="log") if log else axis(title, range=[0, 1.18 * reach or 1])
+    drawn = [bar.value for bar in values if bar.value > 0]
+    horizontal = log_axis(title, drawn) if log and drawn else axis(title, range=[0, 1.18 * reach or 1])
     layout = {"xaxis": horizontal, "barmode": "stack", "shapes": shapes} | lanes(
         [bar.series for bar in values]
     )
     return View("", tuple(traces), layout)
+
+
+def about_baseline(values: Sequence[Bar]) -> str:
+    """What the line in a chart of bars is, if there is one."""
+    return "" if _of_baseline(values) is None else "The dotted line is the baseline."
+
+
+def _of_baseline(values: Sequence[Bar]) -> float | None:
+    """The baseline's value, if others are to be held against it; none where several machines have one each."""
+    found = [bar.value for bar in values if bar.series.recipe == BASELINE]
+    return found[0] if len(found) == 1 and len(values) > 1 else None
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -152,4 +152,4 @@ def _note(ran: Sequence[Row]) -> str:
     if len(bare) == len(timed):
         return f"Bars show the throughput. No row has an interval; {rule}."
     note = "Bars show the throughput, the mark on it its 95 % interval"
-    return f"{note}; {len(bare)} of {len(timed)} rows have none: {rule}." if bare else f"{note}."
+    return f"{note}; none in {len(bare)} of {len(timed)} rows: {rule}." if bare else f"{note}."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from densebench.record import BASELINE, Row
-from densebench.report.html.chart import Bar, Chart, Figures, View, bars
+from densebench.record import Row
+from densebench.report.html.chart import Bar, Chart, Figures, View, about_baseline, bars
 from densebench.report.html.style import Series
 from densebench.wording import duration, short
 
@@ -72,7 +72,7 @@ def _by_batch_size(
             for one, row in here
             for value in [getattr(row, column)]
         ]
-        view = bars(values, unit, log=log, reference=_of_baseline(values))
+        view = bars(values, unit, log=log)
         views.append(View(f"batch {size_}", view.traces, view.layout))
         lines += [(bar.series.name, f"{size_}", bar.text) for bar in values]
     if not views:
@@ -93,13 +93,8 @@ def _once(
     if not values:
         return None
     lines = tuple((bar.series.name, short(bar.value)) for bar in values)
-    view = bars(values, unit, reference=_of_baseline(values))
-    note = "The dotted line is the baseline." if len(values) > 1 and _of_baseline(values) is not None else ""
-    return Chart(column, title, note, (view,), (Figures(("recipe", unit), lines),))
-
-
-def _of_baseline(values: Sequence[Bar]) -> float | None:
-    return next((bar.value for bar in values if bar.series.recipe == BASELINE), None)
+    view = bars(values, unit)
+    return Chart(column, title, about_baseline(values), (view,), (Figures(("recipe", unit), lines),))
 
 
 def _whole(value: float) -> str:

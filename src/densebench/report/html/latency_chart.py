@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from densebench.record import Row
-from densebench.report.html.chart import Chart, Figures, Spec, View, axis, lanes
+from densebench.report.html.chart import Chart, Figures, Spec, View, axis, lanes, log_axis
 from densebench.report.html.style import Series
 from densebench.wording import short
 
@@ -26,8 +26,10 @@ def distributions(series: Sequence[Series]) -> Chart | None:
         traces = [_box(one, row, index, most, dots=dots) for index, (one, row) in enumerate(rows)]
         medians = [sorted(row.all_samples_ms)[len(row.all_samples_ms) // 2] for _, row in rows]
         far = max(medians) > 20 * min(medians)
-        scale: Spec = {"type": "log", "dtick": "D2"} if far else {"rangemode": "tozero"}
-        layout = {"xaxis": axis("Time of one batch (ms)", **scale)} | lanes([one for one, _ in rows])
+        title = "Time of one batch (ms)"
+        samples = [sample for _, row in rows for sample in row.all_samples_ms]
+        scale = log_axis(title, samples) if far else axis(title, rangemode="tozero")
+        layout = {"xaxis": scale} | lanes([one for one, _ in rows])
         views.append(View(f"batch {size}", tuple(traces), layout))
         lines += [_spread(one, row) for one, row in rows]
     headings = (

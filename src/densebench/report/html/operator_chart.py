@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,13 +97,13 @@ def _kinds(found: Profiled) -> Figures:
 
 def _by_name(found: Profiled) -> Figures:
     """The operators that take longest anywhere, side by side."""
-    most: Counter[str] = Counter()
+    most: dict[str, float] = defaultdict(float)
     for _, _, read in found:
         for name, milliseconds in read.by_operator.items():
             most[name] = max(most[name], milliseconds)
     lines = tuple(
         (one_line(name, 80), *(short(read.by_operator.get(name)) or "-" for _, _, read in found))
-        for name, _ in most.most_common(MOST_OPERATORS)
+        for name in sorted(most, key=lambda name: -most[name])[:MOST_OPERATORS]
     )
     title = f"Operators: self time in ms of one batch, the {len(lines)} longest"
     return Figures(("operator", *(one.name for one, _, _ in found)), lines, 1, title)

@@ -23,6 +23,7 @@ def pareto(sweep: Sweep, series: Sequence[Series]) -> Chart | None:
     placed = {label: points for label, points in placed.items() if points}
     if not placed:
         return None
+    shown = [point.row for points in placed.values() for point in points]
     known = any(row.throughput_ci_low is not None for row in sweep.timed)
     lines = [
         (
@@ -49,7 +50,7 @@ def pareto(sweep: Sweep, series: Sequence[Series]) -> Chart | None:
         + ("" if known else " No throughput has an interval here: within 3 % counts as close."),
         views=tuple(View(label, *_scatter(points, series)) for label, points in placed.items()),
         figures=(Figures((*headings, *units), tuple(lines), 4, BEST),),
-        legend=tuple(series),
+        legend=tuple(one for one in series if any(one.holds(row) for row in shown)),
         choice="rows",
     )
 
@@ -77,7 +78,7 @@ def _scatter(points: Sequence[Point], series: Sequence[Series]) -> tuple[tuple[S
         marker = _marker(point, next(one for one in series if one.holds(point.row)))
         if point in named:
             left = throughput(point.row) > 0.55 * throughput(line[-1].row)
-            marker |= {"mode": "markers+text", "textposition": f"middle {'left' if left else 'right'}"}
+            marker |= {"mode": "markers+text", "textposition": f"top {'left' if left else 'right'}"}
         traces.append(marker)
     layout: Spec = {
         "xaxis": axis("Throughput (images/s)", rangemode="tozero"),

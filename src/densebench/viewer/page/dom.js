@@ -24,7 +24,7 @@ function fill(made, attributes, children) {
 export function select(label, choices, value, change) {
   const list = el(
     "select",
-    { change: (event) => change(event.target.value) },
+    { "aria-label": label, change: (event) => change(event.target.value) },
     choices.map(([key, text]) => el("option", { value: key, selected: key === value }, text)),
   );
   return el("label", { class: "field" }, el("span", {}, label), list);

@@ -41,7 +41,9 @@
     const place = document.getElementById(`chart-${chart.name}`);
     const colours = themes[theme()];
     const data = chart.views[view].data.map((trace) => ({
-      ...paint(trace, colours), visible: hidden.has(trace.legendgroup) ? false : true,
+      ...paint(trace, colours),
+      ...(narrow.matches && trace.mode === "markers+text" ? { mode: "markers" } : {}), // names would lie on each other
+      visible: hidden.has(trace.legendgroup) ? false : true,
     }));
     const layout = paint(layoutOf(chart.views[view]), colours);
     const config = { displayModeBar: false, responsive: true };

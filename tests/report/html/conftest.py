@@ -1,0 +1,104 @@
+"""A real browser without a network, and what it had to say."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, sync_playwright
+
+from densebench.record import Row
+from densebench.report.html import page
+from tests.factory import header
+
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE_MS = 120_000  # other tests use the cores too
+
+
+@dataclass
+class Opened:
+    """A report in a tab. `complaints` are console errors, exceptions, dialogs, and requests to anywhere."""
+
+    tab: Page
+    complaints: list[str] = field(default_factory=list)
+
+    def wait(self) -> Opened:
+        """Until every chart is drawn."""
+        self.tab.wait_for_selector("html[data-ready]", timeout=PATIENCE_MS)
+        return self
+
+    def recipes(self) -> list[str]:
+        """The recipes of the comparison's rows that are shown, in their order."""
+        found: list[str] = self.tab.evaluate(
+            "[...document.querySelectorAll('#table tbody tr:not([hidden]) th')].map((cell) =>"
+            " [...cell.childNodes].filter((one) => one.nodeType === 3).map((one) => one.data).join('').trim())"
+        )
+        return found
+
+
+Open = Callable[..., Opened]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium of the system."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("needs chromium, which is not installed here")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=list(QUIET))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_report(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+    """Write the rows' report and open it from the disk."""
+    contexts = []
+
+    def open_(
+        rows: Sequence[Row],
+        width: int = 1280,
+        before: Callable[[Page], object] = lambda tab: None,
+        **options: Any,
+    ) -> Opened:
+        path = tmp_path / f"report {len(contexts)}.html"
+        path.write_text(page(header(), rows), encoding="utf-8")
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        context.set_offline(True)
+        opened = Opened(context.new_page())
+
+        def only_the_file(route: Route) -> None:
+            if route.request.url == path.as_uri():
+                route.continue_()
+            else:
+                opened.complaints.append(f"asked for {route.request.url}")
+                route.abort()
+
+        context.route("**/*", only_the_file)
+        opened.tab.on(
+            "console", lambda said: opened.complaints.append(said.text) if said.type == "error" else None
+        )
+        opened.tab.on("pageerror", lambda error: opened.complaints.append(str(error)))
+        opened.tab.on("dialog", lambda dialog: (opened.complaints.append(dialog.message), dialog.dismiss()))
+        before(opened.tab)
+        opened.tab.goto(path.as_uri(), wait_until="load")
+        return opened
+
+    yield open_
+    for context in contexts:
+        context.close()
