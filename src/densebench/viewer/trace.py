@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
