@@ -23,7 +23,7 @@ CPU = ("--device=cpu", "--threads=1", "--batch-sizes=1")
 def in_process(tmp_path, monkeypatch, capfd) -> Iterator[Callable[..., Finished]]:
     """Runs the command line in this process, its children's jobs as well."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("densebench.suite.Nursery", _NurseryInProcess)
+    monkeypatch.setattr("densebench.suite.Nurseries", _NurseryInProcess)
     before = {stop: signal.getsignal(stop) for stop in (signal.SIGTERM, signal.SIGHUP)}
 
     def run(*arguments: str) -> Finished:
@@ -42,7 +42,7 @@ class _NurseryInProcess:
     """Does the first job, which opens the workload, where it is called: a process less to start."""
 
     def __init__(self, *arguments: object) -> None:
-        pass
+        self.plain = self
 
     def __enter__(self) -> Self:
         return self
@@ -63,7 +63,7 @@ class _NoNursery:
 @pytest.fixture
 def early(in_process, monkeypatch) -> Callable[..., Finished]:
     """The same for what is refused before any child starts."""
-    monkeypatch.setattr("densebench.suite.Nursery", _NoNursery)
+    monkeypatch.setattr("densebench.suite.Nurseries", _NoNursery)
     return in_process
 
 
@@ -94,6 +94,8 @@ def refused(done: Finished, folder: Path, said: Sequence[str]) -> None:
         (["--batch-sizes="], ["--batch-sizes"]),
         (["--image-size=8"], ["--image-size", "32"]),
         (["--threads=0"], ["--threads"]),
+        (["--threads=x"], ["--threads", "integer"]),
+        (["--thread=1"], ["No such option", "--threads"]),
         (["--cell-timeout=-1"], ["--cell-timeout"]),
         (["--device=tpu"], ["--device", "cpu", "cuda"]),
         (["--suite=nowhere.toml"], ["nowhere.toml", "No such file"]),

@@ -123,6 +123,10 @@ class CompiledSession:
 
         with torch.inference_mode():
             self(images)
+            if _counts() == self._counted:  # another session of this process had compiled what serves this one
+                torch._dynamo.reset()  # noqa: SLF001 - and is counted anew
+                self._compiled_for.clear()
+                self(images)
         graphs, breaks = (now - before for now, before in zip(_counts(), self._counted, strict=True))
         inside = describe_effect(self.eager.module.core, self.eager, images)
         if not graphs:
