@@ -37,7 +37,7 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
     import torch
 
     model, techniques_s = apply_techniques(job, recipe, workload, say)
-    batch_size = _probe_batch_size(job)
+    batch_size = min(job.batch_sizes)  # one that the engine is built for
     probe = probe_images(workload.input_shape, PROBE_SEED, batch_size).to(job.device)
     with torch.inference_mode():
         outputs = model(probe)
@@ -79,11 +79,6 @@ def _answers(engine: Engine, folder: Path, details: dict[str, Any], device: str,
         session.close()
 
 
-def _probe_batch_size(job: Build) -> int:
-    """The smallest that the engine is built for, but not 1: compilers treat that apart."""
-    return min((size for size in job.batch_sizes if size > 1), default=1)
-
-
 def _manifest(
     job: Build,
     recipe: Recipe,
@@ -113,7 +108,7 @@ def _manifest(
         host_settings={"threads": job.threads, **recipe.environment()},
         probe=artifact.Probe(
             seed=PROBE_SEED,
-            batch_size=_probe_batch_size(job),
+            batch_size=min(job.batch_sizes),
             outputs=tuple(tuple(row) for row in outputs[:PROBE_ROWS].double().tolist()),
             tolerance=recipe.tolerance,
         ),

@@ -123,7 +123,9 @@ class CompiledSession:
 
         with torch.inference_mode():
             self(images)
-            if _counts() == self._counted:  # another session of this process had compiled what serves this one
+            if (
+                _counts() == self._counted
+            ):  # another session of this process had compiled what serves this one
                 torch._dynamo.reset()  # noqa: SLF001 - and is counted anew
                 self._compiled_for.clear()
                 self(images)
