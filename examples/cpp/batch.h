@@ -21,7 +21,7 @@ inline at::Tensor read_images(const char* path, at::IntArrayRef shape) {
     return images;
 }
 
-inline void print(const at::Tensor& logits) {
+inline void print_logits(const at::Tensor& logits) {
     const float* value = logits.data_ptr<float>();
     for (std::int64_t image = 0; image < logits.size(0); ++image) {
         for (std::int64_t i = 0; i < logits.size(1); ++i) std::printf("%.9g ", *value++);
@@ -40,7 +40,7 @@ int answer(int argc, char** argv, Run run) {
         std::int64_t shape[4];
         for (int i = 0; i < 4; ++i) shape[i] = std::stoll(argv[i + 2]);
         const at::Tensor images = argc == 7 ? read_images(argv[6], shape) : at::ones(shape);
-        print(run(std::string(argv[1]), images).contiguous());
+        print_logits(run(std::string(argv[1]), images).contiguous());
         return 0;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "%s\n", error.what());

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -46,7 +47,23 @@ def plain_environment(threads: int) -> dict[str, str]:
     return kept | {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
 
 
-class Nursery:
+class _Closed(ABC):
+    """What is closed at the end of its `with` block, whatever happens there."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """End whatever runs. Nothing is left behind."""
+
+
+class Nursery(_Closed):
     """Children of one environment, one at a time.
 
     Args:
@@ -69,14 +86,6 @@ class Nursery:
                 stdout=self._log,
                 stderr=self._log,
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End whatever runs. Nothing is left behind."""
@@ -220,7 +229,7 @@ def _death(code: int, last_line: str) -> CellFailed:
     )
 
 
-class Nurseries:
+class Nurseries(_Closed):
     """One nursery for each environment that recipes are measured in, opened when it is first needed.
 
     Args:
@@ -241,14 +250,6 @@ class Nurseries:
         if key not in self._open:
             self._open[key] = Nursery({**self._plain, **variables}, self._log)
         return self._open[key]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End whatever runs in any of them."""

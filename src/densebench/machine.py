@@ -24,6 +24,11 @@ _NATIVE = {
 }
 
 
+# Those of instructions that multiply INT8 and add up in 32 bits. x86 processors without them add pairs of products in
+# 16 bits, which overflow.
+INT8_FLAGS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"})
+
+
 @cache
 def cpu_flags() -> frozenset[str]:
     """The processor's instruction-set flags; empty where the system doesn't tell."""

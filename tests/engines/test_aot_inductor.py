@@ -130,8 +130,6 @@ def test_a_deployer_needs_pytorch_alone(precision, fp32, int8, tmp_path):
     code = f"""
 import sys, torch
 
-pytestmark = pytest.mark.slow
-
 images = torch.load({str(tmp_path / "images.pt")!r}).numpy()
 {aot_inductor.ENGINE.usage(built.details)}
 torch.save(torch.from_numpy(logits), {str(tmp_path / "logits.pt")!r})

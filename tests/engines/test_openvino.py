@@ -200,7 +200,10 @@ def test_a_trace_shows_each_layer_of_a_few_inferences(
 ) -> None:
     """Chrome events with operator names, one after the other, as many for each inference."""
     session = session_of(make(calibrated, tmp_path, precision=precision))
-    events = session.trace(images(2))
+    everything = session.trace(images(2))
+    marks = [event["name"] for event in everything if event["cat"] == "user_annotation"]
+    assert marks == [f"ProfilerStep#{step}" for step in range(engine.TRACED)]
+    events = [event for event in everything if event["cat"] == "layer"]
     assert sum(event["name"] == "Conv" for event in events) == 2 * engine.TRACED
     assert all(event["ph"] == "X" and event["dur"] >= 0 for event in events)
     ends = [event["ts"] + event["dur"] for event in events]

@@ -17,6 +17,7 @@ import torch
 from onnx import helper
 
 from densebench.engines import _tensorrt_graph, _tensorrt_layers, _tensorrt_plan, _tensorrt_session, tensorrt
+from densebench.engines._layer_times import LAID
 from densebench.engines.base import Built, Target
 from densebench.errors import CellFailed, DensebenchError, RefusedArtifact, Unavailable, UsageError
 from densebench.measure.fidelity import relative_difference
@@ -326,12 +327,17 @@ def test_pytorchs_stream_is_kept(tiny: Workload, tmp_path: Path, monkeypatch: py
 def test_a_trace_is_of_layers_by_operator(tiny: Workload, tmp_path: Path) -> None:
     """Three inferences, layer after layer, under the names that other engines' traces use."""
     session = make(tiny, tmp_path, "fp16").load()
-    events = session.trace(images(2))
+    events = [event for event in session.trace(images(2)) if event["cat"] == "kernel"]
     assert [event["name"] for event in events].count("Conv") == 2 * 3
     assert {event["dur"] for event in events} == {250.0}
     assert [event["ts"] for event in events] == [250.0 * index for index in range(len(events))]
     first = next(event for event in events if event["name"] == "Conv")
-    assert first["args"] == {"layer": "norm/Conv_fused", "nodes": "norm/Conv, Relu", "reads": "float16"}
+    assert first["args"] == {
+        "layer": "norm/Conv_fused",
+        "nodes": "norm/Conv, Relu",
+        "reads": "float16",
+        "start": LAID,
+    }
     assert session.context.profiler is None  # the context that is timed is never profiled
 
 

@@ -20,9 +20,6 @@ from densebench.served import Served, served
 from densebench.workloads.base import Workload
 from tests.small import images, tiny_model
 
-pytestmark = pytest.mark.slow
-
-
 pytest_plugins = ["tests.fixtures"]
 TARGET = Target("cpu", (2,), 1)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from densebench.report.operators import OUTSIDE, kind_of, read_operators
+from densebench.report.operators import KINDS, OUTSIDE, read_operators
+from densebench.viewer.categories import category_of
 
 
 def event(name: str, start: float, duration: float, category: str = "cpu_op", **more: Any) -> dict[str, Any]:
@@ -49,18 +50,19 @@ def test_self_time_of_one_inference(tmp_path: Path) -> None:
     assert read.whole
 
 
-def test_kernels_count_for_the_operators_that_launched_them(tmp_path: Path) -> None:
-    """On a GPU the kernels' time is the model's, whatever the host did meanwhile."""
+def test_kernels_are_of_the_kind_of_what_launched_them(tmp_path: Path) -> None:
+    """On a GPU the kernels' time is the model's, whatever the host did meanwhile, and waiting is nobody's."""
     link = {"args": {"External id": 7}}
+    stream = {"pid": 0, "tid": 7}  # kernels have lanes of their own
     events = [
         event("ProfilerStep#0", 0, 900, "user_annotation"),
         event("aten::cudnn_convolution", 0, 20, **link),
-        event("sm80_xmma_gemm", 500, 300, "kernel", **link),
-        event("Memcpy HtoD", 800, 40, "gpu_memcpy"),
+        event("sm80_xmma_gemm", 500, 300, "kernel", **stream, **link),
+        event("Memcpy HtoD", 800, 40, "gpu_memcpy", **stream),
     ]
     read = read_operators(written(tmp_path / "a.json", events))
     assert read is not None
-    assert read.by_operator == pytest.approx({"aten::cudnn_convolution": 0.3, "Memcpy HtoD": 0.04})
+    assert read.by_operator == pytest.approx({"sm80_xmma_gemm": 0.3, "Memcpy HtoD": 0.04})
     assert (read.by_kind["convolution"], read.by_kind["copies"]) == pytest.approx((0.3, 0.04))
 
 
@@ -73,7 +75,7 @@ def test_layers_without_marked_steps(tmp_path: Path) -> None:
     ]
     read = read_operators(written(tmp_path / "a.json", events))
     assert read is not None
-    assert read.by_operator == pytest.approx({"Conv": 0.16, "Concat": 0.08})
+    assert read.by_operator == pytest.approx({"Conv": 0.16, "Concat": 0.08, OUTSIDE: 0.04})
 
 
 def test_a_file_cut_short_tells_what_it_holds(tmp_path: Path) -> None:
@@ -125,4 +127,4 @@ def test_long_files_are_read_in_pieces(tmp_path: Path) -> None:
 )
 def test_kinds(name: str, kind: str) -> None:
     """The frameworks' names fall into the kinds that a reader expects."""
-    assert kind_of(name) == kind
+    assert KINDS[category_of(name)] == kind

@@ -130,7 +130,10 @@ def test_its_declaration_is_complete(name: str) -> None:
     technique = CATALOGUE[name]
     assert 0 < len(technique.about) < 100
     assert "\n" not in technique.about
-    assert technique.changes in {"precision", "layout", "weights"}
+    on_process = technique.environment(**technique.options().model_dump())
+    assert technique.changes in (
+        {"allocator", "pages", "threads"} if on_process else {"precision", "layout", "weights"}
+    )
     technique.options()
     assert 0 < technique.tolerance < 0.1
     assert technique.least_sqnr_db >= 0

@@ -94,8 +94,6 @@ sys.modules["torch_pruning"] = None
 from densebench.engines import eager
 from safetensors.torch import load_file, save_file
 
-pytestmark = pytest.mark.slow
-
 folder = Path(sys.argv[1])
 session = eager.load(folder, json.loads((folder / "details.json").read_text()), "cpu")
 with torch.inference_mode():

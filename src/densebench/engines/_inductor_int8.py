@@ -9,36 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from densebench.errors import Unavailable, UsageError
-from densebench.machine import cpu_flags
+from densebench.engines._calibration import LEAST
+from densebench.machine import INT8_FLAGS, cpu_flags
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.fx import GraphModule
 
-    from densebench.workloads.base import ImageSet, Splits
+    from densebench.workloads.base import ImageSet
 
-LEAST = 8  # images; fewer say little of the ranges
 BATCH = 32  # images that are calibrated on at a time
-NO_OVERFLOW = {"avx512_vnni", "avx_vnni", "amx_int8"}  # other x86 processors sum pairs of products in 16 bits
-
-
-def pick(data: Splits) -> ImageSet:
-    """The images that ranges are taken from.
-
-    Raises:
-        Unavailable: the data has none.
-        UsageError: it has too few.
-
-    """
-    if data.calibration is None:
-        raise Unavailable("INT8 needs calibration images: give --data a folder, or use digits")
-    if len(data.calibration) < LEAST:
-        raise UsageError(
-            f"{len(data.calibration)} calibration images are too few for INT8, {LEAST} are needed: "
-            "put more images into the --data folder"
-        )
-    return data.calibration
 
 
 def quantized(model: nn.Module, images: ImageSet) -> GraphModule:
@@ -50,7 +30,7 @@ def quantized(model: nn.Module, images: ImageSet) -> GraphModule:
         get_default_x86_inductor_quantization_config,
     )
 
-    config = get_default_x86_inductor_quantization_config(reduce_range=not cpu_flags() & NO_OVERFLOW)
+    config = get_default_x86_inductor_quantization_config(reduce_range=not cpu_flags() & INT8_FLAGS)
     example = (images.read(range(LEAST)),)
     program = torch.export.export(model, example, dynamic_shapes=({0: torch.export.Dim("batch")},))
     observed = prepare_pt2e(program.module(), X86InductorQuantizer().set_global(config))

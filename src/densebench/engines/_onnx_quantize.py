@@ -20,16 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densebench.engines._onnx_export import INPUT
-from densebench.errors import Unavailable, UsageError
-from densebench.machine import cpu_flags
+from densebench.machine import INT8_FLAGS, cpu_flags
 
 if TYPE_CHECKING:
     import numpy as np
     import onnx
 
-    from densebench.workloads.base import ImageSet, Splits
+    from densebench.workloads.base import ImageSet
 
-LEAST, MOST = 8, 256  # calibration images
+MOST = 256  # calibration images
 BATCH_SIZE = 8
 # What stays in INT8 between convolutions: what only moves, compares or sums values
 OPERATORS = [
@@ -37,26 +36,6 @@ OPERATORS = [
     *("MaxPool", "AveragePool", "GlobalAveragePool", "Flatten", "Reshape", "Transpose"),
 ]
 LINEAR = ["Gemm", "MatMul"]  # the last one's outputs are the logits: 256 steps would make classes tie
-VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
-
-
-def calibration_images(data: Splits) -> ImageSet:
-    """The images that ranges are taken from.
-
-    Raises:
-        Unavailable: the data has none.
-        UsageError: it has too few.
-
-    """
-    images = data.calibration
-    if images is None:
-        raise Unavailable("INT8 needs calibration images: give --data a folder, or use digits")
-    if len(images) < LEAST:
-        raise UsageError(
-            f"{len(images)} image{'s' * (len(images) != 1)} to calibrate INT8 with, {LEAST} are needed: "
-            "put more images into the --data folder"
-        )
-    return images
 
 
 class Reader:
@@ -85,7 +64,7 @@ def quantize(source: Path, result: Path, images: ImageSet, *, symmetric: bool = 
     Args:
         source: from `export_onnx`.
         result: the file to write.
-        images: at least `LEAST`.
+        images: of `calibration_images`.
         symmetric: signed activations around zero and FP32 biases, as TensorRT wants them; else unsigned ones
             with a zero point, into which an activation function before them vanishes.
 
@@ -156,4 +135,4 @@ def batch_norms_as_convolutions(model: onnx.ModelProto) -> None:
 
 def _pairs_saturate() -> bool:
     """Whether this processor's INT8 products may overflow 16 bits; one that doesn't tell is taken to be safe."""
-    return platform.machine() in {"x86_64", "AMD64"} and bool(cpu_flags()) and not cpu_flags() & VNNI
+    return platform.machine() in {"x86_64", "AMD64"} and bool(cpu_flags()) and not cpu_flags() & INT8_FLAGS

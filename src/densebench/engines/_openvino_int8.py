@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from densebench.engines._calibration import calibration_images
 from densebench.engines._openvino_telemetry import no_telemetry
-from densebench.errors import Unavailable, UsageError
+from densebench.errors import Unavailable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from densebench.workloads.base import ImageSet, Splits
 
-LEAST = 8  # images; fewer say little of the ranges
 MOST = 300  # images; NNCF's own default, beyond which ranges hardly move
 MOST_CHECKED = 1000
 
@@ -67,15 +67,7 @@ def pick(data: Splits, *, accuracy_control: bool) -> Images:
     """
     if find_spec("nncf") is None:
         raise Unavailable("INT8 needs NNCF: pip install 'densebench[openvino]'")
-    if data.calibration is None:
-        raise Unavailable("INT8 needs calibration images: give --data a folder, or use digits")
-    source = (data.training or data.calibration) if accuracy_control else data.calibration
-    parts = 2 if accuracy_control else 1
-    if len(source) < parts * LEAST:
-        raise UsageError(
-            f"{len(source)} image{'s' * (len(source) != 1)} to calibrate INT8 with, {parts * LEAST} are needed: "
-            "put more images into the --data folder"
-        )
+    source = calibration_images(data, parts=2 if accuracy_control else 1)
     everything = range(len(source))
     if not accuracy_control:
         return Images(source, everything[:MOST])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from densebench.engines._layer_times import LayerTime
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, ProfilingInfo
@@ -84,30 +86,14 @@ def describe(found: Iterable[Layer], claimed: str) -> str:
     return f"{said}; other layers {other.most_common(1)[0][0]}" if other else said
 
 
-def events(profile: Iterable[ProfilingInfo], start_us: float) -> list[dict[str, Any]]:
-    """Chrome trace events of one inference's layers.
-
-    The plugin says how long each layer took and not when it began, so they are laid end to end from `start_us`.
-    """
-    laid: list[dict[str, Any]] = []
-    for layer in profile:
-        if layer.status == type(layer.status).EXECUTED:
-            duration_us = layer.real_time.total_seconds() * 1e6
-            laid.append(
-                {
-                    "ph": "X",
-                    "cat": "layer",
-                    "name": OPERATORS.get(layer.node_type, layer.node_type),
-                    "pid": 0,
-                    "tid": 0,
-                    "ts": start_us,
-                    "dur": duration_us,
-                    "args": {
-                        "layer": layer.node_name,
-                        "kernel": layer.exec_type,
-                        "start": "durations laid end to end: the plugin gives no start times",
-                    },
-                }
-            )
-            start_us += duration_us
-    return laid
+def times(profile: Iterable[ProfilingInfo]) -> list[LayerTime]:
+    """How long the layers of one inference took, those that ran."""
+    return [
+        LayerTime(
+            OPERATORS.get(layer.node_type, layer.node_type),
+            layer.real_time.total_seconds() * 1e6,
+            {"layer": layer.node_name, "kernel": layer.exec_type},
+        )
+        for layer in profile
+        if layer.status == type(layer.status).EXECUTED
+    ]

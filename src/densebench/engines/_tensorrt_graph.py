@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from densebench.engines._calibration import calibration_images
 from densebench.engines._onnx_export import export_onnx
-from densebench.engines._onnx_quantize import calibration_images, quantize
+from densebench.engines._onnx_quantize import quantize
 
 if TYPE_CHECKING:
     import onnx

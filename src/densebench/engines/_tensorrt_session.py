@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from densebench.engines import _tensorrt_layers as plan_layers
+from densebench.engines._layer_times import LayerTime, chrome_events
 from densebench.engines._onnx_export import INPUT, OUTPUT
 from densebench.engines._tensorrt_plan import log_of
 from densebench.errors import CellFailed, RefusedArtifact, UsageError
@@ -91,30 +92,20 @@ class PlanSession:
         context = self.engine.create_execution_context()  # of its own: profiling slows the one it is put on
         profiler = _profiler(self.library)
         context.profiler = profiler
+        inferences = []
         for run in range(WARM_UP + TRACED):
-            if run == WARM_UP:
-                profiler.times.clear()
+            profiler.times.clear()
             self._run(context, images)
             torch.cuda.synchronize()
+            if run >= WARM_UP:
+                inferences.append([*profiler.times])
         layers = {layer.name: layer for layer in self._layers(context)}
-        events: list[dict[str, Any]] = []
-        started = 0.0
-        for name, ms in profiler.times:
-            layer = layers.get(name, plan_layers.Layer(name, "", (), ""))
-            events.append(
-                {
-                    "name": plan_layers.operator_of(layer, self.operators),
-                    "ph": "X",
-                    "ts": started,
-                    "dur": ms * 1000,
-                    "pid": 0,
-                    "tid": 0,
-                    "cat": "kernel",
-                    "args": {"layer": name, "nodes": ", ".join(layer.nodes), "reads": layer.reads},
-                }
-            )
-            started += ms * 1000
-        return events
+        return chrome_events([[self._time(layers, *one) for one in run] for run in inferences], "kernel")
+
+    def _time(self, layers: Mapping[str, plan_layers.Layer], name: str, ms: float) -> LayerTime:
+        layer = layers.get(name, plan_layers.Layer(name, "", (), ""))
+        args = {"layer": name, "nodes": ", ".join(layer.nodes), "reads": layer.reads}
+        return LayerTime(plan_layers.operator_of(layer, self.operators), ms * 1000, args)
 
     def close(self) -> None:
         """Free the plan's device memory: it goes with the last reference."""

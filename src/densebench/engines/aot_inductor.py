@@ -17,6 +17,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from densebench.engines import _inductor_int8 as int8
+from densebench.engines._calibration import calibration_images
 from densebench.engines._inductor import inductor, no_compiler
 from densebench.engines._onednn import executed
 from densebench.engines.base import Built, Engine, Target
@@ -78,7 +79,7 @@ def build(
             raise UsageError(
                 "aot_inductor:precision=int8 quantizes an FP32 model: leave out what changes its precision before"
             )
-    images = int8.pick(workload.data) if precision == "int8" else None
+    images = calibration_images(workload.data) if precision == "int8" else None
     example = torch.zeros(max(2, *target.batch_sizes), *workload.input_shape, device=target.device)
     settings = {
         "aot_inductor.precompile_headers": False,  # one file is compiled: a header of its own takes as long

@@ -28,7 +28,8 @@ class Session(Protocol):
         """Chrome trace events of a few inferences, from the engine's own profiler.
 
         None where PyTorch's profiler sees what the engine runs. Times in microseconds from the first event;
-        `name` is the operator's (`Conv`, `Concat`), `args` says which layer it was.
+        `name` is the operator's (`Conv`, `Concat`), `args` says which layer it was. Each inference lies in an event
+        `ProfilerStep#k`.
         """
         ...
 

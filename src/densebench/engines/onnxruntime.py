@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from densebench.engines import _onnx_observe as observed
+from densebench.engines._calibration import calibration_images
 from densebench.engines._onnx_export import INPUT, OUTPUT, export_onnx
-from densebench.engines._onnx_quantize import calibration_images, quantize
+from densebench.engines._onnx_quantize import quantize
 from densebench.engines.base import Built, Engine, Target, Triton
 from densebench.errors import RefusedArtifact, Unavailable
 from densebench.techniques.base import Options

@@ -19,9 +19,10 @@ from pydantic_core import PydanticCustomError
 
 from densebench.engines import _openvino_int8 as int8
 from densebench.engines import _openvino_layers as plugin
+from densebench.engines._layer_times import chrome_events
 from densebench.engines._openvino_telemetry import no_telemetry
 from densebench.engines.base import Built, Engine, Target, Triton
-from densebench.machine import cpu_flags, emulated
+from densebench.machine import INT8_FLAGS, cpu_flags, emulated
 from densebench.techniques.base import Options
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ COMPUTES = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
 # Of an INT8 graph this is what isn't quantized: in DenseNet-121 one layer, so that BF16 there gains nothing, and
 # FP32 is the same on every processor.
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
-INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
 KEPT = 4  # batch sizes that stay compiled
 MAX_DROP = 1.0
 TRACED = 3  # inferences
@@ -169,12 +169,11 @@ class OpenVinoSession:
         """Layers of a few inferences, from a second compiled model that counts time."""
         request = self._compile(images.shape[0], PERF_COUNT="YES").create_infer_request()
         request.infer(_shared(images))
-        events: list[dict[str, Any]] = []
+        inferences = []
         for _ in range(TRACED):
             request.infer()
-            end_us = events[-1]["ts"] + events[-1]["dur"] if events else 0.0
-            events += plugin.events(request.get_profiling_info(), end_us)
-        return events
+            inferences.append(plugin.times(request.get_profiling_info()))
+        return chrome_events(inferences, "layer")
 
     def close(self) -> None:
         self._requests.clear()

@@ -13,9 +13,6 @@ from playwright.sync_api import Page
 from tests.report.html.conftest import Open, Opened
 from tests.report.html.shapes import EVIL, SHAPES, USUAL, thousand
 
-pytestmark = pytest.mark.slow
-
-
 DRAWN = """
 [...document.querySelectorAll(".chart")].map((chart) => ({
   name: chart.id.slice(6),

@@ -62,7 +62,7 @@ def operators(found: Profiled, batch_size: int) -> Chart:
             "hovertemplate": "%{customdata}: " + kind + " %{x:.3~g} ms<extra></extra>",
             "showlegend": True,
         }
-        for index, kind in enumerate(KINDS)
+        for index, kind in enumerate(KINDS.values())
     ]
     legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "normal"}
     layout = {
@@ -88,11 +88,16 @@ def operators(found: Profiled, batch_size: int) -> Chart:
 def _kinds(found: Profiled) -> Figures:
     def line(one: Series, read: Operators) -> tuple[str, ...]:
         total = sum(read.by_kind.values()) or 1.0
-        shares = (f"{short(read.by_kind[kind])} ({100 * read.by_kind[kind] / total:.0f} %)" for kind in KINDS)
+        shares = (
+            f"{short(read.by_kind[kind])} ({100 * read.by_kind[kind] / total:.0f} %)"
+            for kind in KINDS.values()
+        )
         return (one.name, *shares, short(total))
 
     lines = tuple(line(one, read) for one, _, read in found)
-    return Figures(("recipe", *KINDS, "all"), lines, 1, "Self time in ms of one batch, and its share")
+    return Figures(
+        ("recipe", *KINDS.values(), "all"), lines, 1, "Self time in ms of one batch, and its share"
+    )
 
 
 def _by_name(found: Profiled) -> Figures:
