@@ -214,10 +214,12 @@ def test_timeline_zooms_with_wheel_drag_and_keys(page: Page) -> None:
 
 
 def test_timeline_draws_several_lanes(page: Page) -> None:
-    """The processor's calls and the device's kernels."""
+    """The processor's calls, five in each of two steps, and the device's kernels, two in each."""
     page.pick("Recipe", "gpu")
     page.open("timeline")
-    page.frame.locator("canvas[data-boxes='12']").wait_for()
+    canvas = page.frame.locator("canvas[data-boxes='14']")
+    canvas.wait_for()
+    assert canvas.is_visible()
 
 
 def test_comparison(page: Page) -> None:

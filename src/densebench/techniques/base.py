@@ -32,8 +32,9 @@ class Technique:
         about: one line for `densebench list`.
         apply: `(model, workload, **options) -> model`; it leaves the model it is given as it is. One that takes
             long may have a parameter `progress` beside its options, to be called with a few words now and then.
-        changes: what it decides (`precision`, `layout`, `weights`; of the process `allocator`, `pages`, `threads`).
-            Two techniques that decide the same thing don't stack, and `after` names the things that must not have been decided before this one.
+        changes: what it decides: of the model `precision`, `layout` or `weights`; of the process `allocator`, `pages`
+            or `threads`. Two techniques that decide the same thing don't stack, and `after` names the things
+            that must not have been decided before this one.
         gives: words about the result that an engine or a later technique may refuse (`bfloat16`, `autocast`).
         tolerance: relative L2 difference allowed between a saved model's outputs and the reloaded one's.
         least_sqnr_db: the least signal-to-noise ratio against FP32 outputs that is no sign of a mistake.
