@@ -140,7 +140,7 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
         threads=sweep.threads_of(recipe),
         trust=spec.trust,
     )
-    quality = sweep.nurseries.of(recipe.environment()).run(
+    quality = sweep.nurseries.of(recipe.environment() or sweep.untimed).run(
         evaluate, jobs.Quality, spec.accuracy_time + 2 * spec.cell_timeout
     )
     return quality.model_dump() | {
