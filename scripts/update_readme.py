@@ -14,7 +14,7 @@ from pathlib import Path
 
 from densebench import atomic
 from densebench.errors import InputError
-from densebench.record import derive
+from densebench.rows import derive
 from densebench.report.markdown import parts
 from densebench.report.readme import update
 from densebench.sinks import journal

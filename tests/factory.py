@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from densebench.record import Record, Row, Status, derive
+from densebench.record import Record, Row, Status
+from densebench.rows import derive
 from densebench.sinks.journal import Header
 
 FACTS: dict[str, Any] = {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from densebench import engines, estimate, jobs
+from densebench import engines, estimate, forecast, jobs
 from densebench.measure.profile import STEPS, WARM_UP
 from densebench.recipe import plan, resolve
 from densebench.spec import RunSpec
@@ -51,14 +51,28 @@ def test_more_work_takes_longer() -> None:
 
 
 def test_the_figures_follow_from_the_parts() -> None:
-    """One batch size of a model that takes 40 ms: sampling, tracing, accuracy, building."""
-    found = predicted(batch_sizes=[1], sample_time=3.0)
-    timed = estimate.CELL_S + 3.0 + 4 * 0.04
-    traced = estimate.CELL_S + (WARM_UP + STEPS) * 0.04
+    """One batch size of a model that takes 40 ms: rounds, tracing, accuracy, building."""
+    found = predicted("channels_last", batch_sizes=[1], sample_time=3.0, rounds=7)
+    block = forecast.CHILD_S + 3.0 + 3 * 0.04
+    traced = (WARM_UP + STEPS) * 0.04
     accuracy = 1000 * 0.04
-    rest = 2 * estimate.CELL_S + engines.default().typical_build_s
-    assert found.seconds == pytest.approx(timed + traced + accuracy + rest)
+    rest = 2 * forecast.CHILD_S + engines.default().typical_build_s
+    assert found.seconds == pytest.approx(7 * block + traced + accuracy + rest)
     assert (found.cells, found.disk_mb) == (1, pytest.approx(28 + estimate.TRACE_MB))
+
+
+def test_the_baseline_is_timed_twice_a_round() -> None:
+    """Every recipe is compared with it, so it takes twice the blocks."""
+    base, other = (predicted(name, batch_sizes=[4]).seconds for name in ("baseline", "channels_last"))
+    assert base - other == pytest.approx(forecast.cell_s(RunSpec.create(batch_sizes=[4]), WORKLOAD, 4))
+
+
+def test_the_whole_is_the_sum_and_the_further_rounds() -> None:
+    """What a progress bar starts from: the recipes' own parts, and the time that focus sizes may take beyond."""
+    spec = RunSpec.create(recipes=["channels_last"], batch_sizes=[1, 4], focus_time=50)
+    recipes = plan(spec.recipes, spec.named)
+    parts = sum(estimate.estimate(recipe, spec, WORKLOAD).seconds for recipe in recipes)
+    assert forecast.sweep_s(spec, WORKLOAD, recipes) == pytest.approx(parts + 50)
 
 
 def test_a_batch_size_counts_once() -> None:

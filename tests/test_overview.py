@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,22 +80,30 @@ def test_what_can_not_run_is_listed_with_what_to_install(lame: dict[str, Any]) -
 def test_doctor_tells_the_machine(lame: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment with its name, what can't run and why, and what would spoil timings now."""
     monkeypatch.setattr(overview, "warnings", lambda: ["a drummer next door"])
+    monkeypatch.setattr(overview, "open_meter", lambda device: "no meter on a hut")
     found = json.loads(output("doctor", "--json"))
     assert found["environment"] == environment()
     assert found["environment_id"] == environment_id(environment())
     assert "jit: install a crutch" in found["unavailable"]
     assert found["warnings"] == ["a drummer next door"]
+    assert found["energy"] == "not measured: no meter on a hut"
     text = output("doctor")
     for part in (
         found["environment_id"],
         "jit: install a crutch",
         "a drummer next door",
+        "no meter on a hut",
         environment()["torch"],
     ):
         assert part in text
 
 
 def test_doctor_says_that_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without disturbance is told so."""
+    """A machine without disturbance is told so, and how its energy is measured."""
     monkeypatch.setattr(overview, "warnings", list)
-    assert "nothing seen that would spoil timings" in output("doctor")
+    monkeypatch.setattr(
+        overview, "open_meter", lambda device: SimpleNamespace(method=f"a meter on the {device}")
+    )
+    text = output("doctor")
+    assert "nothing seen that would spoil timings" in text
+    assert "a meter on the cpu" in text or "a meter on the cuda" in text

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from densebench.record import COLUMNS, Row, Status, derive, recipes_in_order
+from densebench.record import COLUMNS, Row, Status, recipes_in_order
+from densebench.rows import derive
 from tests.factory import record, timed
 
 CONTRACT = """
@@ -33,11 +34,12 @@ def test_columns_are_the_contracts() -> None:
 
 @given(CELLS)
 def test_last_record_of_a_cell_counts(cells: list[tuple[str, int, float]]) -> None:
-    """A cell measured again keeps its place and takes the newer figures."""
+    """A cell measured again takes the newer figures; rows stand recipe by recipe, as first seen, small batches first."""
     rows = derive(timed(recipe, size, speed) for recipe, size, speed in cells)
     newest = {(recipe, size): speed for recipe, size, speed in cells}
-    assert [row.key for row in rows] == list(newest)
-    assert [row.throughput_samples_per_s for row in rows] == pytest.approx(list(newest.values()))
+    seen = list(dict.fromkeys(recipe for recipe, _, _ in cells))
+    assert [row.key for row in rows] == sorted(newest, key=lambda key: (seen.index(key[0]), key[1]))
+    assert [row.throughput_samples_per_s for row in rows] == pytest.approx([newest[row.key] for row in rows])
 
 
 @given(CELLS)

@@ -32,11 +32,16 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "resume": st.booleans(),
     "seed": st.integers(0, 2**32 - 1),
     "cell-timeout": positive,
+    "rounds": st.integers(1, 1000),
+    "focus-batch-sizes": st.lists(st.integers(1, 65536), max_size=3),
+    "focus-time": st.floats(0, 1e6),
+    "repeats": st.integers(0, 100),
     "sample-time": positive,
     "accuracy-time": positive,
     "precision-target": positive,
     "max-accuracy-drop": st.floats(0, 100),
     "trust": st.booleans(),
+    "mlflow": words,
 }
 
 
@@ -162,11 +167,16 @@ WRONG: dict[str, list[Any]] = {
     "resume": ["perhaps", []],
     "seed": [-1, 2**32, "x"],
     "cell-timeout": [0, -3, "long", float("inf"), float("nan")],
+    "rounds": [0, 2.5],
+    "focus-batch-sizes": [[0], 8],
+    "focus-time": [-1, "long"],
+    "repeats": [-1, "some"],
     "sample-time": [0, float("nan")],
     "accuracy-time": [0, []],
     "precision-target": [0, "tight"],
     "max-accuracy-drop": [-0.1, "none"],
     "trust": ["maybe"],
+    "mlflow": ["", 5],
 }
 
 

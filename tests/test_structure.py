@@ -25,7 +25,7 @@ MOST_LINES = 300
 STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "ground: words, files, numbers, and the row, whose fields every stage speaks of",
-        ("errors", "machine", "atomic", "registry", "stats", "trust", "record", "wording"),
+        ("errors", "machine", "atomic", "registry", "stats", "trust", "record", "rows", "wording"),
     ),
     (
         "a PyTorch module and its tensors: the boundary, the file, and what `Session.effect` looks at",
@@ -45,7 +45,7 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
         "the two stories: the child's, of which `building` is a chapter",
         ("deploy_notes", "steps", "building", "worker", "zygote"),
     ),
-    ("and the parent's", ("cells", "folders", "suite")),
+    ("and the parent's", ("cells", "forecast", "rounds", "folders", "suite")),
     ("commands", ("estimate", "overview", "predict", "export", "api")),
     ("the doors", ("", "cli", "__main__")),
 )
@@ -76,6 +76,10 @@ SAID: dict[tuple[str, str], str] = {
     ("engines/openvino.py", "bf16"): "the engine's own option",
     ("engines/tensorrt.py", "fp16"): "the engine's own option",
     ("engines/tensorrt.py", "onnx"): "the library that its network is read with",
+    ("spec.py", "onnx"): "how the file of a user's own model ends",
+    ("workloads/onnx_counts.py", "onnx"): "the library that reads the file",
+    ("workloads/onnx_file.py", "onnx"): "the library that reads the file",
+    ("workloads/onnx_reading.py", "onnx"): "the library that reads the file",
 }
 # Names that are words with other uses, in many files.
 COMMON = {"threads": "every job and every row has a number of threads"}

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from densebench.record import Row, derive
+from densebench.record import Row
+from densebench.rows import derive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,4 +74,5 @@ def read_records(folder: str | Path) -> list[Row]:
     """
     from densebench.sinks import journal
 
-    return derive(journal.read(Path(folder))[1])
+    header, records = journal.read(Path(folder))
+    return derive(records, header.spec.get("recipes", ()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from densebench import artifact
 from densebench.deploy_notes import FILE_NAME as NOTES
 from densebench.deploy_notes import deploy_notes
 from densebench.engines.base import Built, Engine, Target
-from densebench.errors import CellFailed
+from densebench.errors import CellFailed, Unavailable
 from densebench.measure.environment import environment
 from densebench.measure.fidelity import probe_images
 from densebench.measure.observe import observe, zero_fraction
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from densebench.jobs import Build
     from densebench.recipe import Recipe
-    from densebench.workloads.base import Workload
+    from densebench.served import Served
+    from densebench.workloads.base import OnnxFile, Workload
 
 PROBE_SEED = 20240
 PROBE_ROWS = 2  # outputs kept in the manifest
@@ -36,27 +38,28 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
     """
     import torch
 
-    model, techniques_s = apply_techniques(job, recipe, workload, say)
     batch_size = min(job.batch_sizes)  # one that the engine is built for
     probe = probe_images(workload.input_shape, PROBE_SEED, batch_size).to(job.device)
-    with torch.inference_mode():
-        outputs = model(probe)
+    if workload.onnx_file is None:
+        ready = _changed(job, recipe, workload, probe, say)
+    else:
+        ready = _as_it_is(workload.onnx_file, recipe, probe)
+    outputs = ready.outputs
     if not torch.isfinite(outputs).all():
-        raise CellFailed("the changed model's outputs aren't finite: its values overflow this precision")
-    seen = observe(model.core, model, probe[:1])
+        raise CellFailed("the model's outputs aren't finite: its values overflow this precision")
     say(recipe.engine.what.name)
     with artifact.new_folder(job.folder) as folder:
         started = time.perf_counter()
         target = Target(job.device, job.batch_sizes, job.threads)
-        built = recipe.engine.what.build(model, workload, folder, target, **recipe.engine.options)
-        build_s = techniques_s + time.perf_counter() - started
+        built = recipe.engine.what.build(ready.model, workload, folder, target, **recipe.engine.options)
+        build_s = ready.seconds + time.perf_counter() - started
         if built.rounds:
             outputs = _answers(recipe.engine.what, folder, built.details, job.device, probe)
         say("save")
         facts = artifact.Facts(
-            parameters=sum(p.numel() for p in model.parameters()),
-            macs_g=seen.macs.total() / 1e9,
-            zero_fraction=zero_fraction(model.core),
+            parameters=ready.parameters,
+            macs_g=ready.macs / 1e9,
+            zero_fraction=ready.zero_fraction,
             build_s=build_s,
             cold_start_s=built.cold_start_s,
         )
@@ -65,6 +68,44 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
         notes = deploy_notes(manifest, recipe.engine.what, recipe.caveats)
         (folder / NOTES).write_text(notes, encoding="utf-8")
     return build_s
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What an engine builds from, what it answers to the probe, and what was counted on it."""
+
+    model: Served | OnnxFile
+    outputs: Tensor
+    parameters: int
+    macs: int  # of one image
+    zero_fraction: float
+    seconds: float = 0.0  # that it took to make
+
+
+def _changed(
+    job: Build, recipe: Recipe, workload: Workload, probe: Tensor, say: Callable[[str], None]
+) -> _Ready:
+    """The PyTorch model with the recipe's techniques applied."""
+    import torch
+
+    model, seconds = apply_techniques(job, recipe, workload, say)
+    with torch.inference_mode():
+        outputs = model(probe)
+    return _Ready(
+        model=model,
+        outputs=outputs,
+        parameters=sum(p.numel() for p in model.parameters()),
+        macs=observe(model.core, model, probe[:1]).macs.total(),
+        zero_fraction=zero_fraction(model.core),
+        seconds=seconds,
+    )
+
+
+def _as_it_is(file: OnnxFile, recipe: Recipe, probe: Tensor) -> _Ready:
+    """The user's own graph, which no technique can change."""
+    if reason := recipe.unfit(file.path.name):
+        raise Unavailable(reason)
+    return _Ready(file, file.run(probe.cpu()), file.parameters, file.macs, file.zero_fraction)
 
 
 def _answers(engine: Engine, folder: Path, details: dict[str, Any], device: str, probe: Tensor) -> Tensor:
@@ -96,7 +137,7 @@ def _manifest(
         details=built.details,
         model=workload.model_name,
         input=artifact.Input(
-            shape=(None, *workload.input_shape),
+            shape=(workload.onnx_file.batch_size if workload.onnx_file else None, *workload.input_shape),
             resize=preprocessing.resize,
             crop=preprocessing.crop,
             interpolation=preprocessing.interpolation,

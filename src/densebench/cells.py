@@ -1,12 +1,12 @@
-"""One recipe's part of a sweep: build, evaluate, then time and trace it at each batch size, row by row.
+"""A sweep under way, and the first half of it: each recipe is built, and what was saved is evaluated.
 
 What goes wrong in a child costs the rows it concerns and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,8 @@ from densebench.errors import CellFailed, CellTimedOut, RefusedArtifact, Unavail
 from densebench.isolation import Nurseries
 from densebench.machine import KEEP_FREED_MEMORY
 from densebench.recipe import Recipe
-from densebench.record import BASELINE, Record, Row, Status, derive
+from densebench.record import BASELINE, Record, Row, Status
+from densebench.rows import derive
 from densebench.sinks.console import Progress
 from densebench.sinks.journal import Journal
 from densebench.sinks.tensorboard import TensorBoardSink
@@ -28,6 +29,7 @@ BUILD_PATIENCE = 10  # a build may take this many times what a cell may
 REFERENCE = "reference_outputs.safetensors"
 ACCURACY_BATCH = 32
 LONG_ACCURACY_S = 30.0
+BASELINE_BLOCKS = 2  # in each round of timing: every recipe is compared with them
 
 
 @dataclass
@@ -35,6 +37,7 @@ class Sweep:
     """One run under way."""
 
     spec: RunSpec
+    recipes: Sequence[Recipe]
     threads: int
     nurseries: Nurseries
     workload: jobs.Described
@@ -44,6 +47,7 @@ class Sweep:
     journal: Journal
     scalars: TensorBoardSink
     records: list[Record]
+    survey: jobs.Surveyed = field(default_factory=jobs.Surveyed)
 
     @property
     def models(self) -> Path:
@@ -63,47 +67,44 @@ class Sweep:
         """Threads that the recipe's children run on: its own wish, else the sweep's."""
         return int(recipe.environment().get(THREADS, self.threads))
 
-    def finish(self, record: Record) -> None:
-        """Keep a row: in the journal first."""
+    def missing(self, recipe: Recipe) -> list[int]:
+        """Batch sizes at which a recipe has no row yet."""
+        done = settled(self.records)
+        return [size for size in self.batch_sizes if (recipe.name, size) not in done]
+
+    def keep(self, record: Record) -> None:
+        """Write a record down: from now on it can't be lost."""
         self.journal.append(record)
         self.records.append(record)
-        row = next(r for r in reversed(self.rows()) if r.key == record.key)
+
+    def finish(self, record: Record) -> None:
+        """Keep a row, and tell the world."""
+        self.keep(record)
+        row = next(r for r in self.rows() if r.key == record.key)
         self.scalars.row(row)
         self.progress.cell_done(row)
 
     def rows(self) -> list[Row]:
-        return derive(self.records)
+        return derive(self.records, self.spec.recipes)
 
 
-def sweep_recipe(sweep: Sweep, recipe: Recipe) -> None:
-    """All missing rows of one recipe, the smallest batch first."""
-    done = settled(sweep.records)
-    missing = [size for size in sweep.batch_sizes if (recipe.name, size) not in done]
+def make(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
+    """Build and evaluate a recipe that has rows missing: what all its rows say. None where it has nothing to time.
+
+    What goes wrong is written down as the missing rows.
+    """
+    missing = sweep.missing(recipe)
     if not missing:
-        return
+        return None
     started_at = now()
     try:
         if reason := recipe.unavailable(sweep.workload.device):
             raise Unavailable(reason)
-        quality = _made_before(sweep, recipe) or _make(sweep, recipe)
+        return made_before(sweep, recipe) or _make(sweep, recipe)
     except (CellFailed, Unavailable, UsageError) as error:
         for size in missing:
-            sweep.finish(_record(sweep, recipe, size, started_at, **_outcome(error)))
-        return
-    stop: str | None = None
-    for size in missing:
-        if stop:
-            sweep.finish(_record(sweep, recipe, size, now(), status=Status.SKIPPED, reason=stop))
-            continue
-        started_at = now()
-        try:
-            measured = _measure(sweep, recipe, size, quality)
-        except (CellFailed, Unavailable, UsageError) as error:
-            sweep.finish(_record(sweep, recipe, size, started_at, **_outcome(error)))
-            if isinstance(error, Unavailable) or (isinstance(error, CellFailed) and error.out_of_memory):
-                stop = f"as at batch {size}: {error}"
-            continue
-        sweep.finish(_record(sweep, recipe, size, started_at, status=Status.OK, **(quality | measured)))
+            sweep.finish(record_of(sweep, recipe, size, started_at, **outcome(error)))
+        return None
 
 
 def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
@@ -146,11 +147,12 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
     return quality.model_dump() | {
         "artifact": f"models/{recipe.folder}",
         "caveats": recipe.caveats,
+        "precision": recipe.precision(sweep.workload.device),
         "threads": sweep.threads_of(recipe),
     }
 
 
-def _made_before(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
+def made_before(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
     """The same facts from an earlier row, if a resumed run finds one and its artifact is still whole."""
     earlier = next((r for r in sweep.records if r.recipe == recipe.name and r.status is Status.OK), None)
     if earlier is None:
@@ -159,41 +161,12 @@ def _made_before(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
         read_manifest(sweep.models / recipe.folder, trusted=sweep.spec.trust)
     except RefusedArtifact:
         return None
-    facts = {*jobs.Quality.model_fields, "artifact", "caveats", "threads"}
+    facts = {*jobs.Quality.model_fields, "artifact", "caveats", "precision", "threads"}
     return earlier.model_dump(include=facts)
 
 
-def _measure(
-    sweep: Sweep, recipe: Recipe, batch_size: int, quality: Mapping[str, object]
-) -> dict[str, object]:
-    """Time one cell, with a trace at the smallest and the largest batch size."""
-    sweep.progress.stage(recipe.name, "measure", batch_size)
-    name = f"profile/{recipe.folder}/bs{batch_size}.pt.trace.json"
-    traced = batch_size in (sweep.batch_sizes[0], sweep.batch_sizes[-1])
-    job = jobs.Measure(
-        folder=sweep.models / recipe.folder,
-        device=sweep.workload.device,
-        batch_size=batch_size,
-        timing_file=sweep.timing_file,
-        sample_seconds=sweep.spec.sample_time,
-        timeout_s=sweep.spec.cell_timeout,
-        slow_reason=recipe.slow(sweep.workload.device) or "",
-        trace=sweep.spec.log_dir / name if traced else None,
-        threads=sweep.threads_of(recipe),
-        trust=sweep.spec.trust,
-    )
-    measured = sweep.nurseries.of(recipe.environment()).run(job, jobs.Measured, sweep.spec.cell_timeout)
-    facts = measured.model_dump(exclude={"samples_ms", "trace_problem"})
-    facts |= {"samples_ms": (measured.samples_ms,)}
-    if traced and measured.trace_problem:
-        sweep.progress.note(f"{recipe.name}, batch {batch_size}: no profile: {measured.trace_problem}")
-    elif traced:
-        facts["traces"] = (name,)
-    without_cache = measured.load_s + measured.first_inference_s
-    return {"cold_start_s": without_cache} | facts if quality["cold_start_s"] is None else facts
-
-
-def _record(sweep: Sweep, recipe: Recipe, batch_size: int, started_at: str, **facts: object) -> Record:
+def record_of(sweep: Sweep, recipe: Recipe, batch_size: int, started_at: str, **facts: object) -> Record:
+    """What the journal keeps of a cell."""
     identity = {key: value for key, value in sweep.identity.items() if key != "weights_sha256"}
     return Record.model_validate(
         identity
@@ -202,7 +175,8 @@ def _record(sweep: Sweep, recipe: Recipe, batch_size: int, started_at: str, **fa
     )
 
 
-def _outcome(error: Exception) -> dict[str, object]:
+def outcome(error: Exception) -> dict[str, object]:
+    """The status and the reason of a cell that could not be measured."""
     status = Status.FAILED
     if isinstance(error, Unavailable):
         status = Status.SKIPPED

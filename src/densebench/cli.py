@@ -92,6 +92,9 @@ def run(
     trust: Annotated[
         bool, typer.Option("--trust", help="Load artifacts with code that was not built here.")
     ] = False,
+    mlflow: Annotated[
+        str | None, typer.Option(help="Log the rows to MLflow too: a folder, or a tracking address.")
+    ] = None,
 ) -> None:
     from densebench import suite as sweep
     from densebench.sinks.console import Progress
@@ -116,6 +119,7 @@ def run(
         "precision_target": precision_target,
         "max_accuracy_drop": max_accuracy_drop,
         "trust": trust or None,
+        "mlflow": mlflow,
     }
     spec = RunSpec.create("quick" if quick else suite or "default", **flags)
     console = Console()
@@ -159,13 +163,13 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 def report(directory: Annotated[Path, typer.Argument(help="A results folder.")]) -> None:
     """Write the report again, from the records in a results folder."""
     from densebench import suite as sweep
-    from densebench.record import derive
+    from densebench.rows import derive
     from densebench.report import write_report
     from densebench.sinks import journal
     from densebench.sinks.csv_file import write_csv
 
     header, records = journal.read(directory)
-    rows = derive(records)
+    rows = derive(records, header.spec.get("recipes", ()))
     write_csv(directory / sweep.CSV, rows)
     paths = [directory / sweep.CSV, *write_report(directory, header, rows)]
     _show(rows, float(header.spec.get("max_accuracy_drop", 1.0)), Console(), paths)

@@ -12,20 +12,18 @@ from rich.console import Console
 from rich.table import Table
 
 from densebench import jobs
-from densebench.cells import ACCURACY_BATCH
+from densebench.cells import BASELINE_BLOCKS
 from densebench.folders import check_writable
+from densebench.forecast import cell_s, making_s
 from densebench.machine import MB, allowed_threads
-from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP
-from densebench.measure.profile import STEPS, WARM_UP
 from densebench.recipe import Recipe, plan
+from densebench.record import BASELINE
 from densebench.sinks.console import Progress
 from densebench.spec import RunSpec
 from densebench.suite import opened
 from densebench.wording import duration
 
-CELL_S = 1.5  # starting a child, loading, checking hashes
 TRACE_MB = 6.0  # one profiler trace of DenseNet-121
-BATCH_GAIN = 0.7  # an image in a batch takes about this share of an image alone
 
 
 @dataclass(frozen=True)
@@ -41,24 +39,13 @@ class Estimate:
 
 def estimate(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> Estimate:
     """What one recipe will take, if it runs as fast as FP32 does."""
-    sizes = sorted(set(spec.batch_sizes))
+    sizes = set(spec.batch_sizes)
     if reason := recipe.unavailable(workload.device):
         return Estimate(recipe.name, len(sizes), 0, 0, f"skipped: {reason}")
-    image_s = workload.batch1_ms / 1000
-
-    def batch_s(size: int) -> float:
-        return image_s if size == 1 else size * image_s * BATCH_GAIN
-
-    timed = sum(
-        CELL_S + max(spec.sample_time, LEAST_SAMPLES * batch_s(size)) + (1 + LEAST_WARM_UP) * batch_s(size)
-        for size in sizes
-    )
-    traced = {sizes[0], sizes[-1]}
-    profiles = sum(CELL_S + (WARM_UP + STEPS) * batch_s(size) for size in traced)
-    batch = min(sizes[-1], ACCURACY_BATCH)
-    accuracy = min(spec.accuracy_time, workload.validation_images / batch * batch_s(batch))
-    seconds = timed + profiles + accuracy + 2 * CELL_S + recipe.engine.what.typical_build_s
-    return Estimate(recipe.name, len(sizes), seconds, workload.parameters * 4 / MB + TRACE_MB * len(traced))
+    blocks = BASELINE_BLOCKS if recipe.name == BASELINE else 1
+    seconds = making_s(recipe, spec, workload) + blocks * sum(cell_s(spec, workload, size) for size in sizes)
+    traces = len({min(sizes), max(sizes)})
+    return Estimate(recipe.name, len(sizes), seconds, workload.parameters * 4 / MB + TRACE_MB * traces)
 
 
 def print_estimate(spec: RunSpec, console: Console) -> None:
@@ -80,7 +67,9 @@ def print_estimate(spec: RunSpec, console: Console) -> None:
         table.add_row(
             line.recipe, str(line.cells), line.reason or duration(line.seconds), f"{line.disk_mb:.0f}"
         )
-    total, disk = sum(line.seconds for line in lines), sum(line.disk_mb for line in lines)
+    further_s = spec.focus_time * len({*spec.batch_sizes} & {*spec.focus_batch_sizes})
+    table.add_row("more rounds, at most", "", duration(further_s), "")
+    total, disk = further_s + sum(line.seconds for line in lines), sum(line.disk_mb for line in lines)
     table.add_section()
     table.add_row("all", str(sum(line.cells for line in lines)), duration(total), f"{disk:.0f}")
     console.print(table)

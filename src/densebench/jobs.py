@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -108,6 +108,7 @@ class Measure(Frozen):
     sample_seconds: float
     timeout_s: float
     slow_reason: str
+    idle_watts: float | None = None  # of the whole machine, or None where its energy is not measured
     trace: Path | None  # where a profiler trace goes, taken after all else was measured
     threads: int
     trust: bool
@@ -123,7 +124,26 @@ class Measured(Frozen):
     host_memory_peak_mb: float | None
     vram_peak_mb: float | None
     vram_driver_peak_mb: float | None
+    energy_j_per_image: float | None = None
+    disturbance: str = ""  # what else used the machine meanwhile
     trace_problem: str = "the process ended while it was profiled"  # until it says otherwise
+
+
+class Survey(Frozen):
+    """Find out what this machine can do at most, and what it takes when it does nothing."""
+
+    kind: Literal["survey"] = "survey"
+    device: str
+    threads: int
+    environment_id: str
+
+
+class Surveyed(Frozen):
+    """What rows are judged by."""
+
+    ceilings: dict[str, Any] | None = None
+    idle_watts: float | None = None
+    energy_method: str = ""  # what measures energy, or why nothing does
 
 
 class Traced(Frozen):
@@ -132,7 +152,7 @@ class Traced(Frozen):
     trace_problem: str = ""
 
 
-Job = Describe | Build | Evaluate | Measure
+Job = Describe | Survey | Build | Evaluate | Measure
 
 
 class Envelope(Frozen):

@@ -10,7 +10,9 @@ from rich.table import Table
 
 from densebench import engines, techniques
 from densebench.engines.base import Engine
-from densebench.measure.environment import environment, environment_id, gpus, warnings
+from densebench.measure.energy import open_meter
+from densebench.measure.environment import environment, environment_id, gpus
+from densebench.measure.hazards import warnings
 from densebench.recipe import plan
 from densebench.spec import RunSpec
 from densebench.techniques.base import Technique
@@ -66,13 +68,15 @@ def print_doctor(console: Console, *, as_json: bool) -> None:
         f"{one['name']}: {one['unavailable']}" for one in catalogue(device)["engines"] if one["unavailable"]
     ]
     spoiling = warnings()
+    meter = open_meter(device)
+    energy = f"not measured: {meter}" if isinstance(meter, str) else meter.method
     if as_json:
         whole = {"environment": facts, "environment_id": environment_id(facts), "unavailable": missing}
-        print(json.dumps(whole | {"warnings": spoiling}, indent=1))
+        print(json.dumps(whole | {"energy": energy, "warnings": spoiling}, indent=1))
         return
     table = Table(show_header=False, box=box.SIMPLE)
     for key, value in (
-        facts | {"environment_id": environment_id(facts), "gpu": "" if gpus() else "none"}
+        facts | {"environment_id": environment_id(facts), "gpu": "" if gpus() else "none", "energy": energy}
     ).items():
         if value:
             table.add_row(key, value)

@@ -18,7 +18,7 @@ from densebench import engines, techniques
 from densebench.engines.base import Engine
 from densebench.errors import UsageError
 from densebench.record import BASELINE
-from densebench.techniques.base import Technique
+from densebench.techniques.base import Technique, unchanged
 
 T = TypeVar("T", Technique, Engine)
 
@@ -71,6 +71,13 @@ class Recipe:
         """What a deployer of this recipe should know."""
         return tuple(step.what.caveat for step in self.steps if step.what.caveat)
 
+    def precision(self, device: str) -> str:
+        """What most multiplications run in on this device: `float32`, `bfloat16`, `float16` or `int8`."""
+        if inside := self.engine.what.precision(self.engine.options):
+            return inside
+        changed = [one for step in self.techniques if (one := step.what.precision(device))]
+        return changed[-1] if changed else "float32"
+
     def environment(self) -> dict[str, str]:
         """Variables that a process must start with to run this recipe as it is meant.
 
@@ -87,6 +94,15 @@ class Recipe:
         """Why the recipe can't run on this device, or None."""
         reasons = (step.what.unavailable(device) for step in self.steps)
         return next((reason for reason in reasons if reason), None)
+
+    def unfit(self, file: str) -> str | None:
+        """Why the recipe can't run an ONNX file of this name, which is no PyTorch model, or None."""
+        able = {engine.name for engine in engines.catalogue().values() if engine.takes_onnx}
+        where = f"{file} runs in {', '.join(sorted(able))}"
+        for step in self.techniques:
+            if step.what.apply is not unchanged:
+                return f"{step.what.name} changes a PyTorch model; {where}"
+        return None if self.engine.what.takes_onnx else f"{self.engine.what.name} runs PyTorch models; {where}"
 
     def slow(self, device: str) -> str | None:
         """Why the recipe may be very slow on this device, or None."""

@@ -1,14 +1,13 @@
 """The row: what was asked for, what happened, and what was measured.
 
 A `Record` is what the journal keeps: facts and raw samples of one recipe at one batch size. A `Row` is the
-record with everything that follows from it and from the baseline's record. `COLUMNS` names every figure once,
+record with everything that follows from it and from the baseline's record (`rows.py`). `COLUMNS` names every figure once,
 with its unit, for the CSV, TensorBoard, the console, the report and the docs.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -16,10 +15,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from densebench import stats
+from densebench.stats.comparison import Block, Verdict, blocks
 
 BASELINE = "baseline"
-CLEAR = 0.03  # speed-ups within 1 ± this are no difference, as in the verdict `same`
 
 
 class Status(StrEnum):
@@ -49,6 +47,8 @@ class Record(Frozen):
     reason: str = ""
 
     samples_ms: tuple[tuple[float, ...], ...] = ()  # raw latencies: one inner tuple per measuring process
+    rounds: tuple[int, ...] = ()  # the round of each process; those of one round ran close to one another
+    adaptive: bool = False  # whether the number of rounds was decided by looking at the interval
     stable: bool | None = None
     host_memory_floor_mb: float | None = None
     host_memory_peak_mb: float | None = None
@@ -58,6 +58,7 @@ class Record(Frozen):
     parameters: int | None = None
     macs_g: float | None = None
     zero_fraction: float | None = None
+    precision: str = ""  # what most multiplications run in
     accuracy_top1: float | None = None
     accuracy_top5: float | None = None
     top1_agreement: float | None = None
@@ -91,6 +92,11 @@ class Record(Frozen):
     def all_samples_ms(self) -> tuple[float, ...]:
         return tuple(chain.from_iterable(self.samples_ms))
 
+    @property
+    def blocks(self) -> list[Block]:
+        """Each process's round and mean. Without rounds, as before there were any, each has one of its own."""
+        return blocks(self.samples_ms, self.rounds or range(len(self.samples_ms)))
+
 
 class Row(Record):
     """A record with its derived figures. Fractions are 0..1, accuracies and their differences percent."""
@@ -106,11 +112,16 @@ class Row(Record):
     speedup: float | None = None
     speedup_ci_low: float | None = None
     speedup_ci_high: float | None = None
-    verdict: Literal["faster", "slower", "same", "unclear"] | None = None
+    verdict: Verdict | None = None
     samples: int = 0
     processes: int = 0
     accuracy_drop_pp: float | None = None
     accuracy_drop_ci_high_pp: float | None = None
+    accuracy_top1_ci_low: float | None = None
+    accuracy_top1_ci_high: float | None = None
+    accuracy_drop_p: float | None = None  # of no difference at all: McNemar's exact test
+    images_lost: int | None = None  # right with the baseline, wrong now
+    images_won: int | None = None
     break_even_images: int | None = None
 
 
@@ -168,7 +179,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("accuracy_top1", "validation images whose first guess is right", "%", 2, "higher"),
     Column("accuracy_top5", "validation images with the right class among five guesses", "%", 2, "higher"),
     Column("accuracy_drop_pp", "top-1 lost against the baseline", "percentage points", 2, "lower"),
-    Column("accuracy_drop_ci_high_pp", "upper bound of the top-1 lost", "percentage points", 2, "lower"),
+    Column(
+        "accuracy_drop_ci_high_pp",
+        "upper bound of the top-1 lost, with 95 % confidence",
+        "percentage points",
+        2,
+        "lower",
+    ),
     Column("top1_agreement", "share of images with the same first guess as the baseline", "", 4, "higher"),
     Column(
         "output_sqnr_db",
@@ -195,50 +212,6 @@ COLUMNS: tuple[Column, ...] = (
     Column("artifact", "the saved model, relative to the output folder"),
     Column("started_at", "when this row's measurement began (UTC)"),
 )
-
-
-def derive(records: Iterable[Record]) -> list[Row]:
-    """Rows in the records' order, with the figures that follow from the samples and from the baseline.
-
-    Of several records of one cell the last one counts (a resumed run measured it again).
-    """
-    latest = {record.key: record for record in records}
-    baselines = {r.batch_size: r for r in latest.values() if r.recipe == BASELINE and r.status is Status.OK}
-    accuracy = next((r.accuracy_top1 for r in baselines.values() if r.accuracy_top1 is not None), None)
-    return [_derive(record, baselines.get(record.batch_size), accuracy) for record in latest.values()]
-
-
-def _derive(record: Record, baseline: Record | None, baseline_top1: float | None) -> Row:
-    facts: dict[str, object] = {}
-    samples = record.all_samples_ms
-    if samples:
-        facts |= {
-            "latency_mean_ms": stats.mean(samples),
-            "latency_p50_ms": stats.percentile(samples, 50),
-            "latency_p90_ms": stats.percentile(samples, 90),
-            "latency_p95_ms": stats.percentile(samples, 95),
-            "latency_p99_ms": stats.percentile(samples, 99),
-            "throughput_samples_per_s": stats.throughput(samples, record.batch_size),
-            "samples": len(samples),
-            "processes": len(record.samples_ms),
-        }
-        if baseline is not None and baseline.samples_ms:
-            facts["speedup"] = stats.speedup(samples, baseline.all_samples_ms)
-        facts["break_even_images"] = _break_even(record, baseline)
-    if record.accuracy_top1 is not None and baseline_top1 is not None:
-        facts["accuracy_drop_pp"] = baseline_top1 - record.accuracy_top1
-    return Row.model_validate(record.model_dump() | facts)
-
-
-def _break_even(record: Record, baseline: Record | None) -> int | None:
-    """Images after which the build's time beyond the baseline's is saved again; None where nothing is saved."""
-    if baseline is None or not baseline.samples_ms or record.build_s is None or baseline.build_s is None:
-        return None
-    means = stats.mean(baseline.all_samples_ms), stats.mean(record.all_samples_ms)
-    if record.recipe == BASELINE or means[0] <= (1 + CLEAR) * means[1]:
-        return None
-    saved_s = (means[0] - means[1]) / 1000 / record.batch_size
-    return math.ceil(max(0.0, record.build_s - baseline.build_s) / saved_s)
 
 
 def recipes_in_order(rows: Sequence[Row]) -> list[str]:

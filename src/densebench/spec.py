@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from densebench.errors import InputError, UsageError
+from densebench.stats.comparison import LEAST_ROUNDS, LOOK_FROM
 
 BatchSize = Annotated[int, Field(ge=1, le=65536)]
 
@@ -45,11 +46,20 @@ class RunSpec(BaseModel):
     resume: bool = False
     seed: int = Field(0, ge=0, le=2**32 - 1)
     cell_timeout: float = Field(120.0, gt=0)  # seconds
-    sample_time: float = Field(2.0, gt=0)  # seconds of timed batches per cell
+    rounds: int = Field(LEAST_ROUNDS, ge=1, le=1000)  # fresh processes of each recipe at each batch size
+    focus_batch_sizes: tuple[BatchSize, ...] = (1, 8)  # where rounds go on until --precision-target is met
+    focus_time: float = Field(120.0, ge=0)  # seconds that these further rounds may take at each of them
+    repeats: int = Field(3, ge=0)  # disturbed blocks of a row that are measured again, at most
+    sample_time: float = Field(1.0, gt=0)  # seconds of timed batches in each process
     accuracy_time: float = Field(300.0, gt=0)  # seconds that one recipe's accuracy pass may take
     precision_target: float = Field(2.0, gt=0)  # percent
     max_accuracy_drop: float = Field(1.0, ge=0)  # percentage points
     trust: bool = False
+    mlflow: str | None = Field(None, min_length=1)  # a folder or a tracking address
+
+    def least_rounds(self, batch_size: int) -> int:
+        """Rounds that a batch size is measured in whatever comes of them."""
+        return max(self.rounds, LOOK_FROM) if batch_size in self.focus_batch_sizes else self.rounds
 
     @classmethod
     def create(cls, suite: Path | str = "default", **flags: Any) -> RunSpec:
@@ -64,6 +74,8 @@ class RunSpec(BaseModel):
         if isinstance(named := given.get("named"), Mapping):
             given["named"] = values["named"] | named
         values |= given
+        if is_onnx_file(str(values.get("model", ""))) and isinstance(values["named"], Mapping):
+            values["named"] = {**values["named"], **_shipped("onnx_file")["named"]}
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -77,12 +89,11 @@ def read_suite(suite: Path | str) -> dict[str, Any]:
         InputError: a file that is missing, not TOML, or has a key that no flag has.
 
     """
-    shipped = files("densebench") / "suites"
-    default: dict[str, Any] = tomllib.loads((shipped / "default.toml").read_text(encoding="utf-8"))
+    default = _shipped("default")
     if suite == "default":
         return default
     if suite == "quick":
-        return default | tomllib.loads((shipped / "quick.toml").read_text(encoding="utf-8"))
+        return default | _shipped("quick")
     path = Path(suite)
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -100,6 +111,16 @@ def read_suite(suite: Path | str) -> dict[str, Any]:
     if not isinstance(named, Mapping):
         raise InputError(f"suite file {path}: 'named' must be a table of recipes")
     return default | given | {"named": default["named"] | named}
+
+
+def _shipped(suite: str) -> dict[str, Any]:
+    text = (files("densebench") / "suites" / f"{suite}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def is_onnx_file(model: str) -> bool:
+    """Whether `--model` names an ONNX file, and no torchvision model."""
+    return model.lower().endswith(".onnx")
 
 
 def _nearest(word: str, known: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""The parent's whole story: open the workload, then sweep recipe by recipe, and write down what came of it.
+"""The parent's whole story: open the workload, make every recipe, time them in turn, and write down what came of it.
 
 Everything heavy happens in children.
 """
@@ -14,15 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from densebench import jobs
-from densebench.cells import BUILD_PATIENCE, Sweep, now, settled, sweep_recipe
+from densebench import forecast, jobs
+from densebench.cells import BUILD_PATIENCE, Sweep, make, now, settled
 from densebench.folders import check_writable, disk_explained, set_aside
 from densebench.isolation import Nurseries, plain_environment
 from densebench.machine import allowed_threads
-from densebench.measure.environment import environment, environment_id, warnings
+from densebench.measure.environment import environment, environment_id
+from densebench.measure.hazards import warnings
 from densebench.recipe import plan
 from densebench.record import Record, Row, Status
 from densebench.report import write_report
+from densebench.rounds import time_cells
 from densebench.sinks import journal
 from densebench.sinks.console import Progress
 from densebench.sinks.csv_file import write_csv
@@ -71,7 +73,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
             "model": spec.model,
             "weights": workload.weights,
             "data": workload.data,
-            "image_size": spec.image_size,
+            "image_size": workload.workload.image_size,
             "device": workload.device,
             "threads": threads,
             "seed": spec.seed,
@@ -92,6 +94,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
         scalars = TensorBoardSink(spec.log_dir)
         sweep = Sweep(
             spec,
+            recipes,
             threads,
             nurseries,
             workload,
@@ -107,10 +110,16 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
         interrupted = False
         try:
             cells = {(r.name, size) for r in recipes for size in sweep.batch_sizes}
-            progress.start(len(cells), len(cells & settled(sweep.records)))
+            able = [recipe for recipe in recipes if not recipe.unavailable(workload.device)]
+            expected_s = forecast.sweep_s(spec, workload, able)
+            progress.start(len(cells), len(cells & settled(sweep.records)), expected_s)
+            made = []
             for recipe in recipes:
-                sweep_recipe(sweep, recipe)
-                write_csv(spec.output_dir / CSV, sweep.rows())
+                if (about := make(sweep, recipe)) is not None:
+                    made.append((recipe, about))
+                if recipe in able:
+                    progress.worked(forecast.making_s(recipe, spec, workload))
+            time_cells(sweep, made)
         except KeyboardInterrupt:
             interrupted = True
             nurseries.close()

@@ -19,7 +19,8 @@ from densebench import artifact, engines, jobs, recipe
 from densebench.errors import CellFailed, DensebenchError, Unavailable, UsageError
 from densebench.machine import MB
 from densebench.measure import device as devices
-from densebench.measure import fidelity, latency, memory
+from densebench.measure import energy, fidelity, latency, memory
+from densebench.measure.disturbance import Watch
 from densebench.measure.host import host_effect
 from densebench.record import Frozen
 from densebench.workloads.base import Workload, WorkloadRequest
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from densebench.engines.base import Session
 
 Say = Callable[[str], None]
+
+IDLE_S = 2.0  # long against RAPL's and NVML's steps of 1 to 100 ms
 
 
 def preload() -> None:
@@ -80,6 +83,8 @@ def _prepare_and_do(job: jobs.Job, say: Say) -> Iterator[Frozen]:
     match job:
         case jobs.Describe():
             yield describe(job, say)
+        case jobs.Survey():
+            yield survey(job, say)
         case jobs.Build():
             yield build(job, say)
         case jobs.Evaluate():
@@ -103,13 +108,16 @@ def describe(job: jobs.Describe, say: Say) -> jobs.Described:
         raise UsageError("--device cuda: no CUDA device here; use --device cpu, or see densebench doctor")
     say("open the workload")
     workload = _open(job.workload)
+    if workload.onnx_file is not None:
+        workload.onnx_file.check_batches(job.batch_sizes)
     save_file({"images": workload.data.timing(max(job.batch_sizes)).contiguous()}, job.timing_file)
-    model = workload.build_model()
-    images = torch.zeros(1, *workload.input_shape)
+    model = workload.reference()
+    images = torch.zeros(model.batch_size, *workload.input_shape)
     with torch.inference_mode():
         clock = devices.Cpu()
-        batch1_ms = min(clock.time_ms(lambda: model(images)) for _ in range(2))
-    resolved = {"weights": workload.weights.label} if job.workload.weights == "auto" else {}
+        batch1_ms = min(clock.time_ms(lambda: model.run(images)) for _ in range(2)) / model.batch_size
+    resolved: dict[str, object] = {"image_size": workload.image_size}
+    resolved |= {"weights": workload.weights.label} if job.workload.weights == "auto" else {}
     resolved |= {"data": workload.data.label} if job.workload.data == "auto" else {}
     return jobs.Described(
         workload=job.workload.model_copy(update=resolved),
@@ -117,11 +125,20 @@ def describe(job: jobs.Describe, say: Say) -> jobs.Described:
         weights=workload.weights.label,
         data=workload.data.label,
         weights_sha256=workload.weights.sha256,
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=model.parameters,
         validation_images=len(workload.data.validation or ()),
         batch1_ms=batch1_ms,
         notes=workload.notes,
     )
+
+
+def survey(job: jobs.Survey, say: Say) -> jobs.Surveyed:
+    """Measure the power of doing nothing."""
+    meter = energy.open_meter(job.device)
+    if isinstance(meter, str):
+        return jobs.Surveyed(energy_method=meter)
+    say("idle power")
+    return jobs.Surveyed(idle_watts=energy.idle_watts(meter, IDLE_S), energy_method=meter.method)
 
 
 def build(job: jobs.Build, say: Say) -> jobs.BuildDone:
@@ -217,6 +234,7 @@ def measure(job: jobs.Measure, say: Say) -> Iterator[jobs.Measured | jobs.Traced
     from safetensors.torch import load_file
 
     device = devices.open_device(job.device)
+    watch = Watch(job.device, job.threads)
     images = load_file(job.timing_file)["images"][: job.batch_size].clone().to(job.device)
     memory.reset_peak()
     floor_mb = memory.resident_mb()
@@ -231,7 +249,13 @@ def measure(job: jobs.Measure, say: Say) -> Iterator[jobs.Measured | jobs.Traced
         used_s = time.perf_counter() - started
         say("time")
         budget = latency.Budget(job.sample_seconds, job.timeout_s - used_s, job.slow_reason)
+        latency.warm_up(lambda: session(images), device, budget)
+        meter = None if job.idle_watts is None else energy.open_meter(job.device)
+        watch.begin()
+        started_j, began = _joules(meter), time.perf_counter()
         samples = latency.sample(lambda: session(images), device, budget)
+        spent_s, spent_j = time.perf_counter() - began, _joules(meter) - started_j
+        disturbance = watch.end()
         say("end")
         vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
         yield jobs.Measured(
@@ -242,10 +266,20 @@ def measure(job: jobs.Measure, say: Say) -> Iterator[jobs.Measured | jobs.Traced
             host_memory_peak_mb=memory.peak_mb(),
             vram_peak_mb=vram_peak_mb,
             vram_driver_peak_mb=vram_driver_peak_mb,
+            energy_j_per_image=energy.joules_per_image(
+                spent_j, spent_s, job.idle_watts, len(samples) * job.batch_size
+            )
+            if job.idle_watts is not None
+            else None,
+            disturbance=disturbance,
         )
         if job.trace is not None:
             say("profile")
             yield _trace(session, images, job.device, job.trace)
+
+
+def _joules(meter: energy.Meter | str | None) -> float:
+    return 0.0 if meter is None or isinstance(meter, str) else meter.read_j()
 
 
 def _trace(session: Session, images: Tensor, device: str, path: Path) -> jobs.Traced:

@@ -1,17 +1,14 @@
-"""The machine's facts, the name they get, and what would spoil timings."""
+"""The machine's facts and the name they get."""
 
 from __future__ import annotations
 
-import os
 from importlib.metadata import version
-from types import SimpleNamespace
 
-import psutil
 import pynvml
 import pytest
 
 from densebench.measure import environment as module
-from densebench.measure.environment import environment, environment_id, gpus, warnings
+from densebench.measure.environment import environment, environment_id, gpus
 
 
 def test_the_facts_name_machine_and_libraries() -> None:
@@ -72,33 +69,3 @@ def test_no_driver_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pynvml, "nvmlInit", missing)
     assert gpus() == []
     assert "gpu0" not in environment()
-
-
-@pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A machine that nothing disturbs."""
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.1, 0.0, 0.0))
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(module, "allowed_threads", lambda: 4)
-    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(used=0, total=100))
-    monkeypatch.setattr(module.Path, "glob", lambda path, pattern: iter(()))
-    return monkeypatch
-
-
-def test_a_quiet_machine_has_no_warning(quiet: pytest.MonkeyPatch) -> None:
-    """Nothing is said where nothing would spoil timings."""
-    assert warnings() == []
-
-
-def test_each_disturbance_is_told(quiet: pytest.MonkeyPatch, tmp_path: module.Path) -> None:
-    """Load, swap, a governor that saves power, and CPUs that may not be used: one line each."""
-    governor = tmp_path / "scaling_governor"
-    governor.write_text("powersave\n", encoding="ascii")
-    quiet.setattr(module.Path, "glob", lambda path, pattern: iter((governor,)))
-    quiet.setattr(os, "getloadavg", lambda: (3.0, 0.0, 0.0))
-    quiet.setattr(os, "cpu_count", lambda: 8)
-    quiet.setattr(psutil, "swap_memory", lambda: SimpleNamespace(used=50, total=100))
-    said = warnings()
-    assert len(said) == 4
-    for part in ("load average 3.0 on 4 CPUs", "swap is in use", "governor is 'powersave'", "4 of 8 CPUs"):
-        assert any(part in line for line in said)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import densebench.report
-from densebench.record import Row, Status, derive
+from densebench.record import Row, Status
+from densebench.rows import derive
 from densebench.report.analysis import analyse
 from densebench.report.sweep import Finding
 from tests.factory import broken, record, rows_of, timed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from densebench.record import Row
-from densebench.report.pareto import Point, front, wilson
+from densebench.report.pareto import Point, front
 from densebench.report.sweep import Sweep
 from tests.factory import rows_of
 
@@ -78,11 +78,3 @@ def test_unknown_accuracy_has_no_place() -> None:
     rows = rows_of({"baseline": {8: 30}, "a": {8: 90}}, accuracy_top1={"baseline": 99.0})
     assert list(points(rows)) == ["baseline"]
     assert points(rows)["baseline"].low is None
-
-
-def test_wilson() -> None:
-    """The interval of 9 right of 10 (Wilson's 0.596 to 0.982)."""
-    low, high = wilson("1" * 9 + "0")
-    assert low is not None
-    assert high is not None
-    assert (round(low, 1), round(high, 1)) == (59.6, 98.2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from rich.console import Console
 from densebench.record import Row, Status
 from densebench.sinks.console import Progress
 from densebench.sinks.table import print_table
+from densebench.spec import RunSpec
 from tests.factory import broken, rows_of
 
 SPEEDS = {"baseline": {1: 20.0, 8: 25.0}, "channels_last": {1: 26.0, 8: 33.1}}
@@ -49,19 +51,21 @@ def test_plain_lines() -> None:
     """Off the terminal every event is one line without control codes, as the example in the method says."""
     console, clock = plain(), Clock()
     progress = Progress(console, clock)
-    progress.start(66, done=10)
+    progress.start(66, done=10, expected_s=600.0)
     progress.stage("channels_last", "build")
     progress.stage("channels_last", "measure", 8)
     clock.now = 15.0
+    progress.worked(10.0)
     progress.cell_done(rows_of(SPEEDS)[2])
     clock.now = 16.0
+    progress.worked(10.0)
     progress.cell_done(rows_of(SPEEDS)[3])
     progress.note("load average 2.1")
     progress.close()
     assert text(console).splitlines() == [
         "channels_last  build",
-        "[11/66] channels_last  batch 1  ok  26.0 images/s  1.30x  eta 14 min",
-        "[12/66] channels_last  batch 8  ok  33.1 images/s  1.32x  eta 7 min",
+        "[11/66] channels_last  batch 1  ok  26.0 images/s  1.30x  eta 15 min",
+        "[12/66] channels_last  batch 8  ok  33.1 images/s  1.32x  eta 8 min",
         "load average 2.1",
     ]
 
@@ -84,10 +88,11 @@ def test_terminal_draws_only_when_called() -> None:
     clock = Clock()
     progress = Progress(console, clock)
     before = threading.active_count()
-    progress.start(4)
+    progress.start(4, expected_s=400.0)
     progress.stage("compile", "build")
     assert threading.active_count() == before
     clock.now = 60.0
+    progress.worked(100.0)
     progress.cell_done(rows_of(SPEEDS)[0])
     progress.stage("compile", "measure", 8)
     shown = text(console)
@@ -102,8 +107,74 @@ def test_wide_table_has_recipes_once() -> None:
     """With room, each recipe is one line with its batch sizes side by side."""
     shown = table(rows_of(SPEEDS), 100)
     assert shown.count("channels_last") == 1
-    assert re.search(r"channels_last +26\.0 +1\.30x +33\.1 +1\.32x", shown)
+    assert re.search(r"channels_last +26\.0 +1\.30x\D+33\.1 +1\.32x", shown)
     assert "images/s" in shown
+
+
+def judged(rows: list[Row], verdicts: Mapping[str, str], half: float = 0.04) -> list[Row]:
+    """The rows with a verdict by recipe, and an interval around each speed-up."""
+    return [
+        row.model_copy(
+            update={
+                "verdict": verdicts[row.recipe],
+                "speedup_ci_low": row.speedup - half,
+                "speedup_ci_high": row.speedup + half,
+            }
+        )
+        if row.recipe in verdicts and row.speedup is not None
+        else row
+        for row in rows
+    ]
+
+
+VERDICTS = {"a": "faster", "b": "slower", "c": "same", "d": "unclear"}
+JUDGED = judged(rows_of({"baseline": {1: 20, 8: 20}} | {name: {1: 25, 8: 30} for name in VERDICTS}), VERDICTS)
+
+
+@pytest.mark.parametrize("width", [40, 100])
+@pytest.mark.parametrize(("encoding", "marks"), [("utf-8", "▲▼=?"), ("ascii", "+-=?"), ("latin-1", "+-=?")])
+def test_marks_say_the_verdict(width: int, encoding: str, marks: str) -> None:
+    """Each verdict has its mark in its row and in the key, in signs that the terminal can print."""
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+    print_table(JUDGED, Console(file=file, width=width, force_terminal=False))
+    file.flush()
+    shown = file.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    for mark, (recipe, verdict) in zip(marks, VERDICTS.items(), strict=True):
+        assert f"{mark} {verdict}" in shown
+        (line, *_) = [line for line in shown.splitlines() if re.match(rf"\W*{recipe} ", line)]
+        assert re.search(rf"1\.\d\dx (?:\S+ )?{re.escape(mark)}\W*(?: |$)", line), line
+
+
+def test_the_interval_stands_beside_the_speed_up() -> None:
+    """Where there is room, half the interval's width follows the speed-up; the baseline has none."""
+    shown = table(JUDGED, 100)
+    assert re.search(r"\ba +25\.0 +1\.25x ±0\.04 ▲ +30\.0 +1\.50x ±0\.04 ▲", shown)
+    assert "±" not in next(line for line in shown.splitlines() if "baseline  " in line)
+
+
+def test_without_verdicts_there_is_no_key() -> None:
+    """Rows of one process have neither marks nor intervals."""
+    rows = [row.model_copy(update={"verdict": None, "speedup_ci_low": None}) for row in rows_of(SPEEDS)]
+    shown = table(rows, 100)
+    assert not set("▲▼±") & set(shown)
+    assert "faster" not in shown
+
+
+def test_the_default_suite_fits_a_hundred_columns() -> None:
+    """All recipes with intervals and marks at three batch sizes, however wide the terminal is; names are whole."""
+    spec = RunSpec.create()
+    rows = rows_of(
+        {name: dict.fromkeys(spec.batch_sizes, 1234.0) for name in spec.recipes},
+        accuracy_top1=dict.fromkeys(spec.recipes, 98.5),
+        model_size_mb=dict.fromkeys(spec.recipes, 32.3),
+    )
+    rows = judged(rows, {name: "faster" for name in spec.recipes if name != "baseline"}, 0.25)
+    for width in (100, 200):
+        shown = table(rows, width)
+        assert max(len(line.rstrip()) for line in shown.splitlines()) <= 100
+        for words in ("batch 1 ", "batch 8 ", "batch 32 ", "1.00x ±0.25 ▲", "channels_last+bf16+compile "):
+            assert words in shown
+        assert len([line for line in shown.splitlines() if "1234 1.00x" in line]) == len(spec.recipes)
 
 
 def test_narrow_table_has_a_line_per_row() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from densebench import atomic
-from densebench.record import COLUMNS, Status, derive
+from densebench.record import COLUMNS, Status
+from densebench.rows import derive
 from densebench.sinks.csv_file import write_csv
 from tests.factory import record, timed
 from tests.test_record import CONTRACT

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from densebench.errors import InputError
-from densebench.record import Record, Status, derive
+from densebench.record import Record, Status
+from densebench.rows import derive
 from densebench.sinks import journal
 from tests.factory import header, record, timed
 

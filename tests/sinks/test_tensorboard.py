@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import re
 import subprocess
 import sys
-import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from densebench.record import COLUMNS, Row, Status, derive
+from densebench.record import COLUMNS, Row, Status
+from densebench.rows import derive
+from densebench.sinks.event_file import event_files
 from densebench.sinks.tensorboard import MEASURED, TensorBoardSink, folder_name, tag_of
 from tests.factory import broken, rows_of, timed
+from tests.tensorboards import ask, server
 
 ROWS = [
     *rows_of(
@@ -52,49 +50,15 @@ def scalars(folder: Path) -> list[tuple[str, int, float]]:
     return found
 
 
-@contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """TensorBoard on a folder; its address."""
-    command = [
-        sys.executable,
-        "-m",
-        "tensorboard.main",
-        "--logdir",
-        str(folder),
-        "--host",
-        "127.0.0.1",
-        "--port",
-        "0",
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    try:
-        assert process.stderr is not None
-        said = ""
-        for line in process.stderr:
-            said += line
-            if address := re.search(r"http://127\.0\.0\.1:\d+", line):
-                threading.Thread(
-                    target=process.stderr.read, daemon=True
-                ).start()  # so that the pipe never fills
-                yield address.group()
-                break
-        else:
-            pytest.fail(f"TensorBoard did not start:\n{said}")
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def ask(address: str, path: str, body: object = None) -> Any:
-    """The JSON answer to a GET, or to a POST where there is a body."""
-    content = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(address + path, content, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+def one_tag(page: Any) -> str:
+    """What the chart of the throughput asks for."""
+    charts = [chart for group in page["category"] for chart in group["chart"]]
+    (tag,) = next(chart for chart in charts if "images a second" in chart["title"])["multiline"]["tag"]
+    return str(tag)
 
 
 def test_a_real_tensorboard_lists_the_scalars(tmp_path: Path) -> None:
-    """TensorBoard started on the folder offers the recipes' runs, scalars and hparams sessions."""
+    """TensorBoard started on the folder offers the runs, scalars, hparams sessions and a chart per figure."""
     write(tmp_path, ROWS)
     with server(tmp_path) as address:
         deadline = time.monotonic() + 40
@@ -111,6 +75,20 @@ def test_a_real_tensorboard_lists_the_scalars(tmp_path: Path) -> None:
         while (not asked or len(asked["sessionGroups"]) < len(ROWS)) and time.monotonic() < deadline:
             asked = ask(address, "/data/plugin/hparams/session_groups", query)
             time.sleep(0.2)
+        page = ask(address, "/data/plugin/custom_scalars/layout")
+        drawn = ask(
+            address,
+            "/data/plugin/custom_scalars/scalars?" + urlencode({"run": "a_b_c_1", "tag": one_tag(page)}),
+        )
+    charts = {
+        chart["title"]: chart["multiline"]["tag"] for group in page["category"] for chart in group["chart"]
+    }
+    had = {one for one in MEASURED if any(getattr(row, one.name) is not None for row in ROWS)}
+    assert len(charts) == len(had)  # a chart for each figure that a row has, and for no other
+    assert drawn["regex_valid"]
+    assert {tag: len(points) for tag, points in drawn["tag_to_events"].items()} == {
+        "throughput/samples_per_s": 2
+    }
     sessions = {
         (group["hparams"]["recipe"], group["hparams"]["batch_size"]): group
         for group in asked["sessionGroups"]
@@ -193,6 +171,21 @@ def test_foreign_files_stay(tmp_path: Path) -> None:
     assert all(path.exists() for path in foreign)
     assert not (tmp_path / "a_b_c_1").exists()
     assert len(list(tmp_path.rglob("*.densebench"))) == 2  # the experiment's own, and the one set aside
+
+
+def test_one_layout_stays(tmp_path: Path) -> None:
+    """However many rows bring new figures, and after a second run, there is one layout of all figures."""
+    write(tmp_path, ROWS)
+    write(tmp_path, ROWS)
+    layouts = [
+        value
+        for path in event_files(tmp_path)
+        for event in EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+        if value.metadata.plugin_data.plugin_name == "custom_scalars"
+    ]
+    assert len(layouts) == 1
+    assert b"host_peak_mb" in layouts[0].tensor.string_val[0]
 
 
 def test_rows_are_visible_before_the_end(tmp_path: Path) -> None:

@@ -41,11 +41,11 @@ LINEAR = ["Gemm", "MatMul"]  # the last one's outputs are the logits: 256 steps 
 class Reader:
     """Feeds calibration images to ONNX Runtime, in batches: all of them, or `MOST` spread over the set."""
 
-    def __init__(self, images: ImageSet) -> None:
+    def __init__(self, images: ImageSet, batch_size: int = BATCH_SIZE) -> None:
         positions = range(0, len(images), math.ceil(len(images) / MOST))
-        starts = range(0, len(positions), BATCH_SIZE)
+        starts = range(0, len(positions), batch_size)
         self._batches: Iterator[np.ndarray] = (
-            images.read(positions[start : start + BATCH_SIZE]).numpy() for start in starts
+            images.read(positions[start : start + batch_size]).numpy() for start in starts
         )
 
     def get_next(self) -> dict[str, np.ndarray] | None:
@@ -62,7 +62,7 @@ def quantize(source: Path, result: Path, images: ImageSet, *, symmetric: bool = 
     there, weights keep to 7 bits.
 
     Args:
-        source: from `export_onnx`.
+        source: from `write_graph`.
         result: the file to write.
         images: of `calibration_images`.
         symmetric: signed activations around zero and FP32 biases, as TensorRT wants them; else unsigned ones
@@ -72,6 +72,10 @@ def quantize(source: Path, result: Path, images: ImageSet, *, symmetric: bool = 
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quant_pre_process, quantize_static
 
+    # 0 where any is taken
+    fixed_batch = (
+        onnx.load(source, load_external_data=False).graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    )
     forms = (
         {"ActivationSymmetric": True, "QuantizeBias": False, "DedicatedQDQPair": True} if symmetric else {}
     )
@@ -85,7 +89,7 @@ def quantize(source: Path, result: Path, images: ImageSet, *, symmetric: bool = 
         quantize_static(
             prepared,
             result,
-            Reader(images),
+            Reader(images, fixed_batch or BATCH_SIZE),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=OPERATORS,
             per_channel=True,

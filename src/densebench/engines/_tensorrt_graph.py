@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densebench.engines._calibration import calibration_images
-from densebench.engines._onnx_export import export_onnx
+from densebench.engines._onnx_file import PER_CHANNEL, check_quantizable, write_graph
 from densebench.engines._onnx_quantize import quantize
+from densebench.workloads.base import OnnxFile
 
 if TYPE_CHECKING:
     import onnx
@@ -32,11 +33,13 @@ class Graph:
     operators: dict[str, str]
 
 
-def graph_of(model: nn.Module, workload: Workload, batch_sizes: tuple[int, ...], precision: str) -> Graph:
-    """Export the model in `precision` ("fp32", "fp16" or "int8"), FP32 images in and FP32 logits out.
+def graph_of(
+    model: nn.Module | OnnxFile, workload: Workload, batch_sizes: tuple[int, ...], precision: str
+) -> Graph:
+    """Bring the model's graph into `precision` ("fp32", "fp16" or "int8"), FP32 images in and FP32 logits out.
 
     Raises:
-        Unavailable: INT8 without calibration images.
+        Unavailable: INT8 without calibration images, or of a file that can't be quantized.
         UsageError: INT8 with too few of them.
 
     """
@@ -44,12 +47,14 @@ def graph_of(model: nn.Module, workload: Workload, batch_sizes: tuple[int, ...],
 
     from densebench.served import served
 
+    if precision == "int8":
+        check_quantizable(model, PER_CHANNEL)
     images = calibration_images(workload.data) if precision == "int8" else None
     with tempfile.TemporaryDirectory(prefix="densebench-plan-") as scratch:
         path = Path(scratch) / "model.onnx"
         # which layout is fastest is the builder's choice, layer by layer
-        plain = served(model, channels_last=False)
-        export_onnx(plain, workload.input_shape, path, batch_sizes=batch_sizes)
+        plain = model if isinstance(model, OnnxFile) else served(model, channels_last=False)
+        write_graph(plain, workload.input_shape, path, batch_sizes=batch_sizes)
         if images is not None:
             exported = path.rename(path.with_stem("exported"))
             quantize(exported, path, images, symmetric=True)

@@ -73,11 +73,11 @@ def plan_of(library: Any, graph: bytes, batch_sizes: tuple[int, ...], workspace_
     config.set_flag(library.BuilderFlag.SPARSE_WEIGHTS)  # kernels for 2:4 sparsity, where weights have it
     profile = builder.create_optimization_profile()
     images = network.get_input(0)
-    shape = tuple(images.shape)[1:]
-    middle, most = median_high(batch_sizes), max(batch_sizes)
-    profile.set_shape(images.name, min=(1, *shape), opt=(middle, *shape), max=(most, *shape))
+    batch, *shape = tuple(images.shape)
+    least, middle, most = max(batch, 1), median_high(batch_sizes), max(batch_sizes)  # -1: any batch size
+    profile.set_shape(images.name, min=(least, *shape), opt=(middle, *shape), max=(most, *shape))
     if config.add_optimization_profile(profile) < 0:
-        raise CellFailed(f"TensorRT refuses the batch sizes 1 to {most}: {log.last()}")
+        raise CellFailed(f"TensorRT refuses the batch sizes {least} to {most}: {log.last()}")
     timings = config.create_timing_cache(b"")  # empty: a build takes as long as it takes anybody
     if not config.set_timing_cache(timings, ignore_mismatch=False):
         raise CellFailed(f"TensorRT refuses an empty timing cache: {log.last()}")

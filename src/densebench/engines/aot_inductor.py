@@ -180,6 +180,7 @@ ENGINE = Engine(
     build,
     load,
     options=AotOptions,
+    precision=lambda options: "int8" if options["precision"] == "int8" else None,
     usage=usage,
     contains_code=True,
     tolerance=1e-3,

@@ -94,6 +94,11 @@ class Engine:
         refuses: word that a technique `gives` -> why such a model can't be built here.
         usage: details -> Python code, about ten lines, that loads the files without densebench: from a float32
             NumPy array `images` (n, c, h, w) to an array `logits` (n, classes), in the artifact's folder.
+        precision: options -> what most multiplications run in (`float32`, `bfloat16`, `float16` or `int8`), or
+            None where that is as the model has it.
+        ceilings: precision -> options for it, where the engine can run large convolutions at about the speed of
+            the hardware, whatever module they are in, and builds within seconds.
+        takes_onnx: whether `build` takes an `OnnxFile`, which is a model of the user's own, in the module's place.
         default: whether it runs the recipes that name no engine.
         contains_code: whether loading the artifact runs code that is in it.
         tolerance: relative L2 difference that the engine may add between build and reload.
@@ -112,6 +117,9 @@ class Engine:
     options: type[Options] = Options
     refuses: Mapping[str, str] = field(default_factory=dict)
     usage: Callable[[Mapping[str, Any]], str] = lambda details: ""
+    precision: Callable[[Mapping[str, Any]], str | None] = lambda options: None
+    ceilings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    takes_onnx: bool = False
     default: bool = False
     contains_code: bool = False
     tolerance: float = 0.0

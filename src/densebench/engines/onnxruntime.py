@@ -17,7 +17,8 @@ from pydantic import Field
 
 from densebench.engines import _onnx_observe as observed
 from densebench.engines._calibration import calibration_images
-from densebench.engines._onnx_export import INPUT, OUTPUT, export_onnx
+from densebench.engines._onnx_export import INPUT, OUTPUT
+from densebench.engines._onnx_file import PER_CHANNEL, check_quantizable, write_graph
 from densebench.engines._onnx_quantize import quantize
 from densebench.engines.base import Built, Engine, Target, Triton
 from densebench.errors import RefusedArtifact, Unavailable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
     from torch import Tensor, nn
 
-    from densebench.workloads.base import Workload
+    from densebench.workloads.base import OnnxFile, Workload
 
 MODEL = "model.onnx"
 CUDA_LIBRARY = "libonnxruntime_providers_cuda.so"
@@ -47,7 +48,7 @@ class OnnxOptions(Options):
 
 
 def build(
-    model: nn.Module,
+    model: nn.Module | OnnxFile,
     workload: Workload,
     folder: Path,
     target: Target,
@@ -55,10 +56,11 @@ def build(
     precision: str = "fp32",
     provider: str = "auto",
 ) -> Built:
-    """Export, check, and quantize the model for INT8.
+    """Export the model or take its graph, check it, and quantize it for INT8.
 
     Raises:
-        Unavailable: no calibration images, or a device that the provider or INT8 doesn't run on.
+        Unavailable: no calibration images, a file that can't be quantized, or a device that the provider or INT8
+            doesn't run on.
         UsageError: too few calibration images.
 
     """
@@ -66,16 +68,17 @@ def build(
         raise Unavailable("provider=tensorrt runs on CUDA devices")
     details = {"precision": precision, "provider": provider}
     if precision == "fp32":
-        export_onnx(model, workload.input_shape, folder / MODEL, batch_sizes=target.batch_sizes)
+        write_graph(model, workload.input_shape, folder / MODEL, batch_sizes=target.batch_sizes)
         return Built(details=details)
     if target.device != "cpu" and provider == "auto":
         raise Unavailable(
             "ONNX Runtime has no INT8 kernels for CUDA: add provider=tensorrt, or use --device cpu"
         )
+    check_quantizable(model, PER_CHANNEL)
     images = calibration_images(workload.data)
     with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as scratch:
         exported = Path(scratch) / MODEL
-        export_onnx(model, workload.input_shape, exported, batch_sizes=target.batch_sizes)
+        write_graph(model, workload.input_shape, exported, batch_sizes=target.batch_sizes)
         quantize(exported, folder / MODEL, images, symmetric=provider == "tensorrt")
     return Built(details=details, rounds=True)
 
@@ -233,6 +236,9 @@ ENGINE = Engine(
     build,
     load,
     options=OnnxOptions,
+    takes_onnx=True,
+    precision=lambda options: "int8" if options["precision"] == "int8" else "float32",
+    ceilings={"float32": {}, "int8": {"precision": "int8"}},
     refuses={
         "nhwc": "it lays out memory by itself: leave the memory format out",
         "bfloat16": OWN_PRECISION,

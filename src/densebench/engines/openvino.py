@@ -8,6 +8,7 @@ in BF16 where the processor can.
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -20,10 +21,12 @@ from pydantic_core import PydanticCustomError
 from densebench.engines import _openvino_int8 as int8
 from densebench.engines import _openvino_layers as plugin
 from densebench.engines._layer_times import chrome_events
+from densebench.engines._onnx_file import check_quantizable, save_graph
 from densebench.engines._openvino_telemetry import no_telemetry
 from densebench.engines.base import Built, Engine, Target, Triton
 from densebench.machine import INT8_FLAGS, cpu_flags, emulated
 from densebench.techniques.base import Options
+from densebench.workloads.base import OnnxFile
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, InferRequest, Model
@@ -70,7 +73,7 @@ class OpenVinoOptions(Options):
 
 
 def build(
-    model: nn.Module,
+    model: nn.Module | OnnxFile,
     workload: Workload,
     folder: Path,
     target: Target,
@@ -85,10 +88,12 @@ def build(
     only such form) would be rounded twice and answer otherwise.
 
     Raises:
-        Unavailable: INT8 without NNCF or calibration images.
+        Unavailable: INT8 without NNCF or calibration images, or of a file that can't be quantized.
         UsageError: INT8 with too few of them.
 
     """
+    if precision == "int8":
+        check_quantizable(model)
     images = int8.pick(workload.data, accuracy_control=accuracy_control) if precision == "int8" else None
     with no_telemetry():
         import openvino
@@ -100,11 +105,16 @@ def build(
     return Built(details={"precision": precision, "threads": target.threads}, rounds=precision != "fp32")
 
 
-def _convert(model: nn.Module, shape: tuple[int, int, int]) -> Model:
-    """The module as an OpenVINO graph of any batch size, from `images` to `logits`."""
+def _convert(model: nn.Module | OnnxFile, shape: tuple[int, int, int]) -> Model:
+    """The model as an OpenVINO graph of any batch size, from `images` to `logits`."""
     import openvino
     import torch
 
+    if isinstance(model, OnnxFile):
+        with tempfile.TemporaryDirectory(prefix="densebench-openvino-") as scratch:
+            path = Path(scratch) / "graph"
+            save_graph(model, shape, path)
+            return openvino.Core().read_model(path.read_bytes())
     example = torch.zeros(2, *shape)  # not 1, which tracing may take for a constant
     with warnings.catch_warnings():
         warnings.simplefilter(
@@ -233,6 +243,9 @@ ENGINE = Engine(
     build,
     load,
     options=OpenVinoOptions,
+    takes_onnx=True,
+    precision=lambda options: COMPUTES[options["precision"]],
+    ceilings={computes: {"precision": precision} for precision, computes in COMPUTES.items()},
     refuses={
         "nhwc": "it lays out memory by itself: leave the memory format out",
         "bfloat16": _PRECISION,

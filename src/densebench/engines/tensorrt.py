@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from densebench.engines._tensorrt_session import PlanSession
-    from densebench.workloads.base import Workload
+    from densebench.workloads.base import OnnxFile, Workload
 
 PLAN, TIMINGS, OPERATORS = "model.plan", "timing.cache", "operators.json"
 NEEDED = ("tensorrt", "onnx", "onnxruntime", "onnxscript")
@@ -31,6 +31,7 @@ MUST_MATCH = {"gpu": "GPU", "compute_capability": "compute capability", "tensorr
 OWN_PRECISION = (
     "precision inside TensorRT is the engine's option: write tensorrt:precision=fp16, fp32 or int8"
 )
+COMPUTES = {"fp16": "float16", "fp32": "float32", "int8": "int8"}
 
 
 class TensorrtOptions(Options):
@@ -62,7 +63,7 @@ def bound_to() -> dict[str, str]:
 
 
 def build(
-    model: nn.Module,
+    model: nn.Module | OnnxFile,
     workload: Workload,
     folder: Path,
     target: Target,
@@ -153,6 +154,9 @@ ENGINE = Engine(
     load,
     aliases=("trt",),
     options=TensorrtOptions,
+    takes_onnx=True,
+    precision=lambda options: COMPUTES[options["precision"]],
+    ceilings={computes: {"precision": precision} for precision, computes in COMPUTES.items()},
     refuses={
         "nhwc": "it lays out memory by itself: leave the memory format out",
         "bfloat16": OWN_PRECISION,

@@ -91,6 +91,7 @@ ENGINE = Engine(
     load,
     aliases=("script",),
     usage=usage,
+    ceilings={"float32": {}, "bfloat16": {}, "float16": {}},
     triton=Triton("pytorch", {PROGRAM: "model.pt"}, "INPUT__0", "OUTPUT__0"),
     refuses={"tensor_subclass": "TorchScript can't hold quantized tensors of this kind"},
     contains_code=True,

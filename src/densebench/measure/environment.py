@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from densebench.machine import allowed_threads, cpu_flags, cpu_name
+from densebench.measure.hazards import warnings as warnings  # noqa: PLC0414 - read beside the facts
 
 # Distributions whose version may change a figure.
 LIBRARIES = (
@@ -70,24 +69,6 @@ def gpus() -> list[str]:
         return [f"{pynvml.nvmlDeviceGetName(handle)}, driver {driver}" for handle in handles]
     finally:
         pynvml.nvmlShutdown()
-
-
-def warnings() -> list[str]:
-    """What would make timings unreliable now, one line each."""
-    import psutil
-
-    said = []
-    load, allowed = os.getloadavg()[0], allowed_threads()
-    if load > 0.5 * allowed:
-        said.append(f"load average {load:.1f} on {allowed} CPUs: other work shares the machine")
-    if psutil.swap_memory().used > 0.05 * max(psutil.swap_memory().total, 1):
-        said.append("swap is in use")
-    governors = Path("/sys/devices/system/cpu").glob("cpu*/cpufreq/scaling_governor")
-    unsteady = {file.read_text(encoding="ascii").strip() for file in governors} - {"performance"}
-    said.extend(f"CPU frequency governor is '{name}': clocks change under load" for name in sorted(unsteady))
-    if (os.cpu_count() or allowed) > allowed:
-        said.append(f"{allowed} of {os.cpu_count()} CPUs may be used here")
-    return said
 
 
 def _version(library: str) -> str | None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from densebench.errors import Unavailable
 from densebench.measure.device import Device
 
-LEAST_SAMPLES = 5
-LEAST_WARM_UP = 3
+LEAST_SAMPLES = 2
+LEAST_WARM_UP = 2
 MOST_WARM_UP = 30
-SETTLED = 1.05  # the last warm-up call is within 5 % of the fastest one before it
+SHORT_WARM_UP_MS = 500.0  # calls that are quick: a few more of them cost nothing
+FEW = 4
+SETTLED = 0.05  # the last call and the fastest one before it differ by no more than this share
 SAFETY = 0.9  # share of the limit that a prediction may fill
 
 
@@ -24,19 +26,30 @@ class Budget:
     slow_reason: str = ""
 
 
-def sample(call: Callable[[], object], device: Device, budget: Budget) -> tuple[float, ...]:
-    """Latencies of single calls in ms, at least `LEAST_SAMPLES`, over at least `sample_s` seconds.
+def warm_up(call: Callable[[], object], device: Device, budget: Budget) -> None:
+    """Call until it has settled: two calls, the last and the fastest before it, are within 5 % of each other.
 
-    Warm-up ends once a call is within 5 % of the fastest one before it, after 3 to 30 calls.
+    At least twice, four times where that takes less than half a second, and thirty times at most.
 
     Raises:
-        Unavailable: the probe predicts that the samples won't fit into the limit.
+        Unavailable: the first call predicts that the rest won't fit into the limit.
 
     """
     warm = [device.time_ms(call)]
     check_affordable(warm[0], budget)
-    while len(warm) < LEAST_WARM_UP or (len(warm) < MOST_WARM_UP and warm[-1] > SETTLED * min(warm[:-1])):
+    while len(warm) < MOST_WARM_UP and not _settled(warm):
         warm.append(device.time_ms(call))
+
+
+def _settled(warm: list[float]) -> bool:
+    if len(warm) < LEAST_WARM_UP or (len(warm) < FEW and sum(warm) < SHORT_WARM_UP_MS):
+        return False
+    fastest = min(warm[:-1])
+    return abs(warm[-1] - fastest) <= SETTLED * fastest
+
+
+def sample(call: Callable[[], object], device: Device, budget: Budget) -> tuple[float, ...]:
+    """Latencies of single calls in ms, at least `LEAST_SAMPLES`, over at least `sample_s` seconds."""
     samples: list[float] = []
     total_ms = 0.0
     enough_ms = 1000 * min(budget.sample_s, budget.timeout_s / 2)

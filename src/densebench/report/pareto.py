@@ -7,15 +7,16 @@ images, so accuracies are told apart image by image (exact McNemar test), which 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from densebench.record import CLEAR, Row
+from densebench.record import Row
 from densebench.report.sweep import Finding, Sweep, finding, throughput
-from densebench.stats import CONFIDENCE
+from densebench.stats.comparison import CLEAR
+from densebench.stats.proportion import discordant, no_difference_p
+from densebench.stats.samples import CONFIDENCE
 from densebench.wording import joined, short
 
 Membership = Literal["on", "off", "uncertain"]
@@ -59,7 +60,7 @@ def front(sweep: Sweep, rows: Sequence[Row]) -> list[Point]:
 
 
 def _place(one: _Candidate, others: Sequence[_Candidate]) -> Point:
-    low, high = wilson(one.correct)
+    low, high = one.row.accuracy_top1_ci_low, one.row.accuracy_top1_ci_high
     by_estimate = not any(_dominates(other, one) for other in others)
     rivals = [(other, _speed(other, one)) for other in others]
     orders = [(other, {speed, _accuracy(other, one)}) for other, speed in rivals if speed != "worse"]
@@ -103,33 +104,14 @@ def _accuracy(other: _Candidate, one: _Candidate) -> _Order:
 
 @lru_cache(maxsize=4096)  # the same recipes are compared at every batch size
 def _paired(other: str, one: str) -> _Order:
-    pairs = Counter(zip(other, one, strict=True))
-    gained, lost = pairs["1", "0"], pairs["0", "1"]
+    lost, gained = discordant(one, other)
     if gained == lost == 0:
         return "equal"
-    return _sign(gained - lost) if _differ(gained, lost) else "unclear"
-
-
-@lru_cache(maxsize=4096)
-def _differ(gained: int, lost: int) -> bool:
-    from scipy.stats import binomtest
-
-    return bool(binomtest(gained, gained + lost).pvalue < 1 - CONFIDENCE)
+    return _sign(gained - lost) if no_difference_p(lost, gained) < 1 - CONFIDENCE else "unclear"
 
 
 def _sign(difference: float) -> _Order:
     return "better" if difference > 0 else "worse"
-
-
-@lru_cache(maxsize=1024)
-def wilson(correct: str) -> tuple[float | None, float | None]:
-    """The 95 % interval of a share of right answers in percent (Wilson 1927), or nothing without answers."""
-    from scipy.stats import binomtest
-
-    if not correct:
-        return None, None
-    share = binomtest(correct.count("1"), len(correct)).proportion_ci(CONFIDENCE, method="wilson")
-    return 100 * float(share.low), 100 * float(share.high)
 
 
 def undominated(sweep: Sweep) -> Iterator[Finding]:

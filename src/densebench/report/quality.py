@@ -28,10 +28,16 @@ def accuracy(sweep: Sweep) -> Iterator[Finding]:
         said = ([f"unchanged with {joined(unchanged)}"] if unchanged else []) + changed
         yield finding("accuracy", f"{start}Within the limit of {limit}: {joined(said)}.", _rows(kept))
     lost = [(drop, row) for drop, row in lost if drop <= WARNED]  # the others are warned of
-    if lost:
+    over = [pair for pair in lost if pair[0] > sweep.max_accuracy_drop]
+    unsure = [(drop, row) for drop, row in lost if (drop, row) not in over]
+    if over:
         yield finding(
-            "accuracy", f"{'' if kept else start}Loses more than {limit}: {_fallen(lost)}.", _rows(lost)
+            "accuracy", f"{'' if kept else start}Loses more than {limit}: {_fallen(over)}.", _rows(over)
         )
+    if unsure:
+        names = joined([f"{row.recipe} (up to {row.accuracy_drop_ci_high_pp:.2f})" for _, row in unsure])
+        doubt = f"May lose more than {limit}, too few images to rule it out with 95 % confidence: {names}."
+        yield finding("accuracy", f"{'' if kept or over else start}{doubt}", _rows(unsure))
 
 
 def large_loss(sweep: Sweep) -> Iterator[Finding]:

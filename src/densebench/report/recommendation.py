@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from densebench.record import BASELINE, CLEAR, Row
+from densebench.record import BASELINE, Row
 from densebench.report.sweep import Finding, Sweep, change, finding, throughput
+from densebench.stats.comparison import CLEAR
 from densebench.wording import duration, joined, points, short, times
 
 NO_RECOMMENDATION = "No recommendation: no row was timed."
@@ -66,10 +67,11 @@ def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:
     for row in sweep.best:
         if row in sweep.candidates or throughput(row) <= throughput(chosen):
             continue
-        drop = sweep.fact(row.recipe, "accuracy_drop_pp")
-        why = (
-            f"loses {drop[0]:.2f} percentage points of top-1" if drop else "is not seen to keep the accuracy"
-        )
+        drop, most = sweep.fact(row.recipe, "accuracy_drop_pp"), sweep.dropped(row.recipe)
+        why = "is not seen to keep the accuracy"
+        if drop and most:
+            bound = f" (up to {most[0]:.2f} with 95 % confidence)" if most[0] > drop[0] else ""
+            why = f"loses {drop[0]:.2f} percentage points of top-1{bound}"
         speed = f"{short(throughput(row))} images/s at batch {row.batch_size}"
         yield finding(
             "accuracy for speed",
@@ -106,7 +108,9 @@ def _accuracy(chosen: Row, sweep: Sweep) -> str:
     if dropped := sweep.fact(chosen.recipe, "accuracy_drop_pp"):
         loss = round(dropped[0], 2)
         moved = f"falls by {loss:.2f}" if loss > 0 else f"rises by {-loss:.2f}" if loss < 0 else "stays"
-        return f"its top-1 {moved}, within the limit of {points(sweep.max_accuracy_drop)}"
+        most = chosen.accuracy_drop_ci_high_pp
+        bound = "" if most is None else f" (a loss of at most {most:.2f} with 95 % confidence)"
+        return f"its top-1 {moved}{bound}, within the limit of {points(sweep.max_accuracy_drop)}"
     if agreeing := sweep.fact(chosen.recipe, "top1_agreement"):
         differ = f"{100 * (1 - agreeing[0]):.2f} % of the images"
         return f"its accuracy was not measured, its first guess differs from the baseline's on {differ}"

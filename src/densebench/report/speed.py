@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from densebench.record import BASELINE, CLEAR, Row, recipes_in_order
+from densebench.record import BASELINE, Row, recipes_in_order
+from densebench.report.ceilings import called
 from densebench.report.sweep import Finding, Sweep, change, finding, throughput
+from densebench.stats.comparison import CLEAR
 from densebench.wording import batches, joined, short, spread, times
 
 SATURATED = 0.95  # from this share of the best throughput on, a larger batch is not worth its latency
@@ -116,12 +118,17 @@ def ceiling(sweep: Sweep) -> Iterator[Finding]:
         return
     (high, nearest), (low, furthest) = max(known, key=lambda p: p[0]), min(known, key=lambda p: p[0])
     sentence = (
-        f"Closest to this machine's measured ceiling: {nearest.recipe} with {_percent(high)} at batch "
-        f"{nearest.batch_size}"
+        f"Closest to this machine's measured ceiling: {nearest.recipe} with {_of_ceiling(high, nearest)}"
     )
     if furthest is not nearest:
-        sentence += f"; furthest: {furthest.recipe} with {_percent(low)} at batch {furthest.batch_size}"
+        sentence += f"; furthest: {furthest.recipe} with {_of_ceiling(low, furthest)}"
     yield finding("ceiling", f"{sentence}.", (row for _, row in known))
+
+
+def _of_ceiling(share: float, row: Row) -> str:
+    """The share with the precision whose ceiling it is of, where that is known."""
+    whose = f" of the {called(row.precision)} ceiling" if row.precision else ""
+    return f"{_percent(share)}{whose} at batch {row.batch_size}"
 
 
 def zeros(sweep: Sweep) -> Iterator[Finding]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
-from densebench.record import BASELINE, CLEAR, Row, Status, recipes_in_order
+from densebench.record import BASELINE, Row, Status, recipes_in_order
+from densebench.stats.comparison import CLEAR, Verdict
 from densebench.wording import one_line
-
-Change = Literal["faster", "slower", "same", "unclear"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class Sweep:
         return [fact for fact in found if fact is not None]
 
     def within_limit(self, recipe: str) -> bool:
-        """Whether the recipe is seen to keep its accuracy.
+        """Whether the recipe is seen to keep its accuracy: by the upper bound of what it lost, where there is one.
 
         Without labels the share of images with another first guess than the baseline's bounds the loss from
         above: an image whose first guess stays can't turn from right to wrong.
@@ -94,10 +92,14 @@ class Sweep:
         limit = self.max_accuracy_drop + 1e-9  # 99.4 - 98.4 must count as 1
         if recipe == BASELINE:
             return True
-        if dropped := self.fact(recipe, "accuracy_drop_pp"):
+        if dropped := self.dropped(recipe):
             return dropped[0] <= limit
         agreeing = self.fact(recipe, "top1_agreement")
         return agreeing is not None and 100 * (1 - agreeing[0]) <= limit
+
+    def dropped(self, recipe: str) -> tuple[float, Row] | None:
+        """The top-1 that a recipe may have lost (points): the upper bound where the images are known one by one."""
+        return self.fact(recipe, "accuracy_drop_ci_high_pp") or self.fact(recipe, "accuracy_drop_pp")
 
     @cached_property
     def judged(self) -> bool:
@@ -111,7 +113,7 @@ def fastest(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: -(row.throughput_samples_per_s or 0.0))
 
 
-def change(row: Row) -> Change | None:
+def change(row: Row) -> Verdict | None:
     """The row against the baseline: its verdict where there is one, else whether it is beyond ±3 %."""
     if row.verdict is not None:
         return row.verdict

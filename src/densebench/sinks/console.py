@@ -35,12 +35,16 @@ class Progress:
         self._clock = clock
         self._bar: Bar | None = None
         self._task = TaskID(0)
-        self._total = self._done = self._done_before = 0
+        self._total = self._done = 0
+        self._worked_s = self._left_s = 0.0
         self._started = clock()
 
-    def start(self, total_cells: int, done: int = 0) -> None:
-        """Begin. `done` cells are there already, from the run that this one resumes."""
-        self._total, self._done, self._done_before = total_cells, done, done
+    def start(self, total_cells: int, done: int = 0, expected_s: float = 0.0) -> None:
+        """Begin. `done` cells are there already, from the run that this one resumes.
+
+        `expected_s` is a forecast of the whole: by how much it is wrong shows as the work goes on.
+        """
+        self._total, self._done, self._left_s = total_cells, done, expected_s
         self._started = self._clock()
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._bar = Bar(
@@ -74,6 +78,11 @@ class Progress:
             text = f"{one_line(recipe)}  {stage}  {one_line(words)}"
             self._bar.update(self._task, description=text, left=self._time_left(), refresh=True)
 
+    def worked(self, expected_s: float) -> None:
+        """A part of the work is done that was expected to take so long."""
+        self._worked_s += expected_s
+        self._left_s = max(0.0, self._left_s - expected_s)
+
     def cell_done(self, row: Row) -> None:
         """One cell has ended, well or not."""
         self._done += 1
@@ -103,10 +112,9 @@ class Progress:
             self._bar = None
 
     def _time_left(self) -> str:
-        measured = self._done - self._done_before
-        if not measured or self._done >= self._total:
+        if not self._worked_s or not self._left_s:
             return ""
-        seconds = (self._clock() - self._started) / measured * (self._total - self._done)
+        seconds = (self._clock() - self._started) / self._worked_s * self._left_s
         return f"eta {duration(seconds)}"
 
     def _line(self, text: Text) -> None:

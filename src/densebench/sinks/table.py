@@ -1,12 +1,14 @@
 """The comparison at the end of a run, as wide as the terminal allows.
 
 One line per recipe with a few batch sizes side by side where they fit, else one line per row. What did not
-run stands below with its reason.
+run stands below with its reason. A mark says what became of a speed-up; its interval is left out where there is
+no room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -18,6 +20,13 @@ from densebench.record import Row, Status, recipes_in_order
 from densebench.sinks.console import STYLES
 from densebench.wording import STATUS_WORDS, batches, one_line, problems, short, times
 
+WIDEST = 100  # columns, so that a table still fits where it is pasted
+Signs = Mapping[str, str]
+VERDICTS = {"faster": "green", "slower": "red", "same": "", "unclear": "dim"}
+_SIGNS: Signs = {"faster": "▲", "slower": "▼", "same": "=", "unclear": "?", "half": "±"}
+_ASCII: Signs = {"faster": "+", "slower": "-", "same": "=", "unclear": "?", "half": "+-"}
+_NAME = 28  # characters of a recipe before its name is broken
+
 Extra = tuple[str, Callable[[Row], float | None], Callable[[float], str]]
 _EXTRAS: tuple[Extra, ...] = (  # the most important first: the last ones go where the terminal is narrow
     ("top-1\n%", lambda row: row.accuracy_top1, lambda value: f"{value:.2f}"),
@@ -25,6 +34,9 @@ _EXTRAS: tuple[Extra, ...] = (  # the most important first: the last ones go whe
     ("p50\nms", lambda row: row.latency_p50_ms, short),
     ("memory\nMB", lambda row: row.host_memory_peak_mb, lambda value: f"{value:.0f}"),
 )
+# What is tried in turn until the table fits: how many of these, and whether speed-ups have their intervals.
+_ROOMY = ((4, True), (2, True), (1, True), (2, False))
+_NARROW = ((4, True), (2, True), (0, True), (0, False))
 
 
 def print_table(
@@ -48,18 +60,22 @@ def print_table(
 
 
 def _fitting(rows: Sequence[Row], console: Console) -> Table:
+    signs = _signs(console.encoding)
+    width = min(console.width, WIDEST)
     sizes = sorted({row.batch_size for row in rows})
     three, two = (sizes[0], sizes[len(sizes) // 2], sizes[-1]), (sizes[0], sizes[-1])
     for shown in dict.fromkeys((tuple(sizes), three, two)):
-        for count in (4, 3, 2) if len(shown) > 2 else (4, 2, 0):
-            table = _by_recipe(rows, list(dict.fromkeys(shown)), _EXTRAS[:count])
-            if console.measure(table, options=console.options.update(width=10_000)).maximum <= console.width:
+        for count, interval in _ROOMY if len(shown) > 2 else _NARROW:
+            table = _by_recipe(rows, list(dict.fromkeys(shown)), _EXTRAS[:count], signs, interval=interval)
+            if console.measure(table, options=console.options.update(width=10_000)).maximum <= width:
                 return table
-    return _by_row(rows)
+    return _by_row(rows, signs)
 
 
-def _by_recipe(rows: Sequence[Row], sizes: list[int], extras: Sequence[Extra]) -> Table:
-    table = _table("images/s and speed-up over the baseline at the same batch size")
+def _by_recipe(
+    rows: Sequence[Row], sizes: list[int], extras: Sequence[Extra], signs: Signs, *, interval: bool
+) -> Table:
+    table = _table("images/s and speed-up over the baseline at the same batch size", rows, signs)
     table.add_column("\nrecipe", no_wrap=True)
     for size in sizes:
         table.add_column(f"batch {size}\nimages/s", justify="right", no_wrap=True)
@@ -68,10 +84,14 @@ def _by_recipe(rows: Sequence[Row], sizes: list[int], extras: Sequence[Extra]) -
         table.add_column(heading, justify="right", no_wrap=True)
     cells = {row.key: row for row in rows}
     best = {size: _fastest([row for row in rows if row.batch_size == size]) for size in sizes}
+    columns = {
+        size: _gains([row for row in rows if row.batch_size == size], signs, interval=interval)
+        for size in sizes
+    }
     for recipe in recipes_in_order(rows):
         own = [row for row in rows if row.recipe == recipe]
-        line = [Text(one_line(recipe))]
-        line += [_speed(cells.get((recipe, size)), best[size]) for size in sizes]
+        line = [Text(_broken(one_line(recipe)))]
+        line += [_speed(cells.get((recipe, size)), best[size], columns[size]) for size in sizes]
         line += [Text(_figure(own, extra)) for extra in used]
         table.add_row(*line)
     if used:
@@ -79,25 +99,28 @@ def _by_recipe(rows: Sequence[Row], sizes: list[int], extras: Sequence[Extra]) -
     return table
 
 
-def _by_row(rows: Sequence[Row]) -> Table:
-    table = _table("images/s and speed-up over the baseline")
+def _by_row(rows: Sequence[Row], signs: Signs) -> Table:
+    table = _table("images/s and speed-up over the baseline", rows, signs)
     table.add_column("recipe", overflow="fold")
     for heading in ("batch", "images/s", "speed-up"):
         table.add_column(heading, justify="right", no_wrap=True)
     fastest = {
         size: _fastest([r for r in rows if r.batch_size == size]) for size in {r.batch_size for r in rows}
     }
+    gains = _gains(rows, signs, interval=False)
     for row in rows:
         good = row.status is Status.OK
         speed = Text(short(row.throughput_samples_per_s) if good else STATUS_WORDS[row.status])
         speed.stylize("bold" if row is fastest[row.batch_size] else "" if good else STYLES[row.status])
-        table.add_row(Text(one_line(row.recipe)), str(row.batch_size), speed, times(row.speedup))
+        table.add_row(Text(one_line(row.recipe)), str(row.batch_size), speed, gains.get(row.key, Text()))
     return table
 
 
-def _table(title: str) -> Table:
+def _table(title: str, rows: Sequence[Row], signs: Signs) -> Table:
+    used = [verdict for verdict in VERDICTS if any(row.verdict == verdict for row in rows)]
+    key = "   ".join(f"{signs[verdict]} {verdict}" for verdict in used)
     return Table(
-        title=title,
+        title=f"{title}\n{key}".rstrip(),
         title_justify="left",
         title_style="",
         caption_justify="left",
@@ -106,13 +129,53 @@ def _table(title: str) -> Table:
     )
 
 
-def _speed(row: Row | None, best: Row | None) -> Text:
+def _signs(encoding: str) -> Signs:
+    """The marks, in ASCII where the terminal could not print the others."""
+    try:
+        "".join(_SIGNS.values()).encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return _ASCII
+    return _SIGNS
+
+
+def _gains(rows: Sequence[Row], signs: Signs, *, interval: bool) -> dict[tuple[str, int], Text]:
+    """Each row's speed-up with its interval and mark, all equally wide so that they stand under each other."""
+    told = {row.key: (times(row.speedup), _half(row, signs) if interval else "", row.verdict) for row in rows}
+    ratios = max((len(ratio) for ratio, _, _ in told.values()), default=0)
+    halves = max((len(half) for _, half, _ in told.values()), default=0)
+    marked = any(verdict for _, _, verdict in told.values())
+    texts = {}
+    for key, (ratio, half, verdict) in told.items():
+        text = Text(f"{ratio:>{ratios}}" + (f" {half:<{halves}}" if halves else ""))
+        if marked:
+            text.append(f" {signs[verdict]}" if verdict else "  ", VERDICTS[verdict] if verdict else "")
+        texts[key] = text
+    return texts
+
+
+def _half(row: Row, signs: Signs) -> str:
+    if row.speedup_ci_low is None or row.speedup_ci_high is None:
+        return ""
+    return f"{signs['half']}{(row.speedup_ci_high - row.speedup_ci_low) / 2:.2f}"
+
+
+def _broken(name: str) -> str:
+    """A long name on several lines, each ending where a step ends."""
+    lines = [""]
+    for step in re.split(r"(?<=\+)", name):
+        if lines[-1] and len(lines[-1]) + len(step) > _NAME:
+            lines.append("")
+        lines[-1] += step
+    return "\n".join(lines)
+
+
+def _speed(row: Row | None, best: Row | None, gains: Mapping[tuple[str, int], Text]) -> Text:
     if row is None:
         return Text("-")
     if row.status is not Status.OK:
         return Text(STATUS_WORDS[row.status], STYLES[row.status])
-    text = f"{short(row.throughput_samples_per_s)} {times(row.speedup):>6}".rstrip()
-    return Text(text or "-", "bold" if row is best else "")
+    text = Text(short(row.throughput_samples_per_s), "bold" if row is best else "")
+    return text.append(" ").append(gains[row.key]) if text else Text("-")
 
 
 def _fastest(rows: Sequence[Row]) -> Row | None:

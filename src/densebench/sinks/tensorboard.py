@@ -1,5 +1,7 @@
 """TensorBoard: one run per recipe, its figures over the batch size, and one hparams session per cell.
 
+A layout for the page of custom scalars puts the recipes side by side, figure by figure.
+
 Events are written with TensorBoard's own record format and messages, without torch, so that the parent
 process stays light, and without a writer thread, so that nothing wakes up while a child measures. All of it
 can be made again from the journal: a new sink removes what an earlier one wrote, and a resume replays its
@@ -12,16 +14,13 @@ import re
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Self
 
-from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from densebench.record import COLUMNS, Column, Row, Status
-
-SUFFIX = ".densebench"  # tells this sink's files from anyone else's in the log folder
+from densebench.sinks.custom_scalars import layout
+from densebench.sinks.event_file import EventFile, event_files
 
 MEASURED = tuple(column for column in COLUMNS if column.better and column.decimals is not None)
 
@@ -65,13 +64,16 @@ class TensorBoardSink:
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
         self._rows: dict[str, dict[int, Row]] = {}
-        self._files: dict[str, _EventFile] = {}
+        self._files: dict[str, EventFile] = {}
+        self._layout: EventFile | None = None
+        self._figures: set[str] = set()
         log_dir.mkdir(parents=True, exist_ok=True)
-        for level in (".", "*", "*/bs*"):  # no deeper: an older run may lie set aside somewhere below
-            for old in list(log_dir.glob(f"{level}/events.out.tfevents.*{SUFFIX}")):
+        # no deeper: an older run may lie set aside somewhere below
+        for folder in [log_dir, *log_dir.glob("*"), *log_dir.glob("*/bs*")]:
+            for old in event_files(folder):
                 old.unlink()
-                _remove_if_empty(old.parent, log_dir)
-        with _EventFile(log_dir) as file:
+                _remove_if_empty(folder, log_dir)
+        with EventFile(log_dir) as file:
             file.add(time.time(), 0, _experiment())
 
     def row(self, row: Row) -> None:
@@ -83,11 +85,12 @@ class TensorBoardSink:
         if again:
             self._files.pop(name).remove()
         if name not in self._files:
-            self._files[name] = _EventFile(self._log_dir / name)
+            self._files[name] = EventFile(self._log_dir / name)
         for one in rows.values() if again else (row,):
             self._files[name].add(_time(one), one.batch_size, _scalars(one))
         self._files[name].flush()
         self._session(row, self._log_dir / name / f"bs{row.batch_size}")
+        self._lay_out(row)
 
     def close(self) -> None:
         """Close all files; a second call does nothing."""
@@ -95,48 +98,26 @@ class TensorBoardSink:
             file.close()
 
     def _session(self, row: Row, folder: Path) -> None:
-        for old in folder.glob(f"events.out.tfevents.*{SUFFIX}"):
+        for old in event_files(folder):
             old.unlink()
-        with _EventFile(folder) as file:
+        with EventFile(folder) as file:
             file.add(_time(row), row.batch_size, _session_start(row))
             file.add(_time(row), row.batch_size, _scalars(row, "hparams/"))
             file.add(_time(row), row.batch_size, _session_end(row))
 
-
-class _EventFile:
-    """One event file, written at once: no queue and no thread."""
-
-    _count = 0
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        _EventFile._count += 1
-        self.path = folder / f"events.out.tfevents.{time.time_ns()}.{_EventFile._count}{SUFFIX}"
-        self._file = self.path.open("xb")
-        self._writer = RecordWriter(self._file)
-        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
-
-    def add(self, wall_time: float, step: int, summary: Summary) -> None:
-        self._write(Event(wall_time=wall_time, step=step, summary=summary))
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
-
-    def remove(self) -> None:
-        self.close()
-        self.path.unlink(missing_ok=True)
-
-    def _write(self, event: Event) -> None:
-        self._writer.write(event.SerializeToString())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _lay_out(self, row: Row) -> None:
+        """A chart for each figure that any row has: one that none has would stay empty."""
+        known = self._figures | {one.name for one in MEASURED if getattr(row, one.name) is not None}
+        if known == self._figures:
+            return
+        self._figures = known
+        if self._layout is not None:
+            self._layout.remove()
+        self._layout = EventFile(self._log_dir)
+        self._layout.add(
+            time.time(), 0, layout({tag_of(one): _title(one) for one in MEASURED if one.name in known})
+        )
+        self._layout.close()
 
 
 def _scalars(row: Row, prefix: str = "") -> Summary:
@@ -146,6 +127,10 @@ def _scalars(row: Row, prefix: str = "") -> Summary:
         if figure is not None:
             values.append(Summary.Value(tag=prefix + tag_of(column), simple_value=float(figure)))
     return Summary(value=values)
+
+
+def _title(column: Column) -> str:
+    return f"{column.about} ({column.unit})" if column.unit else column.about
 
 
 def _experiment() -> Summary:

@@ -31,6 +31,7 @@ AUTOCAST = Technique(
     "automatic mixed precision: FP16 on CUDA, BF16 on CPU",
     autocast,
     changes="precision",
+    precision=lambda device: "float16" if device == "cuda" else "bfloat16",
     gives=frozenset({"autocast"}),
     tolerance=3e-2,
     least_sqnr_db=35.0,

@@ -35,6 +35,8 @@ class Technique:
         changes: what it decides: of the model `precision`, `layout` or `weights`; of the process `allocator`, `pages`
             or `threads`. Two techniques that decide the same thing don't stack, and `after` names the things
             that must not have been decided before this one.
+        precision: device -> what most multiplications of the result run in there (`float32`,
+            `bfloat16`, `float16` or `int8`), or None where that stays as it was.
         gives: words about the result that an engine or a later technique may refuse (`bfloat16`, `autocast`).
         tolerance: relative L2 difference allowed between a saved model's outputs and the reloaded one's.
         least_sqnr_db: the least signal-to-noise ratio against FP32 outputs that is no sign of a mistake.
@@ -54,6 +56,7 @@ class Technique:
     aliases: tuple[str, ...] = ()
     options: type[Options] = Options
     after: Mapping[str, str] = field(default_factory=dict)
+    precision: Callable[[str], str | None] = lambda device: None
     gives: frozenset[str] = frozenset()
     tolerance: float = 1e-4
     least_sqnr_db: float = 60.0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densebench.errors import InputError, UsageError
+from densebench.spec import is_onnx_file
 from densebench.workloads.base import (
     ImageSet,
     Preprocessing,
@@ -49,6 +50,8 @@ def open_workload(request: WorkloadRequest) -> Workload:
     """
     from densebench.workloads.models import check_model
 
+    if is_onnx_file(request.model):
+        return _open_onnx(request)
     check_model(request.model, request.image_size)
     weights = _open_weights(request)
     return Workload(
@@ -57,6 +60,22 @@ def open_workload(request: WorkloadRequest) -> Workload:
         weights=weights,
         data=_open_data(request, weights),
         build_model=lambda: load_model(request.model, weights),
+    )
+
+
+def _open_onnx(request: WorkloadRequest) -> Workload:
+    from densebench.workloads.onnx_file import fitted, no_module, open_onnx_file
+
+    opened = open_onnx_file(request)
+    request = replace(request, image_size=opened.image_size)
+    name = opened.file.path.name
+    return Workload(
+        model_name=name,
+        image_size=opened.image_size,
+        weights=opened.weights,
+        data=fitted(_open_data(request, opened.weights), opened.file.batch_size),
+        build_model=no_module(name),
+        onnx_file=opened.file,
     )
 
 

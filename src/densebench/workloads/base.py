@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from densebench.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -100,14 +102,71 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class OnnxFile:
+    """A model that is an ONNX graph and no PyTorch module, opened and checked.
+
+    Args:
+        path: the file; weights may lie in other files beside it.
+        input: name of the images, (n, c, h, w), float32.
+        output: name of the logits, (n, classes), float32.
+        batch_size: the only one that the graph takes, or None for any.
+        classes: logits of an image.
+        opset: version of the operators.
+        quantized: whether it computes in INT8 already.
+        parameters: elements of its weights.
+        macs: multiply-accumulates of one image.
+        zero_fraction: share of exact zeros in the weights.
+        run: images on the CPU -> logits, by ONNX Runtime.
+
+    """
+
+    path: Path
+    input: str
+    output: str
+    batch_size: int | None
+    classes: int
+    opset: int
+    quantized: bool
+    parameters: int
+    macs: int
+    zero_fraction: float
+    run: Callable[[Tensor], Tensor] = field(repr=False)
+
+    def check_batches(self, batch_sizes: Sequence[int]) -> None:
+        """Say what to change where the file can't take one of these.
+
+        Raises:
+            UsageError: it was exported for another batch size only.
+
+        """
+        if self.batch_size is not None and set(batch_sizes) != {self.batch_size}:
+            raise UsageError(
+                f"{self.path} takes batches of {self.batch_size} only: use --batch-sizes {self.batch_size}, "
+                "or export it with a dynamic batch"
+            )
+
+
+class Reference(NamedTuple):
+    """A model that can be run."""
+
+    run: Callable[[Tensor], Tensor]
+    parameters: int
+    batch_size: int = 1  # that it can be run at
+
+
+@dataclass(frozen=True)
 class Workload:
-    """A model with weights and data, opened and checked."""
+    """A model with weights and data, opened and checked.
+
+    The model is a PyTorch module, or an ONNX file: then `build_model` has nothing to build, and says so.
+    """
 
     model_name: str
     image_size: int
     weights: Weights
     data: Splits
     build_model: Callable[[], nn.Module] = field(repr=False)  # a new FP32 model in eval mode, weights loaded
+    onnx_file: OnnxFile | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -118,6 +177,14 @@ class Workload:
     def input_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one image."""
         return (self.weights.preprocessing.channels, self.image_size, self.image_size)
+
+
+    def reference(self) -> Reference:
+        """The model as it is, in FP32 on the CPU."""
+        if self.onnx_file is not None:
+            return Reference(self.onnx_file.run, self.onnx_file.parameters, self.onnx_file.batch_size or 1)
+        model = self.build_model()
+        return Reference(model, sum(p.numel() for p in model.parameters()))
 
 
 CACHE_VARIABLE = "DENSEBENCH_CACHE"  # a folder for downloaded data sets; default ~/.cache/densebench

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_UNDESCRIBED = (
+UNDESCRIBED = (
     "{} doesn't say how its images were prepared: ImageNet's resize, crop and normalization are used; if it "
     "was trained with others, its accuracy here is too low"
 )
@@ -64,7 +64,7 @@ def open_checkpoint(path: Path, model_name: str, image_size: int) -> Weights:
         classes=tuple(str(index) for index in range(fitted.num_classes)),
         preprocessing=default_preprocessing(image_size, fitted.channels),
         sha256=contents.sha256,
-        notes=(_UNDESCRIBED.format(path.name),),
+        notes=(UNDESCRIBED.format(path.name),),
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from densebench.record import Record, Row, Status, derive
+from densebench.record import Record, Row, Status
+from densebench.rows import derive
 from tests.factory import broken, record, rows_of, timed
 
 EVIL = "<script>alert(1)</script>"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from densebench.measure.ceilings import Ceilings
 from densebench.record import Row
 from densebench.report.analysis import apply
 from densebench.report.html import cost_charts
@@ -14,6 +15,7 @@ from densebench.report.html.chart import Chart
 from densebench.report.html.latency_chart import distributions
 from densebench.report.html.operator_chart import operators, profiled
 from densebench.report.html.pareto_chart import pareto
+from densebench.report.html.roofline_chart import roofline
 from densebench.report.html.style import Series
 from densebench.report.pareto import undominated
 from densebench.report.sweep import Sweep
@@ -31,7 +33,11 @@ class Section:
 
 
 def sections(
-    sweep: Sweep, series: Sequence[Series], chosen: Row | None, log_dirs: Sequence[Path]
+    sweep: Sweep,
+    series: Sequence[Series],
+    chosen: Row | None,
+    log_dirs: Sequence[Path],
+    ceilings: Ceilings | None = None,
 ) -> list[Section]:
     """All sections, those without data too: what was not measured is said."""
     nothing = "No row was timed."
@@ -44,8 +50,8 @@ def sections(
     ceiling = over_batch_size(
         series,
         "roofline_fraction",
-        "Share of this machine's measured ceiling",
-        "Share of the ceiling (1 is all)",
+        "Share of the ceiling over the batch size",
+        "Share of its precision's measured ceiling (1 is all)",
     )
     return [
         _section(
@@ -73,7 +79,7 @@ def sections(
         _section(
             "roofline",
             "Roofline: how close to the machine's ceiling",
-            (ceiling,),
+            (roofline(series, ceilings), ceiling),
             "Not measured: the records hold no share of this machine's ceiling.",
         ),
         _section(

@@ -1,4 +1,4 @@
-"""Samples to estimates. Pure: numbers in, numbers out."""
+"""Latencies of single batches to means and percentiles."""
 
 from __future__ import annotations
 
@@ -31,13 +31,3 @@ def percentile(samples: Sequence[float], percent: float) -> float | None:
     if len(samples) < samples_needed(percent):
         return None
     return float(np.percentile(samples, percent))
-
-
-def throughput(samples_ms: Sequence[float], batch_size: int) -> float:
-    """Images a second of one synchronous stream: all images over all the time they took."""
-    return 1000 * batch_size * len(samples_ms) / math.fsum(samples_ms)
-
-
-def speedup(samples_ms: Sequence[float], baseline_ms: Sequence[float]) -> float:
-    """The ratio of throughputs at one batch size."""
-    return mean(baseline_ms) / mean(samples_ms)

@@ -1,0 +1,56 @@
+"""How long the parts of a sweep will take, from one FP32 inference on this machine and from what builds are known to.
+
+The dry run adds them up; a sweep under way scales them by how long the parts so far really took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from densebench import jobs
+from densebench.cells import ACCURACY_BATCH, BASELINE_BLOCKS
+from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP
+from densebench.measure.profile import STEPS, WARM_UP
+from densebench.recipe import Recipe
+from densebench.spec import RunSpec
+
+CHILD_S = 1.5  # starting a child, loading, checking hashes
+BATCH_GAIN = 0.7  # an image in a batch takes about this share of an image alone
+
+
+def batch_s(workload: jobs.Described, size: int) -> float:
+    """One batch in FP32, in seconds."""
+    return workload.batch1_ms / 1000 * (1 if size == 1 else BATCH_GAIN * size)
+
+
+def making_s(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> float:
+    """Building a recipe and measuring its accuracy."""
+    batch = min(max(spec.batch_sizes), ACCURACY_BATCH)
+    accuracy_s = min(spec.accuracy_time, workload.validation_images / batch * batch_s(workload, batch))
+    return 2 * CHILD_S + recipe.engine.what.typical_build_s + accuracy_s
+
+
+def block_s(spec: RunSpec, workload: jobs.Described, size: int) -> float:
+    """One process of a recipe at one batch size."""
+    one_s = batch_s(workload, size)
+    return CHILD_S + max(spec.sample_time, LEAST_SAMPLES * one_s) + (1 + LEAST_WARM_UP) * one_s
+
+
+def cell_s(spec: RunSpec, workload: jobs.Described, size: int) -> float:
+    """A recipe's rounds at one batch size that are sure to run, with a trace where one is taken."""
+    traced = size in (min(spec.batch_sizes), max(spec.batch_sizes))
+    trace_s = (WARM_UP + STEPS) * batch_s(workload, size) if traced else 0.0
+    return spec.least_rounds(size) * block_s(spec, workload, size) + trace_s
+
+
+def size_s(spec: RunSpec, workload: jobs.Described, size: int, others: int) -> float:
+    """All rounds at one batch size of the baseline and so many other recipes, with as many more as they may take."""
+    further_s = spec.focus_time if size in spec.focus_batch_sizes and others else 0.0
+    return (others + BASELINE_BLOCKS) * cell_s(spec, workload, size) + further_s
+
+
+def sweep_s(spec: RunSpec, workload: jobs.Described, recipes: Sequence[Recipe]) -> float:
+    """The whole sweep of recipes that can run here, the baseline among them."""
+    making = sum(making_s(recipe, spec, workload) for recipe in recipes)
+    sizes = set(spec.batch_sizes)
+    return making + sum(size_s(spec, workload, size, len(recipes) - 1) for size in sizes)

@@ -1,0 +1,86 @@
+"""What this machine can do at most, per precision and in copying memory; a row's share of it; and its cache.
+
+A model whose every multiplication ran at the ceiling of its precision would have a share of 1. Layers that wait
+for memory, and time outside of convolutions, are what keeps it below. Source: Williams et al., "Roofline: An
+Insightful Visual Performance Model for Multicore Architectures", 2009.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from densebench import atomic
+from densebench.record import Frozen
+
+METHOD = 1  # raised when what is measured changes, so that older files are passed over
+
+
+class Ceiling(Frozen):
+    """1e9 operations a second (a multiplication and an addition are two), and the engine that reached them."""
+
+    gop_per_s: float = Field(gt=0)
+    engine: str
+
+
+class Ceilings(Frozen):
+    """By precision (`float32`, `bfloat16`, `float16`, `int8`); one that no engine runs here is not there."""
+
+    device: str
+    threads: int
+    compute: dict[str, Ceiling]
+    memory_gb_per_s: float = Field(gt=0)  # bytes read and bytes written, 1e9 a second
+    disturbance: str = ""  # what else used the machine meanwhile: it could do more than was measured
+
+
+def share(macs_g: float | None, throughput: float | None, precision: str, ceilings: Ceilings) -> float | None:
+    """The share of its precision's ceiling that a row reaches, or None where one of them isn't known.
+
+    It may pass 1: where an algorithm saves multiplications (Winograd's), or the ceiling was measured while other
+    work was running.
+
+    Args:
+        macs_g: multiply-accumulates of one image, 1e9.
+        throughput: images a second.
+        precision: what most of its multiplications run in, as `Recipe.precision` says.
+        ceilings: of the machine that it was measured on.
+
+    """
+    ceiling = ceilings.compute.get(precision)
+    if macs_g is None or throughput is None or ceiling is None:
+        return None
+    return 2 * macs_g * throughput / ceiling.gop_per_s
+
+
+def cached(environment_id: str, device: str, threads: int) -> Ceilings | None:
+    """Ceilings that were measured earlier in this environment; None where there are none that can be read."""
+    path = _file(environment_id, device, threads)
+    try:
+        found = Ceilings.model_validate_json(path.read_bytes()) if path else None
+    except (OSError, ValidationError):
+        return None
+    return found if found and (found.device, found.threads) == (device, threads) else None
+
+
+def keep(ceilings: Ceilings, environment_id: str) -> None:
+    """Write them to the cache. Disturbed ones, or without a place to write to, are measured again next time."""
+    path = _file(environment_id, ceilings.device, ceilings.threads)
+    if path is None or ceilings.disturbance:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_text(path, ceilings.model_dump_json(indent=2) + "\n")
+    except OSError:
+        return
+
+
+def _file(environment_id: str, device: str, threads: int) -> Path | None:
+    """The file in the user's cache folder; None without a home folder."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    try:
+        base = Path(given) if given else Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return base / "densebench" / "ceilings" / f"{environment_id}-{device}-{threads}-{METHOD}.json"

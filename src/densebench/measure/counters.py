@@ -1,0 +1,180 @@
+"""What the kernel has counted so far: CPU time, stolen time, swapping, throttling. A missing file counts none."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from densebench.machine import MB
+
+STAT = Path("/proc/stat")
+VMSTAT = Path("/proc/vmstat")
+CPUS = Path("/sys/devices/system/cpu")
+OWN_CGROUP = Path("/proc/self/cgroup")
+CGROUPS = Path("/sys/fs/cgroup")
+
+_SWAPPED = re.compile(r"^pswp(?:in|out) (\d+)$", re.MULTILINE)
+_NO_LIMIT = 1 << 60  # version 1 writes the largest multiple of a page for no limit
+
+JIFFY_S = 1 / os.sysconf("SC_CLK_TCK")  # the grain of /proc/stat
+
+
+@dataclass(frozen=True)
+class Counters:
+    """One reading, to be compared with a later one. Times are in seconds, summed over the CPUs allowed here."""
+
+    clock_s: float
+    own_s: float = 0.0  # CPU time of this process, its threads and its children
+    busy_s: float = 0.0  # CPU time of everybody, interrupts included
+    stolen_s: float = 0.0  # wanted here, and given to another guest by the host
+    swapped_pages: int = 0
+    hot: int = 0  # times that a CPU or its package slowed down because it was too warm
+    throttled_s: float = 0.0  # held back by the container's CPU limit
+    clock_mhz: float | None = None  # of the CPU that this runs on
+
+
+def read_counters(cpus: frozenset[int]) -> Counters:
+    """Every counter now, of these CPUs where it is kept by CPU."""
+    used_s = own_s()  # next to what it is subtracted from, so that nothing comes between
+    busy_s, stolen_s = cpu_s(cpus)
+    return Counters(
+        clock_s=time.perf_counter(),
+        own_s=used_s,
+        busy_s=busy_s,
+        stolen_s=stolen_s,
+        swapped_pages=sum(map(int, _SWAPPED.findall(read(VMSTAT)))),
+        hot=_hot(cpus),
+        throttled_s=throttled_s(),
+        clock_mhz=_clock_mhz(),
+    )
+
+
+def cpu_s(cpus: frozenset[int]) -> tuple[float, float]:
+    """Busy and stolen seconds of these CPUs since the machine started.
+
+    `psutil.cpu_times(percpu=True)` tells the same without the CPUs' numbers, which an offline CPU shifts.
+    """
+    busy = stolen = 0
+    for line in read(STAT).splitlines():
+        name, *fields = line.split()
+        if not name.startswith("cpu"):
+            break
+        if name[3:].isdecimal() and int(name[3:]) in cpus:
+            user, nice, system, _idle, _wait, irq, soft, steal = (
+                int(count) for count in (*fields, *"0000")[:8]
+            )
+            busy += user + nice + system + irq + soft
+            stolen += steal
+    return busy * JIFFY_S, stolen * JIFFY_S
+
+
+def own_s() -> float:
+    """CPU seconds of this process, its threads and its children, both those alive and those waited for."""
+    import psutil
+
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    used = sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, kinds))
+    for child in _descendants(os.getpid()):
+        try:
+            times = psutil.Process(child).cpu_times()
+        except psutil.Error:
+            continue  # it ended between the two looks
+        used += times.user + times.system + times.children_user + times.children_system
+    return used
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Living children, and theirs: from the kernel's own lists, as psutil looks at every process there is."""
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, read(listing).split()):
+            yield child
+            yield from _descendants(child)
+
+
+def _hot(cpus: frozenset[int]) -> int:
+    files = (
+        CPUS / f"cpu{cpu}/thermal_throttle/{part}_throttle_count"
+        for cpu in cpus
+        for part in ("core", "package")
+    )
+    return sum(int(read(file) or 0) for file in files)
+
+
+def _clock_mhz() -> float | None:
+    """The clock of the CPU that runs this thread: it alone is sure to be at work now."""
+    import psutil
+
+    if not (CPUS / "cpufreq").is_dir():
+        return None
+    khz = read(CPUS / f"cpu{psutil.Process().cpu_num()}/cpufreq/scaling_cur_freq")
+    return int(khz) / 1000 if khz else None
+
+
+def throttled_s() -> float:
+    """Seconds, summed over CPUs, for which a limit of this container or of one around it stopped work."""
+    tables = [_table(file) for file in _cgroup_files("cpu", "cpu.stat")]
+    return sum(
+        table.get("throttled_usec", 0) / 1e6 + table.get("throttled_time", 0) / 1e9 for table in tables
+    )
+
+
+def container_cpus() -> float | None:
+    """How many CPUs the container's limits allow, fractions included; None without a limit."""
+    limits = []
+    for file in (*_cgroup_files("cpu", "cpu.max"), *_cgroup_files("cpu", "cpu.cfs_quota_us")):
+        period = read(file.with_name("cpu.cfs_period_us")) if file.name != "cpu.max" else ""
+        numbers = f"{read(file)} {period}".split()
+        if len(numbers) == 2 and all(number.isdecimal() for number in numbers) and int(numbers[1]):
+            limits.append(int(numbers[0]) / int(numbers[1]))
+    return min(limits, default=None)
+
+
+def container_memory_free_mb() -> float | None:
+    """What the container's limits leave of memory, in MB, files kept in memory not counted; None without a limit."""
+    names = (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    )
+    left = []
+    for limit, usage, files in names:
+        for file in _cgroup_files("memory", limit):
+            most, used = read(file), read(file.with_name(usage))
+            if most.isdecimal() and used.isdecimal() and int(most) < _NO_LIMIT:
+                given_back = _table(file.with_name("memory.stat")).get(files, 0)
+                left.append((int(most) - int(used) + given_back) / MB)
+    return min(left, default=None)
+
+
+def _cgroup_files(controller: str, name: str) -> list[Path]:
+    """Where a file stands in the process's control group and in every one around it, in version 2 or in version 1."""
+    found = []
+    for line in read(OWN_CGROUP).splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        # Version 2 has one tree without names. Inside a container the path may be the host's, of which only the
+        # root is there.
+        root = CGROUPS / controller if controllers else CGROUPS
+        folder = root / group.strip("/")
+        inside = [folder, *folder.parents]
+        found += [one / name for one in inside[: inside.index(root) + 1]]
+    return [file for file in found if file.is_file()]
+
+
+def _table(file: Path) -> dict[str, int]:
+    """Lines of a name and a number."""
+    pairs = (line.split() for line in read(file).splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+
+def read(file: Path) -> str:
+    """The text, stripped; empty where it can't be read."""
+    try:
+        return file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

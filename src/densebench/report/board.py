@@ -1,0 +1,98 @@
+"""The report in TensorBoard: its charts as images, its sentences as text, in a run of their own.
+
+The figures themselves are there from the sweep on (`sinks/tensorboard.py`); these follow from all of its rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.image import metadata
+from tensorboard.plugins.text.summary_v2 import text_pb
+from tensorboard.util.tensor_util import make_tensor_proto
+
+from densebench.record import Row
+from densebench.report.analysis import PERFORMANCE, TRADE_OFFS
+from densebench.report.ceilings import ceilings_of
+from densebench.report.facts import setting, sweep_of, title
+from densebench.report.html.chart import Chart, View
+from densebench.report.html.sections import sections
+from densebench.report.html.style import series_of
+from densebench.report.markdown import bullets, limits
+from densebench.report.picture import picture
+from densebench.report.recommendation import NO_RECOMMENDATION, choose, recommend
+from densebench.report.reliability import missing
+from densebench.report.sweep import Sweep
+from densebench.report.tables import escape
+from densebench.sinks.event_file import EventFile, event_files
+from densebench.sinks.journal import Header
+
+RUN = "report"  # TensorBoard's name for it
+_BATCH = "batch "  # what a view is called that shows one batch size
+
+
+def write_board(log_dir: Path, header: Header, rows: Sequence[Row]) -> None:
+    """Write the run `report` into a log folder, in place of what an earlier call wrote there.
+
+    Args:
+        log_dir: the sweep's log folder, with its profiler traces.
+        header: the sweep.
+        rows: its rows, failed and skipped ones too.
+
+    Raises:
+        OSError: the folder can't be written.
+
+    """
+    folder = log_dir / RUN
+    for old in event_files(folder, RUN):
+        old.unlink()
+    sweep = sweep_of(header, rows)
+    now = time.time()
+    with EventFile(folder, RUN) as file:
+        for name, text in _texts(header, sweep).items():
+            file.add(now, 0, text_pb(f"analysis/{name}", for_tensorboard(text)))
+        ceilings = ceilings_of(header.environment)
+        for section in sections(sweep, series_of(rows), choose(sweep), [log_dir], ceilings):
+            for chart in section.charts:
+                for tag, step, view in _placed(chart):
+                    file.add(now, step, _image(f"{section.name}/{tag}", chart, view))
+
+
+def for_tensorboard(markdown: str) -> str:
+    """Our escaped Markdown for TensorBoard's parser, which doesn't know these two signs as special."""
+    return markdown.replace("\\~", "~").replace("\\$", "$")
+
+
+def _texts(header: Header, sweep: Sweep) -> dict[str, str]:
+    """The sentences of `REPORT.md`, part by part."""
+    headline, *details = [escape(one.sentence) for one in recommend(sweep)] or [NO_RECOMMENDATION]
+    about = f"{escape(title(sweep.rows))}\n\n{escape(setting(header, sweep.rows))}"
+    return {
+        "1 recommendation": "\n\n".join([f"**{headline}**", *details, about]),
+        "2 performance": bullets(sweep, PERFORMANCE),
+        "3 trade-offs": bullets(sweep, TRADE_OFFS),
+        "4 failed and skipped": bullets(sweep, (missing,), "Every row ran."),
+        "5 limits": limits(header, sweep),
+    }
+
+
+def _placed(chart: Chart) -> Iterator[tuple[str, int, View]]:
+    """Tag, step and view. Of views of single batch sizes the first and the last are the steps of one image."""
+    single = [view for view in chart.views if view.label.startswith(_BATCH)]
+    for view in chart.views:
+        if not view.label.startswith(_BATCH):
+            yield chart.name, 0, view
+    for view in {one.label: one for one in (*single[:1], *single[-1:])}.values():
+        yield f"{chart.name} by batch size", int(view.label.removeprefix(_BATCH)), view
+
+
+def _image(tag: str, chart: Chart, view: View) -> Summary:
+    drawn = picture(chart, view)
+    sizes = [str(pixels).encode() for pixels in (drawn.width, drawn.height)]
+    about = metadata.create_summary_metadata(display_name=chart.title, description=escape(chart.caption))
+    tensor = make_tensor_proto([*sizes, drawn.png], dtype=np.object_)
+    return Summary(value=[Summary.Value(tag=tag, metadata=about, tensor=tensor)])

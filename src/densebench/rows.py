@@ -1,0 +1,94 @@
+"""Rows from records: what follows from the samples, and from the baseline's record beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from densebench.record import BASELINE, Record, Row, Status
+from densebench.stats import comparison, proportion, samples
+
+
+def derive(records: Iterable[Record], order: Sequence[str] = ()) -> list[Row]:
+    """One row for each cell, recipe by recipe, the smallest batch first.
+
+    Args:
+        records: of several records of one cell the last one counts (a resumed run measured it again).
+        order: names of recipes. The baseline comes before them, others after, in the order of their first record.
+
+    """
+    latest = {record.key: record for record in records}
+    baselines = {r.batch_size: r for r in latest.values() if r.recipe == BASELINE and r.status is Status.OK}
+    reference = next((r for r in baselines.values() if r.accuracy_top1 is not None), None)
+    names = dict.fromkeys((BASELINE, *order, *(record.recipe for record in latest.values())))
+    places = {name: place for place, name in enumerate(names)}
+    ordered = sorted(latest.values(), key=lambda record: (places[record.recipe], record.batch_size))
+    return [_derive(record, baselines.get(record.batch_size), reference) for record in ordered]
+
+
+def _derive(record: Record, baseline: Record | None, reference: Record | None) -> Row:
+    facts = _speed(record, baseline) if record.samples_ms else {}
+    if record.accuracy_top1 is not None:
+        facts |= _accuracy(record, reference)
+    return Row.model_validate(record.model_dump() | facts)
+
+
+def _speed(record: Record, baseline: Record | None) -> dict[str, object]:
+    latencies = record.all_samples_ms
+    confidence = comparison.CONFIDENCE_LOOKED if record.adaptive else samples.CONFIDENCE
+    throughput = comparison.throughput(record.blocks, record.batch_size, confidence)
+    facts: dict[str, object] = {
+        "latency_mean_ms": samples.mean(latencies),
+        "latency_p50_ms": samples.percentile(latencies, 50),
+        "latency_p90_ms": samples.percentile(latencies, 90),
+        "latency_p95_ms": samples.percentile(latencies, 95),
+        "latency_p99_ms": samples.percentile(latencies, 99),
+        "throughput_samples_per_s": throughput.value,
+        "throughput_ci_low": throughput.low,
+        "throughput_ci_high": throughput.high,
+        "samples": len(latencies),
+        "processes": len(record.samples_ms),
+    }
+    if record.recipe == BASELINE:
+        return facts | {"speedup": 1.0}
+    speedup = comparison.speedup(record.blocks, baseline.blocks, confidence) if baseline else None
+    if speedup is None or baseline is None:
+        return facts
+    return facts | {
+        "speedup": speedup.value,
+        "speedup_ci_low": speedup.low,
+        "speedup_ci_high": speedup.high,
+        "verdict": comparison.verdict(speedup),
+        "break_even_images": _break_even(record, baseline, speedup, 1 / throughput.value),
+    }
+
+
+def _break_even(record: Record, baseline: Record, speedup: comparison.Estimate, image_s: float) -> int | None:
+    """Images after which the build's time beyond the baseline's is saved again; None where nothing is saved."""
+    if record.build_s is None or baseline.build_s is None:
+        return None
+    sure = speedup.value if speedup.low is None else speedup.low
+    if sure <= 1 or speedup.value <= 1 + comparison.CLEAR:
+        return None
+    saved_s = (speedup.value - 1) * image_s
+    return math.ceil(round(max(0.0, record.build_s - baseline.build_s) / saved_s, 3))
+
+
+def _accuracy(record: Record, reference: Record | None) -> dict[str, object]:
+    own = record.correct_top1
+    facts: dict[str, object] = {}
+    if own:
+        low, high = proportion.share_interval(own.count("1"), len(own))
+        facts |= {"accuracy_top1_ci_low": 100 * low, "accuracy_top1_ci_high": 100 * high}
+    if reference is None or reference.accuracy_top1 is None or record.accuracy_top1 is None:
+        return facts
+    facts["accuracy_drop_pp"] = reference.accuracy_top1 - record.accuracy_top1
+    if record.recipe == BASELINE or not own or len(reference.correct_top1) != len(own):
+        return facts
+    lost, won = proportion.discordant(reference.correct_top1, own)
+    return facts | {
+        "images_lost": lost,
+        "images_won": won,
+        "accuracy_drop_ci_high_pp": 100 * proportion.drop_at_most(lost, won, len(own)),
+        "accuracy_drop_p": proportion.no_difference_p(lost, won),
+    }

@@ -1,0 +1,1 @@
+"""Pure: numbers in, estimates, intervals and verdicts out."""

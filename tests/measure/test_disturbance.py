@@ -1,0 +1,220 @@
+"""What counts as a disturbance of a timed block, and what doesn't."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from densebench.measure import counters, disturbance
+from densebench.measure.counters import JIFFY_S, Counters
+from densebench.measure.disturbance import (
+    GpuReading,
+    Watch,
+    of_row,
+    on_the_gpu,
+    on_the_host,
+    others_cpus,
+    rounding_s,
+)
+from densebench.measure.nvml import Gpu, open_gpu
+from tests.measure.fake_nvml import FakeNvml
+from tests.measure.kernel import Kernel, kernel
+
+__all__ = ["kernel"]
+
+START = Counters(clock_s=100.0, own_s=5.0, busy_s=50.0, stolen_s=1.0, swapped_pages=7, hot=2, throttled_s=3.0)
+
+
+def after(seconds: float = 10.0, own: float = 0.0, others: float = 0.0, **more: float) -> Counters:
+    """The reading after a block of so long, in which this process and others used so much CPU time."""
+    return replace(
+        START,
+        clock_s=START.clock_s + seconds,
+        own_s=START.own_s + own,
+        busy_s=START.busy_s + own + others,
+        **{name: getattr(START, name) + value for name, value in more.items()},
+    )
+
+
+def said(then: Counters, cpus: int = 2, threads: int = 2) -> str:
+    """What is told of the time between the two readings."""
+    return "; ".join(on_the_host(START, then, cpus, threads))
+
+
+def test_a_block_alone_is_undisturbed() -> None:
+    """One that keeps its CPUs busy, one that waits, and one of no length."""
+    assert said(after(10, own=20)) == ""
+    assert said(after(10, own=0.1)) == ""
+    assert said(START) == ""
+
+
+def test_other_processes_are_told() -> None:
+    """Their share is what was used and not by this process."""
+    assert said(after(10, own=15.8, others=4.2)) == "other processes took 0.42 of 2 cores"
+    assert said(after(10, own=19.5, others=0.5)) == ""
+
+
+def test_others_on_spare_cpus_do_less_harm() -> None:
+    """With one thread on eight CPUs, others may use some; with eight threads they may not."""
+    assert said(after(10, own=10, others=20), cpus=8, threads=1) == ""
+    assert said(after(10, own=60, others=20), cpus=8, threads=8) != ""
+    assert said(after(10, own=10, others=60), cpus=8, threads=1) != ""
+
+
+@given(st.floats(0.001, 20), st.integers(1, 64), st.integers(0, 64), st.data())
+def test_rounding_is_no_disturbance(seconds: float, cpus: int, threads: int, data: st.DataObject) -> None:
+    """However short the block, a jiffy at either end of each CPU's counter says nothing."""
+    own = data.draw(st.floats(0, seconds * cpus))
+    error = data.draw(st.floats(-2 * cpus, 2 * cpus)) * JIFFY_S
+    then = after(seconds, own=own, others=error, stolen_s=abs(error))
+    assert said(then, cpus, threads) == ""
+
+
+def test_a_short_block_needs_more_to_be_disturbed() -> None:
+    """Two jiffies of others' work in 50 ms may be rounding; five are not. In 10 s the same share is none."""
+    assert said(after(0.05, own=0.08, others=2 * JIFFY_S)) == ""
+    assert said(after(0.05, own=0.0, others=6 * JIFFY_S)) != ""
+    assert said(after(10, own=16, others=400 * JIFFY_S)) != ""
+
+
+@given(st.floats(0, 100), st.floats(-5, 100), st.floats(-5, 100), st.integers(1, 64))
+def test_others_are_never_negative_nor_more_than_there_is(
+    seconds: float, own: float, others: float, cpus: int
+) -> None:
+    """Whatever the counters say, even that this process used more than everybody."""
+    then = after(seconds, own=own, others=others)
+    assert 0 <= others_cpus(START, then, cpus) <= cpus
+    assert rounding_s(START, then, cpus) >= 2 * cpus * JIFFY_S
+
+
+def test_stolen_time_is_told() -> None:
+    """As a share of what was wanted: 0.6 s of 20, but not 0.2 s of them, nor a jiffy of a short block."""
+    assert said(after(10, own=19.4, stolen_s=0.6)) == "3 % of the CPU time stolen by the host"
+    assert said(after(10, own=19.8, stolen_s=0.2)) == ""
+    assert said(after(0.05, own=0.09, stolen_s=JIFFY_S)) == ""
+
+
+def test_swapping_throttling_and_heat_are_told() -> None:
+    """Each by its own rule; a few pages and a thousandth of the time are nothing."""
+    assert said(after(swapped_pages=5000)) == "5000 pages swapped"
+    assert said(after(swapped_pages=10)) == ""
+    assert said(after(throttled_s=0.5)) == "the container's CPU limit held work back for 0.50 s"
+    assert said(after(throttled_s=0.01)) == ""
+    assert said(after(hot=1)) == "the CPU slowed down because it was hot"
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "expected"),
+    [
+        (3100.0, 2000.0, "the CPU's clock fell from 3100 to 2000 MHz"),
+        (3100.0, 3000.0, ""),
+        (2000.0, 3100.0, ""),
+        (None, 2000.0, ""),
+        (3100.0, None, ""),
+    ],
+)
+def test_a_falling_clock_is_told(before: float | None, then: float | None, expected: str) -> None:
+    """By more than a tenth; a rise, a small step and a clock that can't be read are nothing."""
+    first, second = replace(START, clock_mhz=before), replace(after(), clock_mhz=then)
+    assert "; ".join(on_the_host(first, second, 2, 2)) == expected
+
+
+def test_what_slows_a_gpu_is_told() -> None:
+    """The reasons that hold at the end, those that held for a part of the block, and others' work."""
+    quiet = GpuReading(1980.0, frozenset(), {"heat": 5.0, "power limit": 9.0}, 0)
+    assert on_the_gpu(quiet, quiet, 10, 0) == []
+    assert on_the_gpu(quiet, replace(quiet, slowed_by=frozenset({"heat"})), 10, 0) == [
+        "the GPU was slowed down: heat"
+    ]
+    held = replace(quiet, slowed_s={"heat": 5.1, "power limit": 9.9})
+    assert on_the_gpu(quiet, held, 10, 0) == ["the GPU was slowed down: power limit"]
+    assert on_the_gpu(replace(quiet, slowed_s={}), held, 10, 0) == []
+    assert on_the_gpu(quiet, replace(quiet, others=1), 10, 0) == ["1 other process on the GPU"]
+    assert on_the_gpu(replace(quiet, others=3), quiet, 10, 1) == ["2 other processes on the GPU"]
+    assert on_the_gpu(replace(quiet, others=1), quiet, 10, 1) == []
+    assert on_the_gpu(quiet, replace(quiet, clock_mhz=1200.0), 10, 0) == [
+        "the GPU's clock fell from 1980 to 1200 MHz"
+    ]
+
+
+@pytest.fixture
+def frozen(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """Two CPUs, a block of 10 s in which this process did nothing."""
+    ticks = iter([0.0, 10.0])
+    monkeypatch.setattr(counters.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(counters, "own_s", lambda: 0.0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.14, 0.0, 0.0))
+    kernel.cpus((0, 0, 0), (1, 0, 0))
+    return kernel
+
+
+def test_a_watch_looks_before_and_after(frozen: Kernel) -> None:
+    """Everything that happened between the two looks is in one line, with the load average for context."""
+    watch = Watch(threads=2)
+    watch.begin()
+    frozen.cpus((0, 6, 1), (1, 0, 0))
+    assert watch.end() == (
+        "other processes took 0.60 of 2 cores; 14 % of the CPU time stolen by the host; load average 3.1"
+    )
+
+
+def test_a_load_average_alone_is_no_disturbance(frozen: Kernel) -> None:
+    """It tells of the minute before, not of the block."""
+    watch = Watch(threads=2)
+    watch.begin()
+    assert watch.end() == ""
+
+
+def test_a_watch_asks_the_gpus_driver(frozen: Kernel) -> None:
+    """On CUDA the driver's answers before and after are compared too."""
+    nvml = FakeNvml()
+    nvml.pids = [os.getpid()]
+    gpu = open_gpu(nvml)
+    assert isinstance(gpu, Gpu)
+    watch = Watch("cuda", threads=2, gpu=gpu)
+    watch.begin()
+    nvml.mhz, nvml.reasons = 900, nvml.nvmlClocksEventReasonHwThermalSlowdown
+    nvml.pids = [os.getpid(), -1]
+    assert watch.end() == (
+        "the GPU was slowed down: heat; 1 other process on the GPU; the GPU's clock fell from 1980 to 900 MHz"
+    )
+
+
+def test_a_machine_that_tells_nothing_is_watched_in_silence(kernel: Kernel) -> None:
+    """Neither files nor a driver: no error, and nothing said."""
+    watch = Watch("cuda")
+    watch.begin()
+    assert watch.end() == ""
+
+
+def test_this_machine_can_be_watched() -> None:
+    """The real files; the same watch serves block after block."""
+    watch = Watch("cpu", threads=1)
+    for _ in range(2):
+        watch.begin()
+        sum(range(100_000))
+        assert isinstance(watch.end(), str)
+
+
+def test_a_row_quotes_its_worst_block() -> None:
+    """How many of the blocks were disturbed, and by what; nothing where none was."""
+    assert of_row([]) == of_row(["", ""]) == ""
+    assert of_row(["noise"]) == "noise"
+    assert of_row(["", "noise", "noise; heat"]) == "noise; heat (in 2 of 3 blocks)"
+
+
+def test_the_gpu_is_looked_for_when_cuda_is_open(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before the block begins, as until then nobody knows which GPU it is on; never on the CPU."""
+    asked: list[str] = []
+    monkeypatch.setattr(disturbance, "open_gpu", lambda: asked.append("gpu") or "no driver")
+    watch = Watch("cuda")
+    assert asked == []
+    watch.begin()
+    assert asked == ["gpu"]
+    Watch("cpu").begin()
+    assert asked == ["gpu"]

@@ -1,0 +1,197 @@
+"""Speed-ups from rounds: intervals that mean what they say, on noise of known making."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from densebench.stats.comparison import (
+    CONFIDENCE_LOOKED,
+    LOOK_FROM,
+    Block,
+    Estimate,
+    blocks,
+    geometric_mean,
+    log_ratios,
+    narrow_enough,
+    speedup,
+    throughput,
+    verdict,
+)
+
+Noise = Callable[[np.random.Generator, int], np.ndarray]
+MEANS = st.lists(st.floats(0.01, 1e5), min_size=2, max_size=30)
+
+
+def rounds_of(means_ms: list[float]) -> list[Block]:
+    """One block a round."""
+    return [Block(number, mean) for number, mean in enumerate(means_ms)]
+
+
+@given(MEANS, st.floats(0.1, 10))
+def test_a_constant_factor_is_found_exactly(means_ms: list[float], factor: float) -> None:
+    """Whatever slows a whole round cancels: what is left is the factor, with an interval of no width."""
+    ours = [Block(block.round, block.mean_ms / factor) for block in rounds_of(means_ms)]
+    found = speedup(ours, rounds_of(means_ms))
+    assert found is not None
+    assert found.value == pytest.approx(factor)
+    assert found.low == pytest.approx(factor)
+    assert found.high == pytest.approx(factor)
+
+
+@given(MEANS, MEANS)
+def test_sides_exchanged_give_the_inverse(ours: list[float], theirs: list[float]) -> None:
+    """Being twice as fast and being half as fast are one finding."""
+    there, back = speedup(rounds_of(ours), rounds_of(theirs)), speedup(rounds_of(theirs), rounds_of(ours))
+    assert there is not None
+    assert back is not None
+    assert there.value * back.value == pytest.approx(1)
+    if there.low is not None and back.high is not None and back.high < 1e300:
+        assert there.low * back.high == pytest.approx(1)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=2, max_size=40), st.floats(0.5, 0.99))
+def test_the_interval_is_students(logs: list[float], confidence: float) -> None:
+    """The same as SciPy's, on logarithms."""
+    found = geometric_mean(logs, confidence)
+    spread = scipy_stats.sem(logs)
+    assert found.value == pytest.approx(math.exp(np.mean(logs)))
+    if spread > 1e-9:
+        low, high = scipy_stats.t.interval(confidence, len(logs) - 1, np.mean(logs), spread)
+        assert found.low == pytest.approx(math.exp(low))
+        assert found.high == pytest.approx(math.exp(high))
+
+
+def test_only_rounds_that_have_both_count() -> None:
+    """A resumed run measures the baseline again: a recipe is compared with the blocks that ran beside it."""
+    baseline = [Block(0, 100.0), Block(0, 100.0), Block(7, 50.0), Block(7, 50.0)]
+    assert log_ratios([Block(7, 25.0)], baseline) == pytest.approx([math.log(2)])
+    assert speedup([Block(3, 25.0)], baseline) is None
+
+
+def test_one_process_has_no_interval() -> None:
+    """Nothing is known of the spread between processes from one of them."""
+    found = throughput([Block(0, 20.0)], 8)
+    assert found.value == pytest.approx(400.0)
+    assert found.half_width is None
+    assert verdict(found) is None
+    assert not narrow_enough(found, 1.0)
+
+
+def test_blocks_are_processes_means() -> None:
+    """The unit is the process: its mean, whatever the number of its samples."""
+    assert blocks([[1.0, 3.0], [5.0]], [0, 1]) == [Block(0, 2.0), Block(1, 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.98, 1.02, "same"),
+        (1.001, 1.029, "same"),  # first in order, though it excludes 1
+        (1.01, 1.05, "faster"),
+        (0.90, 0.99, "slower"),
+        (0.99, 1.04, "unclear"),
+        (0.5, 2.0, "unclear"),
+    ],
+)
+def test_verdicts(low: float, high: float, said: str) -> None:
+    """The contract's rule, in its order."""
+    assert verdict(Estimate(math.sqrt(low * high), low, high)) == said
+
+
+def test_large_effects_need_no_narrow_interval() -> None:
+    """Eight times faster within 15 % is known well enough; 1 % faster within 15 % is not."""
+    assert narrow_enough(Estimate(8.0, 7.0, 9.2), 0.02)
+    assert not narrow_enough(Estimate(1.01, 0.88, 1.16), 0.02)
+    assert narrow_enough(Estimate(1.01, 0.995, 1.025), 0.02)
+
+
+def normal(rng: np.random.Generator, count: int) -> np.ndarray:
+    return rng.standard_normal(count)
+
+
+def heavy(rng: np.random.Generator, count: int) -> np.ndarray:
+    return rng.standard_t(3, count) / math.sqrt(3)
+
+
+def two_modes(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Where the allocator's pages fall: two speeds, a little noise around each."""
+    return np.where(rng.random(count) < 0.5, -0.98, 0.98) + 0.2 * rng.standard_normal(count)
+
+
+def compare(
+    rng: np.random.Generator, noise: Noise, sd: float, effect: float, rounds: int, *, drift: float = 0.0
+) -> tuple[list[Block], list[Block]]:
+    """One comparison: two blocks of the baseline and one of the recipe a round, with a drift over rounds."""
+    ours, theirs = [], []
+    for number in range(rounds):
+        slow = drift * number / rounds
+        first, second, own = sd * noise(rng, 3)
+        theirs += [Block(number, 100 * math.exp(slow + first)), Block(number, 100 * math.exp(slow + second))]
+        ours.append(Block(number, 100 / effect * math.exp(slow + own)))
+    return ours, theirs
+
+
+def look(ours: list[Block], theirs: list[Block], target: float) -> Estimate:
+    """The interval at which an adaptive cell stops."""
+    ratios = log_ratios(ours, theirs)
+    looks = (geometric_mean(ratios[:count], CONFIDENCE_LOOKED) for count in range(LOOK_FROM, len(ratios)))
+    enough = (found for found in looks if narrow_enough(found, target))
+    return next(enough, geometric_mean(ratios, CONFIDENCE_LOOKED))
+
+
+@pytest.mark.parametrize(
+    ("noise", "sd", "effect", "least"),
+    [
+        (normal, 0.02, 1.0, 0.94),
+        (normal, 0.05, 1.0, 0.94),
+        (normal, 0.05, 1.3, 0.94),
+        (normal, 0.05, 8.0, 0.94),
+        (heavy, 0.05, 1.0, 0.94),
+        (two_modes, 0.05, 1.0, 0.92),
+    ],
+)
+def test_stopping_when_narrow_keeps_the_confidence(
+    noise: Noise, sd: float, effect: float, least: float
+) -> None:
+    """Although the data decide how many rounds there are, 95 % of the intervals hold the truth."""
+    rng = np.random.default_rng(1)
+    runs = 400
+    held = 0
+    for _ in range(runs):
+        found = look(*compare(rng, noise, sd, effect, 20, drift=0.2), target=0.02)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= effect <= found.high
+    assert held / runs >= least - 2 * math.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize("rounds", [3, 5])
+def test_fixed_rounds_hold_the_truth_as_often_as_said(rounds: int) -> None:
+    """Three rounds give a wide interval, and an honest one."""
+    rng = np.random.default_rng(2)
+    found = [speedup(*compare(rng, normal, 0.06, 1.2, rounds, drift=0.3)) for _ in range(1000)]
+    held = np.mean([one.low <= 1.2 <= one.high for one in found])  # type: ignore[union-attr, operator]
+    assert held == pytest.approx(0.95, abs=0.025)
+
+
+def test_no_difference_is_seldom_called_one() -> None:
+    """Comparing a recipe with itself: `faster` or `slower` in about 1 of 20, whatever the noise."""
+    rng = np.random.default_rng(3)
+    for noise in (normal, heavy, two_modes):
+        said = [verdict(look(*compare(rng, noise, 0.05, 1.0, 15), target=0.02)) for _ in range(400)]
+        assert sum(word in ("faster", "slower") for word in said) <= 400 * 0.08
+
+
+def test_five_percent_is_found() -> None:
+    """At a focus batch size with 3 % of noise between processes, 5 % is found nine times in ten, 10 % always."""
+    rng = np.random.default_rng(4)
+    for effect, least in ((1 / 1.05, 0.9), (1 / 1.10, 1.0)):
+        said = [verdict(look(*compare(rng, normal, 0.03, effect, 20), target=0.02)) for _ in range(200)]
+        assert np.mean([word == "slower" for word in said]) >= least
