@@ -159,7 +159,8 @@ trap 'docker rm -f "$container" >/dev/null 2>&1 || true' EXIT
   [[ -z $interrupted ]] || exit 130
   stop "the container did not start: see above"
 }
-docker logs --follow "$container" &
+# in a session of its own, which Ctrl-C in a terminal does not reach
+setsid docker logs --follow "$container" &
 # a signal ends the first wait; what the run says while it stops still comes
 wait $! || wait $! || true
 code=$(docker wait "$container") || code=1

@@ -58,7 +58,7 @@ def test_the_figures_follow_from_the_parts() -> None:
     accuracy = 1000 * 0.04
     rest = 2 * forecast.CHILD_S + engines.default().typical_build_s
     assert found.seconds == pytest.approx(7 * block + traced + accuracy + rest)
-    assert (found.cells, found.disk_mb) == (1, pytest.approx(28 + estimate.TRACE_MB))
+    assert (found.cells, found.disk_mb) == (1, pytest.approx(28 + forecast.TRACE_MB))
 
 
 def test_the_baseline_is_timed_twice_a_round() -> None:
@@ -116,3 +116,25 @@ def test_a_dry_run_prints_all_cells_and_writes_nothing(
     assert "something to know" in printed
     assert str(tmp_path / "results") in printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_says_what_there_is_no_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disk and memory that are short are told below the table that they are needed for."""
+
+    @contextmanager
+    def opened(*_: object) -> Iterator[tuple[None, jobs.Described, Path]]:
+        yield None, WORKLOAD.model_copy(update={"parameters": 10**15}), tmp_path
+
+    monkeypatch.setattr(estimate, "opened", opened)
+    text = StringIO()
+    estimate.print_estimate(RunSpec.create("quick", output_dir=tmp_path), Console(file=text, width=200))
+    assert f"MB of disk free in {tmp_path}, about " in text.getvalue()
+    assert "MB of memory free" in text.getvalue()
+
+
+def test_memory_grows_with_the_model_and_the_batch() -> None:
+    """Weights and images count, and PyTorch alone needs some."""
+    one, many = (RunSpec.create(batch_sizes=[size]) for size in (1, 1000))
+    assert 28 < forecast.memory_mb(one, WORKLOAD) < forecast.memory_mb(many, WORKLOAD)
+    large = WORKLOAD.model_copy(update={"parameters": 10**9})
+    assert forecast.memory_mb(one, large) > 4000

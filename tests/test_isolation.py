@@ -16,7 +16,7 @@ import pytest
 
 from densebench import jobs
 from densebench.errors import CellFailed, CellTimedOut, Unavailable, UsageError
-from densebench.isolation import Nursery, plain_environment
+from densebench.isolation import SCRATCH, Nursery, plain_environment
 from tests.stand_in import FAMILY, on_path
 
 PATIENCE_S = 20.0
@@ -157,16 +157,19 @@ def test_nothing_is_left_after_close(tmp_path):
 
 
 def test_a_child_ends_with_its_parent_however_that_dies(tmp_path):
-    """When the parent gets a SIGKILL amid a job, zygote, child and grandchild end."""
+    """When the parent gets a SIGKILL amid a job, zygote, child and grandchild end, and its scratch folder is gone."""
     script = (
         "import sys; from pathlib import Path; from densebench.isolation import Nursery, plain_environment\n"
         "from tests.stand_in import on_path; from tests.test_isolation import do\n"
         "folder = Path(sys.argv[1])\n"
-        "with Nursery(on_path(plain_environment(1)), folder / 'run.log') as nursery:\n"
+        "environment = plain_environment(1) | {'DENSEBENCH_SCRATCH': str(folder / 'scratch')}\n"
+        "with Nursery(on_path(environment), folder / 'run.log') as nursery:\n"
         "    (folder / 'zygote').write_text(str(nursery._zygote.pid))\n"
         "    do(nursery, 'hang', folder)\n"
     )
     root = Path(__file__).parents[1]
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "half a file").touch()
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=root)
     try:
         deadline = time.monotonic() + PATIENCE_S
@@ -179,6 +182,7 @@ def test_a_child_ends_with_its_parent_however_that_dies(tmp_path):
         parent.send_signal(signal.SIGKILL)
         parent.wait()
     assert gone(numbers)
+    assert not (tmp_path / "scratch").exists()
 
 
 def test_the_parent_sleeps_while_a_child_works(nursery, tmp_path):
@@ -198,3 +202,15 @@ def test_children_run_in_a_plain_environment(monkeypatch):
     assert not [name for name in environment if name.startswith(("MALLOC_", "KMP_"))]
     assert environment["OMP_NUM_THREADS"] == "3"
     assert environment["SOMETHING_ELSE"] == "kept"
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_parent_that_takes_its_leave_keeps_its_scratch_folder(tmp_path, busy):
+    """What it still reads after closing is there, whether its zygote was ready, at work, or just starting."""
+    (tmp_path / "scratch").mkdir()
+    environment = on_path(plain_environment(1)) | {SCRATCH: str(tmp_path / "scratch")}
+    with Nursery(environment, tmp_path / "run.log") as nursery:
+        if busy:
+            with pytest.raises(CellTimedOut):
+                do(nursery, "hang", tmp_path, timeout_s=0.2)
+    assert (tmp_path / "scratch").is_dir()

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from densebench import machine
+from tests.measure.kernel import Kernel, kernel
+
+__all__ = ["kernel"]
 
 X86 = "processor\t: 0\nmodel name\t: Some CPU @ 2.00GHz\nflags\t\t: fpu avx2 avx512f avx512_bf16\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd asimdhp\n"
@@ -69,6 +72,13 @@ def test_formats_without_instructions_are_emulated(
     assert machine.emulated("float16", "cuda") is None
 
 
+@pytest.fixture
+def eight(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """Eight CPUs, in a container that may have a limit."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    return kernel
+
+
 @pytest.mark.parametrize(
     ("limit", "threads"),
     [
@@ -77,21 +87,31 @@ def test_formats_without_instructions_are_emulated(
         ("150000 100000", 1),
         ("50000 100000", 1),
         ("1600000 100000", 8),
+        ("odd", 8),
     ],
 )
-def test_threads_are_what_affinity_and_container_allow(
-    monkeypatch: pytest.MonkeyPatch, limit: str, threads: int
-) -> None:
+def test_threads_are_what_affinity_and_container_allow(eight: Kernel, limit: str, threads: int) -> None:
     """The lower of affinity and the container's quota, whole CPUs, at least one."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
-    files(monkeypatch, {"/sys/fs/cgroup/cpu.max": f"{limit}\n"})
+    eight.write("cgroup", "0::/")
+    eight.write("fs/cpu.max", limit)
     assert machine.allowed_threads() == threads
 
 
-def test_threads_without_a_container_are_the_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No limit file, or one that says something else, is no limit."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5})
-    files(monkeypatch, {})
+def test_threads_follow_the_tightest_of_nested_limits(eight: Kernel) -> None:
+    """A limit of a group further out holds as well, in version 2 and in version 1."""
+    eight.write("cgroup", "0::/pod/container")
+    eight.write("fs/pod/cpu.max", "300000 100000")
+    eight.write("fs/pod/container/cpu.max", "max 100000")
     assert machine.allowed_threads() == 3
-    files(monkeypatch, {"/sys/fs/cgroup/cpu.max": "odd\n"})
+    eight.write("cgroup", "3:cpu,cpuacct:/docker/abc\n0::/pod/container")
+    eight.write("fs/cpu/cpu.cfs_quota_us", 200000)
+    eight.write("fs/cpu/cpu.cfs_period_us", 100000)
+    assert machine.allowed_threads() == 2
+
+
+def test_threads_without_a_container_are_the_affinity(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No limit file is no limit."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5})
     assert machine.allowed_threads() == 3

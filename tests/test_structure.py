@@ -45,8 +45,8 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
         "the two stories: the child's, of which `building` is a chapter",
         ("deploy_notes", "steps", "building", "worker", "zygote"),
     ),
-    ("and the parent's", ("cells", "forecast", "rounds", "folders", "suite")),
-    ("commands", ("estimate", "overview", "predict", "export", "api")),
+    ("and the parent's", ("cells", "blocks", "forecast", "rounds", "folders", "suite")),
+    ("commands", ("estimate", "overview", "predict", "export", "load", "compare", "compare_table", "api")),
     ("the doors", ("", "cli", "__main__")),
 )
 PLACE = {name: index for index, (_, names) in enumerate(STAGES) for name in names}

@@ -80,7 +80,7 @@ class Sweep:
     def finish(self, record: Record) -> None:
         """Keep a row, and tell the world."""
         self.keep(record)
-        row = next(r for r in self.rows() if r.key == record.key)
+        (row,) = derive(self.records, only=record.key)
         self.scalars.row(row)
         self.progress.cell_done(row)
 

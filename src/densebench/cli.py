@@ -163,8 +163,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 def report(directory: Annotated[Path, typer.Argument(help="A results folder.")]) -> None:
     """Write the report again, from the records in a results folder."""
     from densebench import suite as sweep
-    from densebench.rows import derive
     from densebench.report import write_report
+    from densebench.rows import derive
     from densebench.sinks import journal
     from densebench.sinks.csv_file import write_csv
 
@@ -173,6 +173,24 @@ def report(directory: Annotated[Path, typer.Argument(help="A results folder.")])
     write_csv(directory / sweep.CSV, rows)
     paths = [directory / sweep.CSV, *write_report(directory, header, rows)]
     _show(rows, float(header.spec.get("max_accuracy_drop", 1.0)), Console(), paths)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="The results folder to compare with.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="The results folder in question.", metavar="B")],
+    fail_on_slower: Annotated[
+        float | None, typer.Option(help="Exit 1 if a row is surely slower by more, percent.", metavar="PCT")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="As JSON; the rest goes to the error output.")
+    ] = False,
+) -> None:
+    """Two results folders, row by row: whether B is faster or slower than A."""
+    from densebench.compare_table import print_comparison
+
+    console = Console(stderr=as_json)
+    raise typer.Exit(print_comparison(a, b, console, fail_on_slower=fail_on_slower, as_json=as_json))
 
 
 @app.command()
@@ -203,6 +221,33 @@ def predict(
     from densebench.predict import print_predictions
 
     print_predictions(artifact, images, Console(), trust=trust)
+
+
+@app.command()
+def load(
+    artifact: Annotated[Path, typer.Argument(help="A saved model's folder.")],
+    scenario: Annotated[str, typer.Option(help="single-stream, offline or server.")],
+    target_p99_ms: Annotated[
+        float | None, typer.Option(help="Server: the p99 latency to hold; default 50.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="How long one run lasts, about.")] = 10.0,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Offline: images of one inference; default 8.")
+    ] = None,
+    streams: Annotated[int, typer.Option(min=1, help="Processes that answer, which share the threads.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default: all that this process may use.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of arrivals and images.")] = 0,
+    trust: Annotated[bool, typer.Option("--trust", help="Load code that was not built here.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Put a saved model under load: one query at a time, all at once, or as they come to a server."""
+    from densebench.load.asking import Asked
+    from densebench.load.printing import print_load
+
+    asked = Asked(artifact, scenario, target_p99_ms, seconds, batch_size, streams, threads, seed, trust)
+    print_load(asked, Console(), as_json=as_json)
 
 
 @app.command()

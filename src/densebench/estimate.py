@@ -14,16 +14,15 @@ from rich.table import Table
 from densebench import jobs
 from densebench.cells import BASELINE_BLOCKS
 from densebench.folders import check_writable
-from densebench.forecast import cell_s, making_s
-from densebench.machine import MB, allowed_threads
+from densebench.forecast import cell_s, impossible, making_s, memory_mb, recipe_disk_mb
+from densebench.machine import allowed_threads
+from densebench.measure.hazards import room
 from densebench.recipe import Recipe, plan
 from densebench.record import BASELINE
 from densebench.sinks.console import Progress
 from densebench.spec import RunSpec
 from densebench.suite import opened
 from densebench.wording import duration
-
-TRACE_MB = 6.0  # one profiler trace of DenseNet-121
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,11 @@ class Estimate:
 def estimate(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> Estimate:
     """What one recipe will take, if it runs as fast as FP32 does."""
     sizes = set(spec.batch_sizes)
-    if reason := recipe.unavailable(workload.device):
+    if reason := impossible(recipe, spec, workload.device):
         return Estimate(recipe.name, len(sizes), 0, 0, f"skipped: {reason}")
     blocks = BASELINE_BLOCKS if recipe.name == BASELINE else 1
     seconds = making_s(recipe, spec, workload) + blocks * sum(cell_s(spec, workload, size) for size in sizes)
-    traces = len({min(sizes), max(sizes)})
-    return Estimate(recipe.name, len(sizes), seconds, workload.parameters * 4 / MB + TRACE_MB * traces)
+    return Estimate(recipe.name, len(sizes), seconds, recipe_disk_mb(spec, workload))
 
 
 def print_estimate(spec: RunSpec, console: Console) -> None:
@@ -73,4 +71,6 @@ def print_estimate(spec: RunSpec, console: Console) -> None:
     table.add_section()
     table.add_row("all", str(sum(line.cells for line in lines)), duration(total), f"{disk:.0f}")
     console.print(table)
+    for shortage in room(disk, memory_mb(spec, workload), spec.output_dir):
+        console.print(shortage, highlight=False)
     console.print(f"results would go to {spec.output_dir}, traces to {spec.log_dir}", highlight=False)

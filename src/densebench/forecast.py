@@ -1,4 +1,4 @@
-"""How long the parts of a sweep will take, from one FP32 inference on this machine and from what builds are known to.
+"""What the parts of a sweep will take, from one FP32 inference on this machine and from what builds are known to.
 
 The dry run adds them up; a sweep under way scales them by how long the parts so far really took.
 """
@@ -6,16 +6,21 @@ The dry run adds them up; a sweep under way scales them by how long the parts so
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from densebench import jobs
 from densebench.cells import ACCURACY_BATCH, BASELINE_BLOCKS
+from densebench.machine import MB
 from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP
 from densebench.measure.profile import STEPS, WARM_UP
 from densebench.recipe import Recipe
-from densebench.spec import RunSpec
+from densebench.spec import RunSpec, is_onnx_file
 
 CHILD_S = 1.5  # starting a child, loading, checking hashes
 BATCH_GAIN = 0.7  # an image in a batch takes about this share of an image alone
+TRACE_MB = 6.0  # one profiler trace of DenseNet-121
+FRAMEWORK_MB = 414.0  # a process that has imported PyTorch
+COPIES = 3  # of the weights, while a technique changes them
 
 
 def batch_s(workload: jobs.Described, size: int) -> float:
@@ -54,3 +59,26 @@ def sweep_s(spec: RunSpec, workload: jobs.Described, recipes: Sequence[Recipe]) 
     making = sum(making_s(recipe, spec, workload) for recipe in recipes)
     sizes = set(spec.batch_sizes)
     return making + sum(size_s(spec, workload, size, len(recipes) - 1) for size in sizes)
+
+
+def recipe_disk_mb(spec: RunSpec, workload: jobs.Described) -> float:
+    """A recipe's FP32 weights and its traces at the smallest and the largest batch size."""
+    traces = len({min(spec.batch_sizes), max(spec.batch_sizes)})
+    return workload.parameters * 4 / MB + TRACE_MB * traces
+
+
+def memory_mb(spec: RunSpec, workload: jobs.Described) -> float:
+    """What a child needs whatever the recipe: PyTorch, weights and the largest batch of images, no activations."""
+    images = max(spec.batch_sizes) * 3 * workload.workload.image_size**2
+    return FRAMEWORK_MB + (COPIES * workload.parameters + images) * 4 / MB
+
+
+def needs_mb(spec: RunSpec, workload: jobs.Described, recipes: Sequence[Recipe]) -> tuple[float, float]:
+    """Disk and memory that a sweep of these recipes takes."""
+    return len(recipes) * recipe_disk_mb(spec, workload), memory_mb(spec, workload)
+
+
+def impossible(recipe: Recipe, spec: RunSpec, device: str) -> str | None:
+    """Why a recipe can't run here, or not on this model, as far as that is known before it is built."""
+    unfit = recipe.unfit(Path(spec.model).name) if is_onnx_file(spec.model) else None
+    return recipe.unavailable(device) or unfit

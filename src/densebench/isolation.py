@@ -16,6 +16,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -37,6 +38,8 @@ TUNING_PREFIXES = (
     "TORCHINDUCTOR_",
 )
 START_LIMIT_S = 300.0
+SCRATCH = "DENSEBENCH_SCRATCH"  # the folder that zygotes remove should the parent be killed
+GOODBYE = b"goodbye"
 ZYGOTE_GONE = "the process that starts children has ended: see run.log"
 T = TypeVar("T", bound=BaseModel)
 
@@ -90,12 +93,14 @@ class Nursery(_Closed):
     def close(self) -> None:
         """End whatever runs. Nothing is left behind."""
         self._kill_child()
-        self._socket.close()  # the zygote ends itself on this
+        with suppress(OSError):
+            self._socket.send(GOODBYE)  # else it takes the parent for killed
         try:
             self._zygote.wait(10)
         except subprocess.TimeoutExpired:
             self._zygote.kill()
             self._zygote.wait()
+        self._socket.close()
         self._log.close()
 
     def run(

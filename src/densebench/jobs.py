@@ -136,6 +136,7 @@ class Survey(Frozen):
     device: str
     threads: int
     environment_id: str
+    ceilings: bool  # whether to measure them too, which takes seconds where none are kept from before
 
 
 class Surveyed(Frozen):

@@ -7,6 +7,9 @@ import platform
 from functools import cache
 from pathlib import Path
 
+OWN_CGROUP = Path("/proc/self/cgroup")
+CGROUPS = Path("/sys/fs/cgroup")
+
 MB = 1_000_000  # bytes; every figure in MB here is decimal
 
 # glibc: freed memory stays with the process, so that the kernel need not map and clear fresh pages. On a virtual
@@ -59,8 +62,40 @@ def emulated(dtype: str, device: str) -> str | None:
 def allowed_threads() -> int:
     """CPUs that this process may use: its affinity, and its container's limit where that is lower."""
     allowed = len(os.sched_getaffinity(0))
+    limit = container_cpus()
+    return allowed if limit is None else max(1, min(allowed, int(limit)))
+
+
+def container_cpus() -> float | None:
+    """How many CPUs the container's limits allow, fractions included; None without a limit."""
+    limits = []
+    for file in (*cgroup_files("cpu", "cpu.max"), *cgroup_files("cpu", "cpu.cfs_quota_us")):
+        period = read(file.with_name("cpu.cfs_period_us")) if file.name != "cpu.max" else ""
+        numbers = f"{read(file)} {period}".split()
+        if len(numbers) == 2 and all(number.isdecimal() for number in numbers) and int(numbers[1]):
+            limits.append(int(numbers[0]) / int(numbers[1]))
+    return min(limits, default=None)
+
+
+def cgroup_files(controller: str, name: str) -> list[Path]:
+    """Where a file stands in the process's control group and in every one around it, in version 2 or in version 1."""
+    found = []
+    for line in read(OWN_CGROUP).splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        # Version 2 has one tree without names. Inside a container the path may be the host's, of which only the
+        # root is there.
+        root = CGROUPS / controller if controllers else CGROUPS
+        folder = root / group.strip("/")
+        inside = [folder, *folder.parents]
+        found += [one / name for one in inside[: inside.index(root) + 1]]
+    return [file for file in found if file.is_file()]
+
+
+def read(file: Path) -> str:
+    """The text, stripped; empty where it can't be read."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return allowed
-    return allowed if quota == "max" else max(1, min(allowed, int(quota) // int(period)))
+        return file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

@@ -102,7 +102,8 @@ class Recipe:
         for step in self.techniques:
             if step.what.apply is not unchanged:
                 return f"{step.what.name} changes a PyTorch model; {where}"
-        return None if self.engine.what.takes_onnx else f"{self.engine.what.name} runs PyTorch models; {where}"
+        engine = self.engine.what
+        return None if engine.takes_onnx else f"{engine.name} runs PyTorch models; {where}"
 
     def slow(self, device: str) -> str | None:
         """Why the recipe may be very slow on this device, or None."""

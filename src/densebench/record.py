@@ -1,7 +1,7 @@
 """The row: what was asked for, what happened, and what was measured.
 
-A `Record` is what the journal keeps: facts and raw samples of one recipe at one batch size. A `Row` is the
-record with everything that follows from it and from the baseline's record (`rows.py`). `COLUMNS` names every figure once,
+A `Record` is what the journal keeps: facts and raw samples of one recipe at one batch size. A `Row` is the record
+with everything that follows from it and from the baseline's record (`rows.py`). `COLUMNS` names every figure once,
 with its unit, for the CSV, TensorBoard, the console, the report and the docs.
 """
 

@@ -10,70 +10,15 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import median
 
 from densebench import forecast, jobs
+from densebench.blocks import Cell
 from densebench.cells import BASELINE_BLOCKS, Sweep, made_before, now, outcome, record_of
 from densebench.errors import CellFailed, Unavailable, UsageError
-from densebench.measure.disturbance import of_row
 from densebench.recipe import Recipe
-from densebench.record import BASELINE, Record, Status
+from densebench.record import BASELINE, Status
 from densebench.rows import derive
 from densebench.stats.comparison import Estimate, narrow_enough
-
-
-@dataclass
-class Cell:
-    """A recipe at a batch size while it is measured: one block a round."""
-
-    recipe: Recipe
-    batch_size: int
-    facts: Mapping[str, object]
-    earlier: Record | None = None  # of a run that is resumed, where this cell serves as the reference again
-    started_at: str = field(default_factory=now)
-    blocks: list[jobs.Measured] = field(default_factory=list)
-    rounds: list[int] = field(default_factory=list)
-    repeated: list[str] = field(default_factory=list)  # what disturbed the blocks that were done again
-    traces: tuple[str, ...] = ()
-
-    def record(self, sweep: Sweep, *, adaptive: bool) -> Record:
-        """What the blocks so far amount to."""
-        before = self.earlier
-        peaks = {
-            name: max(
-                (value for one in self.blocks if (value := getattr(one, name)) is not None), default=None
-            )
-            for name in ("host_memory_peak_mb", "vram_peak_mb", "vram_driver_peak_mb")
-        }
-        typical = {
-            name: median(found)
-            if (found := [v for one in self.blocks if (v := getattr(one, name)) is not None])
-            else None
-            for name in ("load_s", "first_inference_s", "host_memory_floor_mb", "energy_j_per_image")
-        }
-        said = of_row([one.disturbance for one in self.blocks])
-        again = (
-            f"{len(self.repeated)} disturbed and repeated: {of_row(self.repeated)}" if self.repeated else ""
-        )
-        facts: dict[str, object] = {
-            "samples_ms": (*(before.samples_ms if before else ()), *(one.samples_ms for one in self.blocks)),
-            "rounds": (*(before.rounds if before else ()), *self.rounds),
-            "adaptive": adaptive,
-            "stable": not said,
-            "disturbance": "; ".join(filter(None, (said, again))),
-            "traces": self.traces or (before.traces if before else ()),
-        }
-        if self.facts["cold_start_s"] is None and self.blocks:
-            typical["cold_start_s"] = median(one.load_s + one.first_inference_s for one in self.blocks)
-        return record_of(
-            sweep,
-            self.recipe,
-            self.batch_size,
-            self.started_at,
-            status=Status.OK,
-            **(dict(self.facts) | peaks | typical | facts),
-        )
 
 
 def time_cells(sweep: Sweep, made: Sequence[tuple[Recipe, Mapping[str, object]]]) -> None:

@@ -9,12 +9,15 @@ from densebench.record import BASELINE, Record, Row, Status
 from densebench.stats import comparison, proportion, samples
 
 
-def derive(records: Iterable[Record], order: Sequence[str] = ()) -> list[Row]:
+def derive(
+    records: Iterable[Record], order: Sequence[str] = (), only: tuple[str, int] | None = None
+) -> list[Row]:
     """One row for each cell, recipe by recipe, the smallest batch first.
 
     Args:
         records: of several records of one cell the last one counts (a resumed run measured it again).
         order: names of recipes. The baseline comes before them, others after, in the order of their first record.
+        only: the one cell to give a row of, where the others aren't asked for.
 
     """
     latest = {record.key: record for record in records}
@@ -22,7 +25,8 @@ def derive(records: Iterable[Record], order: Sequence[str] = ()) -> list[Row]:
     reference = next((r for r in baselines.values() if r.accuracy_top1 is not None), None)
     names = dict.fromkeys((BASELINE, *order, *(record.recipe for record in latest.values())))
     places = {name: place for place, name in enumerate(names)}
-    ordered = sorted(latest.values(), key=lambda record: (places[record.recipe], record.batch_size))
+    wanted = [record for key, record in latest.items() if only in (None, key)]
+    ordered = sorted(wanted, key=lambda record: (places[record.recipe], record.batch_size))
     return [_derive(record, baselines.get(record.batch_size), reference) for record in ordered]
 
 

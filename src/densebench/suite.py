@@ -16,18 +16,21 @@ from pathlib import Path
 
 from densebench import forecast, jobs
 from densebench.cells import BUILD_PATIENCE, Sweep, make, now, settled
-from densebench.folders import check_writable, disk_explained, set_aside
-from densebench.isolation import Nurseries, plain_environment
+from densebench.errors import CellFailed, Unavailable
+from densebench.folders import check_writable, disk_explained, held, set_aside
+from densebench.isolation import SCRATCH, Nurseries, plain_environment
 from densebench.machine import allowed_threads
 from densebench.measure.environment import environment, environment_id
-from densebench.measure.hazards import warnings
-from densebench.recipe import plan
+from densebench.measure.hazards import room, warnings
+from densebench.recipe import Recipe, plan
 from densebench.record import Record, Row, Status
 from densebench.report import write_report
+from densebench.report.board import write_board
 from densebench.rounds import time_cells
 from densebench.sinks import journal
 from densebench.sinks.console import Progress
 from densebench.sinks.csv_file import write_csv
+from densebench.sinks.mlflow import MlflowSink, check_mlflow
 from densebench.sinks.tensorboard import TensorBoardSink
 from densebench.spec import RunSpec
 
@@ -63,9 +66,12 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
     recipes = plan(spec.recipes, spec.named)
     check_writable(spec.output_dir)
     check_writable(spec.log_dir)
+    if spec.mlflow:
+        check_mlflow(spec.mlflow)
     threads = spec.threads or allowed_threads()
     with (
         disk_explained(spec.output_dir),
+        held(spec.output_dir),
         opened(spec, threads, progress) as (nurseries, workload, timing_file),
     ):
         facts = environment()
@@ -80,58 +86,103 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
             "weights_sha256": workload.weights_sha256,  # after the seed, which random weights follow from
             "environment_id": environment_id(facts),
         }
+        able = [recipe for recipe in recipes if not forecast.impossible(recipe, spec, workload.device)]
+        notes = (
+            *workload.notes,
+            *warnings(),
+            *room(*forecast.needs_mb(spec, workload, able), spec.output_dir),
+        )
+        for note in notes:
+            progress.note(note)
+        survey = _survey(spec, nurseries, workload.device, threads, str(identity["environment_id"]), progress)
         header = journal.Header(
             identity=identity,
             spec=spec.model_dump(mode="json"),
             environment=facts,
-            notes=(*workload.notes, *warnings()),
+            ceilings=survey.ceilings,
+            energy=survey.energy_method,
+            notes=notes,
             command=command,
             started_at=now(),
         )
-        for note in header.notes:
-            progress.note(note)
-        kept = _open_journal(spec, header)
-        scalars = TensorBoardSink(spec.log_dir)
+        kept, records = _open_journal(spec, header)
         sweep = Sweep(
-            spec,
-            recipes,
-            threads,
-            nurseries,
-            workload,
-            timing_file,
-            identity,
-            progress,
-            kept[0],
-            scalars,
-            list(kept[1]),
+            spec=spec,
+            recipes=recipes,
+            threads=threads,
+            nurseries=nurseries,
+            workload=workload,
+            timing_file=timing_file,
+            identity=identity,
+            progress=progress,
+            journal=kept,
+            scalars=TensorBoardSink(spec.log_dir),
+            records=list(records),
+            survey=survey,
         )
-        for row in sweep.rows():
-            scalars.row(row)
-        interrupted = False
-        try:
-            cells = {(r.name, size) for r in recipes for size in sweep.batch_sizes}
-            able = [recipe for recipe in recipes if not recipe.unavailable(workload.device)]
-            expected_s = forecast.sweep_s(spec, workload, able)
-            progress.start(len(cells), len(cells & settled(sweep.records)), expected_s)
-            made = []
-            for recipe in recipes:
-                if (about := make(sweep, recipe)) is not None:
-                    made.append((recipe, about))
-                if recipe in able:
-                    progress.worked(forecast.making_s(recipe, spec, workload))
-            time_cells(sweep, made)
-        except KeyboardInterrupt:
-            interrupted = True
-            nurseries.close()
-        finally:
-            progress.close()
-            sweep.journal.close()
-            scalars.close()
-            shutil.copyfile(timing_file.with_name(LOG), spec.output_dir / LOG)
+        interrupted = _carry_out(sweep, able)
+        shutil.copyfile(timing_file.with_name(LOG), spec.output_dir / LOG)
         rows = sweep.rows()
-        write_csv(spec.output_dir / CSV, rows)
-        written = [spec.output_dir / CSV, *write_report(spec.output_dir, header, rows)]
+        written = _write(spec, header, rows, progress)
     return Outcome(rows, header, spec.output_dir, written, interrupted)
+
+
+def _carry_out(sweep: Sweep, able: list[Recipe]) -> bool:
+    """Make, then time; whether it was interrupted."""
+    spec, progress = sweep.spec, sweep.progress
+    for row in sweep.rows():
+        sweep.scalars.row(row)
+    cells = {(recipe.name, size) for recipe in sweep.recipes for size in sweep.batch_sizes}
+    expected_s = forecast.sweep_s(spec, sweep.workload, able)
+    progress.start(len(cells), len(cells & settled(sweep.records)), expected_s)
+    try:
+        made = []
+        for recipe in sweep.recipes:
+            if (about := make(sweep, recipe)) is not None:
+                made.append((recipe, about))
+            if recipe in able:
+                progress.worked(forecast.making_s(recipe, spec, sweep.workload))
+        time_cells(sweep, made)
+    except KeyboardInterrupt:
+        sweep.nurseries.close()
+        return True
+    finally:
+        progress.close()
+        sweep.journal.close()
+        sweep.scalars.close()
+    return False
+
+
+def _write(spec: RunSpec, header: journal.Header, rows: list[Row], progress: Progress) -> list[Path]:
+    """Everything that follows from the rows; the files to open."""
+    write_csv(spec.output_dir / CSV, rows)
+    written = [spec.output_dir / CSV, *write_report(spec.output_dir, header, rows)]
+    write_board(spec.log_dir, header, rows)
+    if spec.mlflow:
+        logged = MlflowSink(spec.mlflow, spec.output_dir)
+        for row in rows:
+            logged.row(row)
+        logged.close()
+        if logged.problem:
+            progress.note(logged.problem)
+    return written
+
+
+def _survey(
+    spec: RunSpec, nurseries: Nurseries, device: str, threads: int, environment: str, progress: Progress
+) -> jobs.Surveyed:
+    """What rows are judged by; a machine that can't say costs the figures that need it and nothing else."""
+    job = jobs.Survey(device=device, threads=threads, environment_id=environment, ceilings=spec.ceilings)
+    try:
+        return nurseries.plain.run(
+            job,
+            jobs.Surveyed,
+            BUILD_PATIENCE * spec.cell_timeout,
+            lambda stage: progress.detail("this machine's ceilings", "survey", stage),
+        )
+    except (CellFailed, Unavailable) as error:
+        progress.note(f"this machine's ceilings are not known: {error}")
+        return jobs.Surveyed()
 
 
 @contextmanager
@@ -142,7 +193,7 @@ def opened(
     with tempfile.TemporaryDirectory(prefix="densebench-") as scratch:
         timing_file = Path(scratch) / "timing.safetensors"
         # what a child leaves when it is killed goes with the scratch folder
-        variables = plain_environment(threads) | {"TMPDIR": scratch}
+        variables = plain_environment(threads) | {"TMPDIR": scratch, SCRATCH: scratch}
         with Nurseries(variables, Path(scratch) / LOG) as nurseries:
             progress.note("opening model, weights and data")
             job = jobs.Describe(

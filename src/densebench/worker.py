@@ -133,12 +133,21 @@ def describe(job: jobs.Describe, say: Say) -> jobs.Described:
 
 
 def survey(job: jobs.Survey, say: Say) -> jobs.Surveyed:
-    """Measure the power of doing nothing."""
+    """Find the machine's ceilings, kept from an earlier run or measured now, and the power that it idles at."""
+    from densebench.measure.ceiling_probe import known_ceilings
+
+    found = known_ceilings(job.environment_id, job.device, job.threads, say) if job.ceilings else None
+    devices.open_device(job.device).synchronize()  # an open GPU idles at a higher power
     meter = energy.open_meter(job.device)
-    if isinstance(meter, str):
-        return jobs.Surveyed(energy_method=meter)
-    say("idle power")
-    return jobs.Surveyed(idle_watts=energy.idle_watts(meter, IDLE_S), energy_method=meter.method)
+    idle_watts = None
+    if not isinstance(meter, str):
+        say("idle power")
+        idle_watts = energy.idle_watts(meter, IDLE_S)
+    return jobs.Surveyed(
+        ceilings=found.model_dump(mode="json") if found else None,
+        idle_watts=idle_watts,
+        energy_method=meter if isinstance(meter, str) else meter.method,
+    )
 
 
 def build(job: jobs.Build, say: Say) -> jobs.BuildDone:

@@ -37,7 +37,7 @@ class MoodySession(eager.EagerSession):
         if size == self.moods["memory"]:
             raise MemoryError
         if size == self.moods["slow"]:
-            time.sleep(0.6)
+            time.sleep(1.3)
         if size == self.moods["crash"]:
             os.kill(os.getpid(), signal.SIGSEGV)
         return super().__call__(images)

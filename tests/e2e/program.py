@@ -95,7 +95,7 @@ class Program:
 
 def write_suite(path: Path, **keys: object) -> Path:
     """A suite file with these keys, `_` for `-`; on the CPU with one thread and in a hurry unless told otherwise."""
-    quick = {"sample_time": 0.05, "rounds": 1, "focus_batch_sizes": [], "repeats": 0}
+    quick = {"sample_time": 0.05, "rounds": 1, "focus_batch_sizes": [], "repeats": 0, "ceilings": False}
     values = {"device": "cpu", "threads": 1, "accuracy_time": 120.0} | quick | keys
     lines = [f"{key.replace('_', '-')} = {json.dumps(value)}" for key, value in values.items()]
     path.write_text("\n".join(lines), encoding="utf-8")

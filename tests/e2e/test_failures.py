@@ -119,7 +119,7 @@ def test_a_cell_that_a_probe_finds_too_slow_is_skipped(plugin):
     """The row says why it may be slow, how slow it is, and which limit it would pass."""
     row = plugin.row("lethargy+moody:slow=3", 3)
     assert row["status"] == "skipped"
-    assert str(row["reason"]).startswith("lethargy sets in on cpu: 0.6 s a batch")
+    assert str(row["reason"]).startswith("lethargy sets in on cpu: 1.3 s a batch")
     assert "--cell-timeout" in str(row["reason"])
 
 

@@ -12,8 +12,8 @@ from tests.onnx_models import SIZE, classifier, cut
 
 __all__ = ["in_process"]  # a fixture
 
-RUNS = ("onnx", "onnx_int8", "openvino", "threads:count=1+onnx")
-NEEDS_PYTORCH = ("channels_last", "jit", "pruning+onnx")
+RUNS = ("onnx", "onnx_int8", "openvino")
+NEEDS_PYTORCH = ("channels_last", "jit")
 
 
 @pytest.mark.timeout(300)
@@ -64,7 +64,7 @@ def test_a_sweep_of_a_file(program: Program) -> None:
     ],
     ids=lambda value: " ".join(value) if value[0].startswith("--") else "",
 )
-def test_a_bad_file_is_refused(in_process, tmp_path, arguments, said) -> None:  # noqa: F811
+def test_a_bad_file_is_refused(in_process, tmp_path, arguments, said) -> None:
     """What can't be the model ends the run with exit code 2 and one line, and nothing is written."""
     classifier(tmp_path / "mine.onnx")
     cut(classifier(tmp_path / "cut.onnx"))

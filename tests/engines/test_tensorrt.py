@@ -54,14 +54,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def gpu(monkeypatch: pytest.MonkeyPatch, exported: Path) -> None:
     """The fake library in place of `tensorrt`, and a GPU that it runs on."""
-    export = _tensorrt_graph.export_onnx
+    export = _tensorrt_graph.write_graph
 
     def export_once(model: Any, shape: Any, path: Path, *, batch_sizes: tuple[int, ...]) -> None:
         if not exported.exists():
             export(model, shape, exported, batch_sizes=batch_sizes)
         shutil.copy(exported, path)
 
-    monkeypatch.setattr(_tensorrt_graph, "export_onnx", export_once)
+    monkeypatch.setattr(_tensorrt_graph, "write_graph", export_once)
     monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt)
     for record in (fake_tensorrt.BUILT, fake_tensorrt.DESERIALIZED, fake_tensorrt.STREAMS, Stream.waits):
         record.clear()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from densebench import machine
 from densebench.measure import counters, hazards
 
 JIFFIES = round(1 / counters.JIFFY_S)  # in a second
@@ -36,14 +37,10 @@ class Kernel:
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
     """The files that every reading comes from."""
-    for name, path in {
-        "STAT": "stat",
-        "VMSTAT": "vmstat",
-        "CPUS": "cpu",
-        "OWN_CGROUP": "cgroup",
-        "CGROUPS": "fs",
-    }.items():
+    for name, path in {"STAT": "stat", "VMSTAT": "vmstat", "CPUS": "cpu"}.items():
         monkeypatch.setattr(counters, name, tmp_path / path)
+    for name, path in {"OWN_CGROUP": "cgroup", "CGROUPS": "fs"}.items():
+        monkeypatch.setattr(machine, name, tmp_path / path)
     monkeypatch.setattr(hazards, "CPUS", tmp_path / "cpu")
     monkeypatch.setattr(hazards, "HUGE_PAGES", tmp_path / "huge_pages")
     return Kernel(tmp_path)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from densebench.measure import ceilings
-from densebench.measure.ceilings import Ceiling, Ceilings, cached, keep, share
+from densebench.measure.ceilings import Ceiling, Ceilings, cached, ceilings_of, keep, share
 
 FOUND = Ceilings(
     device="cpu",
@@ -119,3 +120,9 @@ def test_without_a_place_to_keep_them(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(Path, "home", homeless)
     keep(FOUND, "0badcafe")
     assert cached("0badcafe", "cpu", 2) is None
+
+
+@pytest.mark.parametrize("kept", [None, {}, {"compute": {}}, {"device": "cpu", "threads": 2, "more": 1}])
+def test_a_header_without_ceilings(kept: dict[str, Any] | None) -> None:
+    """Reports of earlier runs, and of other versions, are written without."""
+    assert ceilings_of(kept) is None

@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from densebench.measure import counters
+from densebench.machine import container_cpus
 from densebench.measure.counters import (
     Counters,
-    container_cpus,
     container_memory_free_mb,
     cpu_s,
     own_s,

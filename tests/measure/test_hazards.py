@@ -27,7 +27,6 @@ def quiet(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch
     monkeypatch.setattr(os, "getloadavg", lambda: (2.5, 0.0, 0.0))
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
-    monkeypatch.setattr(module, "allowed_threads", lambda: 4)
     monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(used=0, total=100))
     kernel.cpus(*((cpu, 0, 0) for cpu in range(4)))
     return monkeypatch
@@ -66,16 +65,8 @@ def test_a_containers_limit_is_told(quiet: pytest.MonkeyPatch, kernel: Kernel) -
     """How many CPUs and of how many, that the threads follow it, and what to do where they don't."""
     kernel.write("cgroup", "0::/")
     kernel.write("fs/cpu.max", "200000 100000")
-    quiet.setattr(module, "allowed_threads", lambda: 2)
     (said,) = warnings()
     assert said.startswith("the container is limited to 2 of 4 CPUs: 2 threads are used by default")
-
-
-def test_more_threads_than_the_limit_are_told(quiet: pytest.MonkeyPatch, kernel: Kernel) -> None:
-    """A limit that the default doesn't follow names the flag that does."""
-    kernel.write("cgroup", "0::/")
-    kernel.write("fs/cpu.max", "150000 100000")
-    assert warnings()[-1] == "that is more threads than the limit: give --threads 1"
 
 
 def test_an_affinity_is_told(quiet: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,8 @@
-"""The ceilings in a run's header, and the sentence about them."""
+"""The sentence about shares of the machine's ceilings."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
 from densebench.report.analysis import analyse
-from densebench.report.ceilings import ceilings_of
 from tests.factory import rows_of
 
 SPEEDS = {"baseline": {1: 20.0, 8: 30.0}, "x": {8: 90}}
@@ -22,10 +17,3 @@ def test_the_sentence_says_whose_ceiling() -> None:
         "Closest to this machine's measured ceiling: x with 61 % of the BF16 ceiling at batch 8; "
         "furthest: baseline with 12 % of the FP32 ceiling at batch 8."
     )
-
-
-@pytest.mark.parametrize("kept", [None, "", {}, {"compute": {}}, {"device": "cpu", "threads": 2, "more": 1}])
-def test_a_header_without_ceilings(kept: Any) -> None:
-    """Reports of earlier runs, and of other versions, are written without."""
-    assert ceilings_of({"cpu": "Some CPU", "ceilings": kept}) is None
-    assert ceilings_of({"cpu": "Some CPU"}) is None

@@ -164,6 +164,17 @@ def test_a_resume_doubles_nothing(tmp_path: Path, folder: Path) -> None:
 
 
 @needs_mlflow
+def test_a_row_measured_again_replaces_the_first(tmp_path: Path, folder: Path) -> None:
+    """Two rows of one cell in one sweep are one run with the second's figures, which a resume finds again."""
+    (first, *_) = made(tmp_path)
+    again = {"started_at": "2026-02-02T00:00:00+00:00", "threads": 7, "latency_mean_ms": 3.5}
+    second = first.model_copy(update=again)
+    write(str(folder), tmp_path, [first, second])
+    write(str(folder), tmp_path, [second])
+    assert runs(folder)[first.key].data.metrics["latency_mean_ms"] == 3.5
+
+
+@needs_mlflow
 def test_another_sweep_is_kept_beside(tmp_path: Path, folder: Path) -> None:
     """The same cell measured at another time is a run of its own: MLflow keeps the history."""
     (row, *_) = made(tmp_path)

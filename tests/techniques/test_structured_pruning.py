@@ -27,6 +27,7 @@ from densebench.workloads.none import open_no_data
 from tests.techniques.digits import small_workload
 
 pytest.importorskip("torch_pruning")
+pytestmark = pytest.mark.timeout(900)  # a minute of training takes five on cores that others use too
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ def measure_ceilings(
     """
     clock = open_device(device)
     watch = Watch(device, threads)
+    clock.synchronize()  # opens CUDA, which the watch wants to be open
     watch.begin()
     say("memory")
     memory_gb_per_s = _rounded(copy_gb_per_s(clock))

@@ -8,13 +8,16 @@ Insightful Visual Performance Model for Multicore Architectures", 2009.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from densebench import atomic
 from densebench.record import Frozen
 
+NAMES = {"float32": "FP32", "bfloat16": "BF16", "float16": "FP16", "int8": "INT8"}
 METHOD = 1  # raised when what is measured changes, so that older files are passed over
 
 
@@ -35,6 +38,11 @@ class Ceilings(Frozen):
     disturbance: str = ""  # what else used the machine meanwhile: it could do more than was measured
 
 
+def called(precision: str) -> str:
+    """A precision's name in text."""
+    return NAMES.get(precision, precision)
+
+
 def share(macs_g: float | None, throughput: float | None, precision: str, ceilings: Ceilings) -> float | None:
     """The share of its precision's ceiling that a row reaches, or None where one of them isn't known.
 
@@ -52,6 +60,14 @@ def share(macs_g: float | None, throughput: float | None, precision: str, ceilin
     if macs_g is None or throughput is None or ceiling is None:
         return None
     return 2 * macs_g * throughput / ceiling.gop_per_s
+
+
+def ceilings_of(kept: Mapping[str, Any] | None) -> Ceilings | None:
+    """The ceilings as a run's header keeps them; None where none were measured, or another version wrote them."""
+    try:
+        return Ceilings.model_validate(kept)
+    except ValidationError:
+        return None
 
 
 def cached(environment_id: str, device: str, threads: int) -> Ceilings | None:

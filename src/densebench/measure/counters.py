@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from densebench.machine import MB
+from densebench.machine import MB, cgroup_files, read
 
 STAT = Path("/proc/stat")
 VMSTAT = Path("/proc/vmstat")
 CPUS = Path("/sys/devices/system/cpu")
-OWN_CGROUP = Path("/proc/self/cgroup")
-CGROUPS = Path("/sys/fs/cgroup")
 
 _SWAPPED = re.compile(r"^pswp(?:in|out) (\d+)$", re.MULTILINE)
 _NO_LIMIT = 1 << 60  # version 1 writes the largest multiple of a page for no limit
@@ -117,21 +115,10 @@ def _clock_mhz() -> float | None:
 
 def throttled_s() -> float:
     """Seconds, summed over CPUs, for which a limit of this container or of one around it stopped work."""
-    tables = [_table(file) for file in _cgroup_files("cpu", "cpu.stat")]
+    tables = [_table(file) for file in cgroup_files("cpu", "cpu.stat")]
     return sum(
         table.get("throttled_usec", 0) / 1e6 + table.get("throttled_time", 0) / 1e9 for table in tables
     )
-
-
-def container_cpus() -> float | None:
-    """How many CPUs the container's limits allow, fractions included; None without a limit."""
-    limits = []
-    for file in (*_cgroup_files("cpu", "cpu.max"), *_cgroup_files("cpu", "cpu.cfs_quota_us")):
-        period = read(file.with_name("cpu.cfs_period_us")) if file.name != "cpu.max" else ""
-        numbers = f"{read(file)} {period}".split()
-        if len(numbers) == 2 and all(number.isdecimal() for number in numbers) and int(numbers[1]):
-            limits.append(int(numbers[0]) / int(numbers[1]))
-    return min(limits, default=None)
 
 
 def container_memory_free_mb() -> float | None:
@@ -142,7 +129,7 @@ def container_memory_free_mb() -> float | None:
     )
     left = []
     for limit, usage, files in names:
-        for file in _cgroup_files("memory", limit):
+        for file in cgroup_files("memory", limit):
             most, used = read(file), read(file.with_name(usage))
             if most.isdecimal() and used.isdecimal() and int(most) < _NO_LIMIT:
                 given_back = _table(file.with_name("memory.stat")).get(files, 0)
@@ -150,31 +137,7 @@ def container_memory_free_mb() -> float | None:
     return min(left, default=None)
 
 
-def _cgroup_files(controller: str, name: str) -> list[Path]:
-    """Where a file stands in the process's control group and in every one around it, in version 2 or in version 1."""
-    found = []
-    for line in read(OWN_CGROUP).splitlines():
-        _, controllers, group = line.split(":", 2)
-        if controllers and controller not in controllers.split(","):
-            continue
-        # Version 2 has one tree without names. Inside a container the path may be the host's, of which only the
-        # root is there.
-        root = CGROUPS / controller if controllers else CGROUPS
-        folder = root / group.strip("/")
-        inside = [folder, *folder.parents]
-        found += [one / name for one in inside[: inside.index(root) + 1]]
-    return [file for file in found if file.is_file()]
-
-
 def _table(file: Path) -> dict[str, int]:
     """Lines of a name and a number."""
     pairs = (line.split() for line in read(file).splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
-
-
-def read(file: Path) -> str:
-    """The text, stripped; empty where it can't be read."""
-    try:
-        return file.read_text(encoding="ascii", errors="replace").strip()
-    except OSError:
-        return ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from densebench.measure.counters import read
+from densebench.machine import read
 from densebench.measure.nvml import Gpu, open_gpu
 
 POWERCAP = Path("/sys/class/powercap")

@@ -7,15 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from densebench.machine import MB, allowed_threads
-from densebench.measure.counters import (
-    CPUS,
-    container_cpus,
-    container_memory_free_mb,
-    cpu_s,
-    read,
-    read_counters,
-)
+from densebench.machine import MB, allowed_threads, container_cpus, read
+from densebench.measure.counters import CPUS, container_memory_free_mb, cpu_s, read_counters
 from densebench.measure.disturbance import MOST_OTHERS, MOST_STOLEN, others_cpus, rounding_s
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -71,8 +64,6 @@ def _limits(affinity: int) -> Iterator[str]:
             f"the container is limited to {quota:g} of {host} CPUs: {allowed} threads are used by default, and "
             "other containers may run on the same CPUs"
         )
-        if quota < allowed:
-            yield f"that is more threads than the limit: give --threads {max(1, int(quota))}"
     elif host > affinity:
         yield f"{affinity} of {host} CPUs may be used here: others may share their caches and clocks"
 

@@ -56,7 +56,9 @@ def choose(sweep: Sweep) -> Row | None:
     if base is None:
         return first
     no_gain = throughput(first) <= (1 + CLEAR) * throughput(base)
-    return base if no_gain or change(first) in ("same", "slower", "unclear") else first
+    # its fastest row may be at a batch size that was measured less closely than another one
+    clear = any(change(row) == "faster" for row in sweep.of(first.recipe))
+    return base if no_gain or not clear else first
 
 
 def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from densebench.measure.ceilings import called
 from densebench.record import BASELINE, Row, recipes_in_order
-from densebench.report.ceilings import called
 from densebench.report.sweep import Finding, Sweep, change, finding, throughput
 from densebench.stats.comparison import CLEAR
 from densebench.wording import batches, joined, short, spread, times

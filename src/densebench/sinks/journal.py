@@ -32,6 +32,8 @@ class Header(Frozen):
     identity: dict[str, str | int]  # weights, data, image size, device, threads, seed, environment, model
     spec: dict[str, Any]
     environment: dict[str, Any]
+    ceilings: dict[str, Any] | None = None  # of the machine, as `measure.ceilings.Ceilings` has them
+    energy: str = ""  # what measures energy, or why nothing does
     notes: tuple[str, ...] = ()
     command: str
     started_at: str  # UTC, ISO 8601

@@ -82,13 +82,14 @@ class MlflowSink:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it reports each import to its makers
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # how it makes its tables
         self.problem = ""  # why rows are missing, for a note at the end
         self._output_dir = output_dir.resolve()
         self._runs: dict[tuple[str, int], str] = {}
         self._models: dict[str, str] = {}  # artifact -> the run that holds it
-        self._error = MlflowException
+        self._errors = (MlflowException, SQLAlchemyError, OSError)
         folder = _folder(uri)
         try:
             if folder is not None:
@@ -96,7 +97,7 @@ class MlflowSink:
             address = uri if folder is None else f"sqlite:///{folder / DATABASE}"
             self._client = MlflowClient(tracking_uri=address, registry_uri=address)
             self._experiment = _experiment(self._client, folder)
-        except (MlflowException, OSError) as error:
+        except self._errors as error:
             raise InputError(
                 f"--mlflow {uri} can't be used ({one_line(str(error), 200)}): name another"
             ) from None
@@ -107,7 +108,7 @@ class MlflowSink:
             return
         try:
             self._log(row)
-        except (self._error, OSError) as error:
+        except self._errors as error:
             self.problem = (
                 f"MLflow took no rows from {row.recipe}, batch {row.batch_size} on "
                 f"({one_line(str(error), 200)}): --resume logs the missing ones"
@@ -117,20 +118,27 @@ class MlflowSink:
         """Nothing is held open between rows."""
 
     def _log(self, row: Row) -> None:
-        from mlflow.entities import Metric, RunTag
+        from mlflow.entities import Metric, Param, RunTag
 
         cell, content = _cell(row, self._output_dir), _digest(row.model_dump_json())
         run = self._runs.get(row.key) or self._found(cell) or self._created(row, cell)
         self._runs[row.key] = run
-        known = self._client.get_run(run).data.tags
+        told = self._client.get_run(run).data
+        known = told.tags
         if known.get(CONTENT) == content:
             self._remember(row, known)
             return
         model = self._model(row, run, known)
         now = max(int(time.time() * 1000), _start(row))
         metrics = [Metric(name, value, now, 0) for name, value in _metrics(row).items()]
-        tags = _tags(row) | model | {CONTENT: content}
-        self._client.log_batch(run, metrics=metrics, tags=[RunTag(name, text) for name, text in tags.items()])
+        tags = _tags(row) | model | {CELL: cell, CONTENT: content}
+        parameters = {} if told.params else {name: str(getattr(row, name)) for name in PARAMETERS}
+        self._client.log_batch(
+            run,
+            metrics=metrics,
+            params=[Param(name, text[:_LONGEST]) for name, text in parameters.items()],
+            tags=[RunTag(name, text) for name, text in tags.items()],
+        )
         self._client.set_terminated(run, _ENDS.get(row.status, "FINISHED"))
 
     def _found(self, cell: str) -> str | None:
@@ -138,16 +146,12 @@ class MlflowSink:
         return found[0].info.run_id if found else None
 
     def _created(self, row: Row, cell: str) -> str:
-        from mlflow.entities import Param
-
         run = self._client.create_run(
             self._experiment,
             start_time=_start(row),
             tags={CELL: cell},
             run_name=one_line(f"{row.recipe}, batch {row.batch_size}", _LONGEST),
         )
-        parameters = [Param(name, str(getattr(row, name))[:_LONGEST]) for name in PARAMETERS]
-        self._client.log_batch(run.info.run_id, params=parameters)
         return str(run.info.run_id)
 
     def _model(self, row: Row, run: str, known: dict[str, str]) -> dict[str, str]:

@@ -57,11 +57,12 @@ def blocks(samples_ms: Sequence[Sequence[float]], rounds: Sequence[int]) -> list
 
 def log_ratios(recipe: Sequence[Block], baseline: Sequence[Block]) -> list[float]:
     """For each round that has both: the logarithm of baseline time over recipe time."""
-    ours, theirs = _by_round(recipe), _by_round(baseline)
+    ours, theirs = by_round(recipe), by_round(baseline)
     return [mean(theirs[number]) - mean(ours[number]) for number in ours if number in theirs]
 
 
-def _by_round(processes: Sequence[Block]) -> dict[int, list[float]]:
+def by_round(processes: Sequence[Block]) -> dict[int, list[float]]:
+    """The logarithms of the times in ms of each round's processes."""
     found: dict[int, list[float]] = defaultdict(list)
     for block in processes:
         found[block.round].append(math.log(block.mean_ms))

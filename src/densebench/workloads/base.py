@@ -178,7 +178,6 @@ class Workload:
         """(channels, height, width) of one image."""
         return (self.weights.preprocessing.channels, self.image_size, self.image_size)
 
-
     def reference(self) -> Reference:
         """The model as it is, in FP32 on the CPU."""
         if self.onnx_file is not None:

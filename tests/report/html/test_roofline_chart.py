@@ -24,7 +24,7 @@ CEILINGS = Ceilings(
     },
     memory_gb_per_s=40,
 )
-ENVIRONMENT = {"cpu": "Some CPU", "ceilings": CEILINGS.model_dump(mode="json")}
+KEPT = CEILINGS.model_dump(mode="json")
 
 
 def rows(**changes: Any) -> list[Row]:
@@ -38,9 +38,9 @@ def rows(**changes: Any) -> list[Row]:
     return [row.model_copy(update=changes) for row in found]
 
 
-def drawn(found: list[Row], environment: dict[str, Any] | None = None) -> dict[str, Any] | None:
+def drawn(found: list[Row], ceilings: dict[str, Any] | None = KEPT) -> dict[str, Any] | None:
     """The chart in the page, if it is there."""
-    text = page(header(environment=environment or ENVIRONMENT), found)
+    text = page(header(ceilings=ceilings), found)
     charts: dict[str, dict[str, Any]] = {one["name"]: one for one in data_of(text)["charts"]}
     return charts.get("roofline")
 
@@ -89,7 +89,7 @@ def test_it_is_in_plotlys_own_words() -> None:
 
 def test_it_stands_between_the_operators_and_the_build() -> None:
     """In the section that has said so far that nothing was measured."""
-    text = page(header(environment=ENVIRONMENT), rows())
+    text = page(header(ceilings=KEPT), rows())
     places = [text.index(f'<section id="{name}"') for name in ("operators", "roofline", "build")]
     assert places == sorted(places)
     assert "Not measured: the records hold no share" not in text
@@ -99,16 +99,16 @@ def test_it_stands_between_the_operators_and_the_build() -> None:
 def test_disturbed_ceilings_are_told() -> None:
     """Shares of a ceiling that is too low are too high."""
     low = CEILINGS.model_copy(update={"disturbance": "other processes took 1.50 of 2 cores"})
-    told = page(header(environment={"ceilings": low.model_dump(mode="json")}), rows())
+    told = page(header(ceilings=low.model_dump(mode="json")), rows())
     assert "(other processes took 1.50 of 2 cores), so it can do more" in told
-    assert "so it can do more" not in page(header(environment=ENVIRONMENT), rows())
+    assert "so it can do more" not in page(header(ceilings=KEPT), rows())
 
 
 def test_without_shares_or_ceilings_there_is_none() -> None:
     """Nothing is drawn that was not measured, and nothing of one machine is held against another's ceiling."""
     assert drawn(rows(roofline_fraction=None)) is None
     assert drawn(rows(precision="")) is None
-    assert drawn(rows(), {"cpu": "Some CPU"}) is None
-    assert drawn(rows(), {"ceilings": {"device": "cpu"}}) is None
+    assert drawn(rows(), None) is None
+    assert drawn(rows(), {"device": "cpu"}) is None
     first, *others = rows()
     assert drawn([first.model_copy(update={"environment_id": "feedbeef"}), *others]) is None

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from densebench.measure.ceilings import Ceiling, Ceilings
+from densebench.measure.ceilings import Ceiling, Ceilings, called
 from densebench.record import Row
-from densebench.report.ceilings import called
 from densebench.report.html.chart import Bar, Chart, Figures, Spec, View, axis, bars
 from densebench.report.html.style import Series, chart_text
 from densebench.wording import one_line, short

@@ -50,8 +50,8 @@ def sections(
     ceiling = over_batch_size(
         series,
         "roofline_fraction",
-        "Share of the ceiling over the batch size",
-        "Share of its precision's measured ceiling (1 is all)",
+        "Share of its precision's ceiling",
+        "Share of the ceiling (1 is all)",
     )
     return [
         _section(

@@ -1,0 +1,70 @@
+"""A recipe at a batch size while it is measured: one block from each fresh process, and what they amount to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from densebench import jobs
+from densebench.cells import Sweep, now, record_of
+from densebench.measure.ceilings import ceilings_of, share
+from densebench.measure.disturbance import of_row
+from densebench.recipe import Recipe
+from densebench.record import Record, Status
+from densebench.stats.comparison import blocks, throughput
+
+
+@dataclass
+class Cell:
+    """One block a round, and what the recipe's artifact is known for.
+
+    Attributes:
+        earlier: the row of a run that is resumed, where this cell is measured again for others to compare with.
+        repeated: what disturbed the blocks that were done again.
+
+    """
+
+    recipe: Recipe
+    batch_size: int
+    facts: Mapping[str, object]
+    earlier: Record | None = None
+    started_at: str = field(default_factory=now)
+    blocks: list[jobs.Measured] = field(default_factory=list)
+    rounds: list[int] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
+    traces: tuple[str, ...] = ()
+
+    def record(self, sweep: Sweep, *, adaptive: bool) -> Record:
+        """What the blocks so far amount to, with those of an earlier run."""
+        before = self.earlier
+        said = of_row([one.disturbance for one in self.blocks])
+        again = (
+            f"{len(self.repeated)} disturbed and repeated: {of_row(self.repeated)}" if self.repeated else ""
+        )
+        facts: dict[str, object] = dict(self.facts) | {
+            "samples_ms": (*(before.samples_ms if before else ()), *(one.samples_ms for one in self.blocks)),
+            "rounds": (*(before.rounds if before else ()), *self.rounds),
+            "adaptive": adaptive,
+            "stable": not said,
+            "disturbance": "; ".join(filter(None, (said, again))),
+            "traces": self.traces or (before.traces if before else ()),
+            "roofline_fraction": self._share_of_ceiling(sweep),
+        }
+        for name in ("host_memory_peak_mb", "vram_peak_mb", "vram_driver_peak_mb"):
+            facts[name] = max(self._figures(name), default=None)
+        for name in ("load_s", "first_inference_s", "host_memory_floor_mb", "energy_j_per_image"):
+            facts[name] = median(found) if (found := self._figures(name)) else None
+        if facts["cold_start_s"] is None:  # a start without a compiler's cache is the only kind there is
+            facts["cold_start_s"] = median(one.load_s + one.first_inference_s for one in self.blocks)
+        return record_of(sweep, self.recipe, self.batch_size, self.started_at, status=Status.OK, **facts)
+
+    def _figures(self, name: str) -> Sequence[float]:
+        return [value for one in self.blocks if (value := getattr(one, name)) is not None]
+
+    def _share_of_ceiling(self, sweep: Sweep) -> float | None:
+        known, macs_g = ceilings_of(sweep.survey.ceilings), self.facts.get("macs_g")
+        if known is None or not isinstance(macs_g, float):
+            return None
+        own = blocks([one.samples_ms for one in self.blocks], self.rounds)
+        return share(macs_g, throughput(own, self.batch_size).value, str(self.facts["precision"]), known)

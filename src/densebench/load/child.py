@@ -1,0 +1,89 @@
+"""The child's whole story: load generator and system under test in one fresh process, as LoadGen wants it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from densebench import jobs
+from densebench.errors import DensebenchError, UsageError
+from densebench.load import generator, scenarios
+from densebench.load.desk import Desk
+from densebench.load.plan import Found, Request
+from densebench.load.streams import Elsewhere, Here, Stream
+from densebench.zygote import PR_SET_PDEATHSIG
+
+
+class Child:
+    """A request on its way to an answer, told to the descriptor `results` in lines of JSON."""
+
+    def __init__(self, request: Request, results: int) -> None:
+        self._request = request
+        self._results = results
+
+    def run(self) -> None:
+        """Do it, and say what came of it."""
+        try:
+            runs, best = self._direct() if self._request.scenario == "single-stream" else self._queued()
+            found = Found(runs=tuple(runs), best=best, loadgen=generator.version())
+            self._send(jobs.Message(result=found.model_dump(mode="json")))
+        except BaseException as error:  # noqa: BLE001 - whatever it was, the parent is told
+            self._fail(error)
+
+    def _direct(self) -> scenarios.Answer:
+        """Queries are answered within LoadGen's call: between two threads each would be handed over twice."""
+        stream = Here(self._request)
+        stream.open()
+
+        def answer(samples: Sequence[Any]) -> None:
+            try:
+                for sample in samples:
+                    stream.run([sample.index])
+                    generator.complete([sample])
+            except BaseException as error:  # noqa: BLE001 - it can't pass through LoadGen
+                self._fail(error)
+
+        answered = scenarios.run(self._request, answer, self._say)
+        stream.close()
+        return answered
+
+    def _queued(self) -> scenarios.Answer:
+        asked = self._request
+        kind = Here if asked.streams == 1 else Elsewhere
+        streams: list[Stream] = [kind(asked) for _ in range(asked.streams)]
+        desk = Desk(streams, asked.batch_size, generator.complete, self._fail)
+        answered = scenarios.run(asked, desk.issue, self._say)
+        desk.close()
+        return answered
+
+    def _say(self, stage: str) -> None:
+        self._send(jobs.Message(stage=stage))
+
+    def _fail(self, error: BaseException) -> None:
+        """Tell the parent and end at once: LoadGen waits for ever for what isn't answered."""
+        traceback.print_exception(error)
+        text = " ".join(str(error).split()) or type(error).__name__
+        named = text if isinstance(error, DensebenchError) else f"{type(error).__name__}: {text}"
+        kind: Any = "usage" if isinstance(error, UsageError) else "failed"
+        self._send(jobs.Message(problem=jobs.Problem(kind=kind, message=named[:500])))
+        sys.stderr.flush()
+        os._exit(1)
+
+    def _send(self, message: jobs.Message) -> None:
+        os.write(self._results, message.model_dump_json(exclude_defaults=True).encode() + b"\n")
+
+
+def main() -> None:
+    """Do the request on standard input; the only argument is the descriptor for what comes of it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    Child(Request.model_validate_json(sys.stdin.read()), int(sys.argv[1])).run()
+
+
+if __name__ == "__main__":
+    main()

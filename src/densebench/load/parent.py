@@ -1,0 +1,73 @@
+"""The parent's side of a load test: start the child, block until it answers, leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from densebench.artifact import Manifest
+from densebench.errors import CellFailed, UsageError
+from densebench.isolation import plain_environment
+from densebench.jobs import Message
+from densebench.load.plan import Found, Request
+from densebench.techniques.base import THREADS
+
+LOG = "output.log"
+
+
+def load_test(request: Request, manifest: Manifest, on_stage: Callable[[str], None]) -> Found:
+    """Carry the request out in a fresh child, in the environment that the artifact was measured in.
+
+    Raises:
+        UsageError, CellFailed: what the child said went wrong, or how it ended.
+
+    """
+    own = {key: str(value) for key, value in manifest.host_settings.items() if key.isupper()}
+    threads = {THREADS: str(request.stream_threads)}
+    environment = plain_environment(request.stream_threads) | own | threads
+    reader, writer = os.pipe()
+    with TemporaryDirectory(prefix="densebench-load-") as scratch, os.fdopen(reader) as lines:
+        log = Path(scratch) / LOG
+        with log.open("wb") as output:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "densebench.load.child", str(writer)],
+                pass_fds=[writer],
+                env=environment | {"TMPDIR": scratch},
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                text=True,
+            )
+        os.close(writer)
+        try:
+            _ask(child, request)
+            for message in map(Message.model_validate_json, lines):
+                if message.problem is not None:
+                    wrong = UsageError if message.problem.kind == "usage" else CellFailed
+                    raise wrong(message.problem.message)
+                if message.result is not None:
+                    return Found(**message.result)
+                on_stage(message.stage)
+            raise CellFailed(_death(child.wait(), log))
+        finally:
+            child.kill()
+            child.wait()
+
+
+def _ask(child: subprocess.Popen[str], request: Request) -> None:
+    assert child.stdin is not None, "its standard input is a pipe"
+    try:
+        with child.stdin:
+            child.stdin.write(request.model_dump_json())
+    except BrokenPipeError:
+        return  # it has ended: the end of its lines says how
+
+
+def _death(code: int, log: Path) -> str:
+    said = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    how = f"ended by signal {-code} (out of memory?)" if code < 0 else f"ended with exit code {code}"
+    return f"the load test {how}" + (f": {said[-1]}" if said else "")

@@ -1,0 +1,58 @@
+"""What is asked of a loaded artifact, and what was found. Both cross the pipe to the child as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from densebench.record import Frozen
+
+Scenario = Literal["single-stream", "offline", "server"]
+SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
+
+
+class Request(Frozen):
+    """One artifact, one scenario."""
+
+    folder: Path
+    scenario: Scenario
+    device: str
+    shape: tuple[int, int, int]  # of one image: channels, height, width
+    batch_size: int  # 1 unless offline
+    streams: int
+    threads: int  # of all streams together
+    seconds: float
+    target_p99_ms: float  # server only
+    seed: int
+    trust: bool
+
+    @property
+    def stream_threads(self) -> int:
+        """Threads that each stream computes with."""
+        return self.threads // self.streams
+
+
+class Run(Frozen):
+    """One run of the load generator. Latencies are of single queries, blank where the sample is too small."""
+
+    samples: int
+    duration_s: float
+    samples_per_s: float
+    latency_p50_ms: float | None = None
+    latency_p90_ms: float | None = None
+    latency_p99_ms: float | None = None
+    target_per_s: float | None = None  # server only: arrivals
+    disturbance: str = ""  # what else used the machine meanwhile
+
+
+class Found(Frozen):
+    """All runs in their order, and which of them is the answer: None where no rate held the bound."""
+
+    runs: tuple[Run, ...]
+    best: int | None
+    loadgen: str  # its version
+
+    @property
+    def answer(self) -> Run | None:
+        """The run that is quoted."""
+        return None if self.best is None else self.runs[self.best]

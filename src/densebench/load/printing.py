@@ -1,0 +1,109 @@
+"""`densebench load`: carry it out and print what was found."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from densebench.artifact import Manifest
+from densebench.load.asking import Asked, request
+from densebench.load.parent import load_test
+from densebench.load.plan import Found, Request, Run
+from densebench.stats.samples import samples_needed
+
+
+def print_load(asked: Asked, console: Console, *, as_json: bool) -> None:
+    """Put a saved model under load and print the figures; progress goes to standard error.
+
+    Raises:
+        UsageError: it can't be carried out; CellFailed: the artifact failed under load.
+
+    """
+    todo, manifest = request(asked)
+    found = load_test(todo, manifest, lambda stage: print(stage, file=sys.stderr, flush=True))
+    if as_json:
+        print(json.dumps(facts(todo, manifest, found), indent=1))
+        return
+    console.print(sentence(todo, found), style="bold", highlight=False, markup=False, soft_wrap=True)
+    table = Table(show_header=False, box=box.SIMPLE)
+    for name, value in lines(todo, manifest, found):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def facts(todo: Request, manifest: Manifest, found: Found) -> dict[str, Any]:
+    """All of it, for a program: `answer` is the run that is quoted, or null."""
+    server = todo.scenario == "server"
+    return {
+        "artifact": str(todo.folder),
+        "model": manifest.model,
+        "recipe": manifest.recipe,
+        "image_size": todo.shape[-1],
+        **todo.model_dump(
+            mode="json", include={"scenario", "device", "batch_size", "streams", "threads", "seed"}
+        ),
+        "target_p99_ms": todo.target_p99_ms if server else None,
+        "loadgen": found.loadgen,
+        "answer": found.answer.model_dump() if found.answer else None,
+        "runs": [run.model_dump() for run in found.runs],
+    }
+
+
+def sentence(todo: Request, found: Found) -> str:
+    """The answer in a line."""
+    run = found.answer
+    if run is None:
+        lowest = min(found.runs, key=lambda one: one.target_per_s or 0)
+        return (
+            f"no rate held p99 <= {todo.target_p99_ms:g} ms: at the lowest tried, {lowest.target_per_s:.1f} "
+            f"queries/s, it was {_ms(lowest, 99)}"
+        )
+    match todo.scenario:
+        case "single-stream":
+            return f"one query at a time: median {_ms(run, 50)}, p99 {_ms(run, 99)}"
+        case "offline":
+            return f"{run.samples_per_s:.1f} images/s at batch {todo.batch_size} in {_streams(todo)}"
+        case "server":
+            return (
+                f"{run.target_per_s:.1f} queries/s is the highest rate found with p99 <= {todo.target_p99_ms:g} ms: "
+                f"there p99 was {_ms(run, 99)}"
+            )
+
+
+def lines(todo: Request, manifest: Manifest, found: Found) -> list[tuple[str, str]]:
+    """What stands under the answer: name and value."""
+    run = found.answer or found.runs[-1]
+    said = [("recipe", f"{manifest.recipe} ({manifest.model}, {todo.shape[-1]} px, {todo.device})")]
+    if todo.scenario != "offline":
+        said += [(f"p{percent}", _ms(run, percent)) for percent in (50, 90, 99)]
+    if todo.scenario == "server":
+        said += [("arrivals asked for", f"{run.target_per_s:.1f} queries/s"), ("runs", str(len(found.runs)))]
+    rate = "images/s" if todo.scenario == "offline" else "queries/s answered"
+    return [
+        *said,
+        (rate, f"{run.samples_per_s:.1f}"),
+        ("images", f"{run.samples} in {run.duration_s:.1f} s"),
+        ("batch size", str(todo.batch_size)),
+        ("streams", _streams(todo)),
+        ("seed", str(todo.seed)),
+        ("LoadGen", found.loadgen),
+        ("disturbance", run.disturbance or "none seen"),
+    ]
+
+
+def _streams(todo: Request) -> str:
+    several = f"{todo.streams} stream{'s' * (todo.streams > 1)}"
+    each = " each" if todo.streams > 1 else ""
+    return f"{several} of {todo.stream_threads} thread{'s' * (todo.stream_threads > 1)}{each}"
+
+
+def _ms(run: Run, percent: int) -> str:
+    latency = {50: run.latency_p50_ms, 90: run.latency_p90_ms, 99: run.latency_p99_ms}[percent]
+    if latency is None:
+        return f"not known from {run.samples} queries ({samples_needed(percent)} are needed: more --seconds)"
+    return f"{latency:.2f} ms"

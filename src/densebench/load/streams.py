@@ -1,0 +1,145 @@
+"""What answers queries: the artifact loaded in this process, or in one of its own where there are several.
+
+Sessions of one process would share PyTorch's pool of threads, and wait for each other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from densebench.errors import CellFailed, UsageError
+from densebench.load.generator import IMAGES
+from densebench.load.plan import Request
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MOST_BYTES = 1 << 17  # of one packet: a batch's numbers
+
+
+class Stream(Protocol):
+    """One synchronous stream of inferences."""
+
+    def open(self) -> None:
+        """Load the artifact, make the images and warm up. Belongs to the thread that will call `run`."""
+        ...
+
+    def run(self, numbers: Sequence[int]) -> None:
+        """Answer for the images of these numbers, as one batch; return when the logits are there."""
+        ...
+
+    def close(self) -> None:
+        """End what was opened."""
+        ...
+
+
+class Here:
+    """A session in this process."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def open(self) -> None:
+        import torch
+
+        from densebench import engines
+        from densebench.artifact import read_manifest
+        from densebench.measure import latency
+        from densebench.measure.device import open_device
+        from densebench.measure.fidelity import probe_images
+
+        asked = self._request
+        torch.set_num_threads(asked.stream_threads)
+        if asked.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError(f"{asked.folder} is built for cuda, and there is none here: build it for cpu")
+        self._device = open_device(asked.device)
+        manifest = read_manifest(asked.folder, trusted=asked.trust)
+        self._session = engines.catalogue()[manifest.engine].load(
+            asked.folder, manifest.details, asked.device
+        )
+        self._images = probe_images(asked.shape, asked.seed, IMAGES).to(asked.device)
+        full = [number % IMAGES for number in range(asked.batch_size)]
+        latency.warm_up(lambda: self.run(full), self._device, latency.Budget(0, math.inf))
+
+    def run(self, numbers: Sequence[int]) -> None:
+        import torch
+
+        with torch.inference_mode():
+            self._session(self._batch(numbers))
+            self._device.synchronize()
+
+    def _batch(self, numbers: Sequence[int]) -> Tensor:
+        """The images, made up to the batch size: some artifacts take no other, and some would compile again."""
+        if len(numbers) == self._request.batch_size == 1:
+            return self._images[numbers[0] : numbers[0] + 1]
+        padding = [numbers[-1]] * (self._request.batch_size - len(numbers))
+        return self._images[[*numbers, *padding]]
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class Elsewhere:
+    """A session in a process of its own, with its share of the threads."""
+
+    def __init__(self, request: Request) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "densebench.load.streams", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        self._socket.send(request.model_dump_json().encode())
+
+    def open(self) -> None:
+        self._hear()
+
+    def run(self, numbers: Sequence[int]) -> None:
+        self._socket.send(json.dumps(list(numbers)).encode())
+        self._hear()
+
+    def _hear(self) -> None:
+        try:
+            packet = self._socket.recv(MOST_BYTES)
+        except OSError:
+            packet = b""
+        if not packet:
+            raise CellFailed("one of the streams' processes ended by itself (out of memory?)")
+        if problem := json.loads(packet):
+            raise CellFailed(problem)
+
+    def close(self) -> None:
+        self._socket.close()  # the process ends itself on this
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def serve(parent: socket.socket) -> None:
+    """The process's whole story: a request comes first, then one batch after the other, each answered."""
+    with parent:
+        stream = Here(Request.model_validate_json(parent.recv(MOST_BYTES)))
+        try:
+            stream.open()
+            parent.send(json.dumps("").encode())
+            while packet := parent.recv(MOST_BYTES):
+                stream.run(json.loads(packet))
+                parent.send(json.dumps("").encode())
+        except OSError:
+            return  # who asked is gone
+        except Exception as error:
+            parent.send(json.dumps(f"{type(error).__name__}: {error}").encode())
+            raise
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

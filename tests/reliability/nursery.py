@@ -1,0 +1,78 @@
+"""A stand-in for the children of a sweep: it answers every job at once, so that only the parent's part is run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any, Self
+
+from densebench import jobs
+
+SAMPLES = 30
+
+
+class InstantNurseries:
+    """Made with the same arguments as the real one, and asked in the same way."""
+
+    def __init__(self, *arguments: object) -> None:
+        self.plain = self
+        self._random = random.Random(0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *arguments: object) -> None:
+        self.close()
+
+    def of(self, variables: object) -> Self:
+        """Itself, for any environment."""
+        return self
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+    def run(
+        self, job: jobs.Job, answer: type, timeout_s: float, on_stage: Callable[[str], None] | None = None
+    ) -> Any:
+        """An answer of the right kind."""
+        match job:
+            case jobs.Describe():
+                job.timing_file.touch()
+                job.timing_file.with_name("run.log").touch()
+                return jobs.Described(
+                    workload=job.workload,
+                    device="cpu",
+                    weights="random",
+                    data="none",
+                    weights_sha256="0" * 64,
+                    parameters=1_000,
+                    validation_images=0,
+                    batch1_ms=1.0,
+                    notes=(),
+                )
+            case jobs.Survey():
+                return jobs.Surveyed()
+            case jobs.Build():
+                return jobs.BuildDone(build_s=1.0)
+            case jobs.Evaluate():
+                return jobs.Quality(
+                    parameters=1_000,
+                    macs_g=0.1,
+                    zero_fraction=0.0,
+                    model_size_mb=1.0,
+                    effect="none: a stand-in",
+                    build_s=1.0,
+                    cold_start_s=1.0,
+                )
+            case jobs.Measure():
+                return jobs.Measured(
+                    samples_ms=tuple(self._random.gauss(10, 0.1) * job.batch_size for _ in range(SAMPLES)),
+                    load_s=0.1,
+                    first_inference_s=0.1,
+                    host_memory_floor_mb=400.0,
+                    host_memory_peak_mb=500.0,
+                    vram_peak_mb=None,
+                    vram_driver_peak_mb=None,
+                    trace_problem="",
+                )
+        raise AssertionError(job)
