@@ -15,11 +15,12 @@ from rich.console import Console
 
 from densebench import jobs
 from densebench.building import build_artifact
-from densebench.cells import Sweep, now
+from densebench.cells import BASELINE_BLOCKS, Sweep, now
 from densebench.isolation import Nurseries, plain_environment
 from densebench.recipe import Recipe, resolve
-from densebench.record import Row
+from densebench.record import Record, Row
 from densebench.rounds import time_cells
+from densebench.rows import derive
 from densebench.sinks import journal
 from densebench.sinks.console import Progress
 from densebench.sinks.tensorboard import TensorBoardSink
@@ -110,6 +111,10 @@ class Lab:
 
     def compare(self, *names: str, seed: int = 0) -> list[Row]:
         """Time recipes against the baseline in fresh rounds, as a sweep does; their rows."""
+        return [row for row in derive(self.records(*names, seed=seed)) if row.recipe in names]
+
+    def records(self, *names: str, seed: int = 0, baselines: int = BASELINE_BLOCKS) -> list[Record]:
+        """The same as the journal has it, the baseline's records too."""
         self.runs += 1
         folder = self.scratch / f"run{self.runs}"
         recipes = [self.recipe(name) for name in ("baseline", *names)]
@@ -136,6 +141,7 @@ class Lab:
             journal=journal.create(folder, header),
             scalars=TensorBoardSink(folder / "logs"),
             records=[],
+            baseline_blocks=baselines,
         )
         facts: dict[str, Any] = {"cold_start_s": 0.0}
         try:
@@ -143,7 +149,7 @@ class Lab:
         finally:
             sweep.journal.close()
             sweep.scalars.close()
-        return [row for row in sweep.rows() if row.recipe in names]
+        return sweep.records
 
 
 @contextmanager

@@ -70,10 +70,11 @@ here="$work/a folder"
 mkdir "$here"
 chmod 755 "$work"
 chown -R "$uid" "$work"
-run() { (cd "$here" && exec env --default-signal=INT "${caller[@]}" "$root/build_and_run.sh" --runtime docker "$@"); }
+# in a subshell of its own, whose place it takes, so that its signals reach the script
+run() { cd "$here" && exec env --default-signal=INT "${caller[@]}" "$root/build_and_run.sh" --runtime docker "$@"; }
 export DENSEBENCH_COMPOSE="${DENSEBENCH_COMPOSE:-docker compose}"
 code=0
-run --output-dir "./my results" -- --recipes nonsense >"$work/refused.log" 2>&1 || code=$?
+(run --output-dir "./my results" -- --recipes nonsense) >"$work/refused.log" 2>&1 || code=$?
 ((code == 2)) || fail "exit code $code for a recipe that does not exist"
 [[ -z $(ls -A "$here") ]] || fail "a refused run left $(ls -A "$here")"
 pass "the sweep's exit code is passed on, and a refused run leaves nothing"
@@ -125,7 +126,7 @@ wait $pid || code=$?
 (($(rows) >= kept)) || fail "Ctrl-C lost rows"
 pass "Ctrl-C: exit code 130, no container left, no row lost"
 
-run "${flags[@]}" --resume >"$work/third.log" 2>&1 || fail "--resume: exit code $?"
+(run "${flags[@]}" --resume) >"$work/third.log" 2>&1 || fail "--resume: exit code $?"
 cmp -s -n "$(stat -c %s "$work/journal.killed")" "$journal" "$work/journal.killed" || fail "--resume changed rows"
 python3 - "$here/my results/benchmark_results.csv" <<'P' || fail "rows after --resume"
 import csv, sys

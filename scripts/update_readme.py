@@ -14,9 +14,9 @@ from pathlib import Path
 
 from densebench import atomic
 from densebench.errors import InputError
-from densebench.rows import derive
 from densebench.report.markdown import parts
 from densebench.report.readme import update
+from densebench.rows import derive
 from densebench.sinks import journal
 
 

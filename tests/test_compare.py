@@ -119,6 +119,20 @@ def test_images_a_second_are_compared_where_the_baselines_agree() -> None:
     assert found.notes == []
 
 
+def test_a_strict_gate_needs_baselines_that_agree_as_closely(tmp_path: Path) -> None:
+    """With 0.1 % to judge by, baselines that agree to 3 % are not enough for images a second."""
+    a = write(tmp_path / "a", measured(SPEEDS, shared=0.001))
+    b = write(tmp_path / "b", measured(SPEEDS, seed=1, shared=0.001))
+    by = [
+        {row["compared_by"] for row in json.loads(command(a, b, "--json", *gate).stdout)}
+        for gate in ([], ["--fail-on-slower", 0.1])
+    ]
+    assert by == [
+        {"throughput"},
+        {"throughput", "speedup"},
+    ]  # the baseline's own row is always of images a second
+
+
 def test_a_slower_machine_is_no_slower_recipe() -> None:
     """Where the baseline shows that the whole machine is slower, rows are judged by their speed-ups."""
     a, b = run_of(measured(SPEEDS)), run_of(measured(slower("jit", 0.8), seed=1, machine=0.7))

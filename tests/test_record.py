@@ -34,7 +34,7 @@ def test_columns_are_the_contracts() -> None:
 
 @given(CELLS)
 def test_last_record_of_a_cell_counts(cells: list[tuple[str, int, float]]) -> None:
-    """A cell measured again takes the newer figures; rows stand recipe by recipe, as first seen, small batches first."""
+    """A cell measured again takes the newer figures; rows stand recipe by recipe, small batches first."""
     rows = derive(timed(recipe, size, speed) for recipe, size, speed in cells)
     newest = {(recipe, size): speed for recipe, size, speed in cells}
     seen = list(dict.fromkeys(recipe for recipe, _, _ in cells))

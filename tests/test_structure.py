@@ -43,11 +43,11 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("the answer", ("report",)),
     (
         "the two stories: the child's, of which `building` is a chapter",
-        ("deploy_notes", "steps", "building", "worker", "zygote"),
+        ("deploy_notes", "steps", "building", "timing", "worker", "zygote"),
     ),
     ("and the parent's", ("cells", "blocks", "forecast", "rounds", "folders", "suite")),
     ("commands", ("estimate", "overview", "predict", "export", "load", "compare", "compare_table", "api")),
-    ("the doors", ("", "cli", "__main__")),
+    ("the doors", ("", "commands", "cli", "__main__")),
 )
 PLACE = {name: index for index, (_, names) in enumerate(STAGES) for name in names}
 

@@ -48,6 +48,7 @@ class Sweep:
     scalars: TensorBoardSink
     records: list[Record]
     survey: jobs.Surveyed = field(default_factory=jobs.Surveyed)
+    baseline_blocks: int = BASELINE_BLOCKS
 
     @property
     def models(self) -> Path:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from densebench.commands import models
 from densebench.errors import DensebenchError, UsageError
 
 app = typer.Typer(
@@ -46,12 +47,12 @@ def _list(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _sizes(text: str | None) -> list[int] | None:
+def _sizes(text: str | None, flag: str = "--batch-sizes") -> list[int] | None:
     try:
         return None if text is None else [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise UsageError(
-            f"--batch-sizes: whole numbers separated by commas, such as 1,8,32 (got '{text}')"
+            f"{flag}: whole numbers separated by commas, such as 1,8,32 (got '{text}')"
         ) from None
 
 
@@ -73,7 +74,7 @@ def run(
     log_dir: Annotated[Path | None, typer.Option(help="Where TensorBoard's files and the traces go.")] = None,
     suite: Annotated[str | None, typer.Option(help="A TOML file with these flags as keys.")] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Small images, two batch sizes: a first look.")
+        bool, typer.Option("--quick", help="Small images, one batch size: a first look.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, with time and disk.")
@@ -88,6 +89,13 @@ def run(
     ] = None,
     max_accuracy_drop: Annotated[
         float | None, typer.Option(help="Top-1 that may be lost, percentage points.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Fresh processes for each row.")] = None,
+    focus_batch_sizes: Annotated[
+        str | None, typer.Option(help="Where rounds go on until the precision target is met; '' for nowhere.")
+    ] = None,
+    focus_time: Annotated[
+        float | None, typer.Option(help="Seconds that these further rounds may take at each of them.")
     ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Load artifacts with code that was not built here.")
@@ -118,6 +126,9 @@ def run(
         "cell_timeout": cell_timeout,
         "precision_target": precision_target,
         "max_accuracy_drop": max_accuracy_drop,
+        "rounds": rounds,
+        "focus_batch_sizes": _sizes(focus_batch_sizes, "--focus-batch-sizes"),
+        "focus_time": focus_time,
         "trust": trust or None,
         "mlflow": mlflow,
     }
@@ -163,6 +174,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 def report(directory: Annotated[Path, typer.Argument(help="A results folder.")]) -> None:
     """Write the report again, from the records in a results folder."""
     from densebench import suite as sweep
+    from densebench.folders import disk_explained
     from densebench.report import write_report
     from densebench.rows import derive
     from densebench.sinks import journal
@@ -170,115 +182,13 @@ def report(directory: Annotated[Path, typer.Argument(help="A results folder.")])
 
     header, records = journal.read(directory)
     rows = derive(records, header.spec.get("recipes", ()))
-    write_csv(directory / sweep.CSV, rows)
-    paths = [directory / sweep.CSV, *write_report(directory, header, rows)]
+    with disk_explained(directory):
+        write_csv(directory / sweep.CSV, rows)
+        paths = [directory / sweep.CSV, *write_report(directory, header, rows)]
     _show(rows, float(header.spec.get("max_accuracy_drop", 1.0)), Console(), paths)
 
 
-@app.command()
-def compare(
-    a: Annotated[Path, typer.Argument(help="The results folder to compare with.", metavar="A")],
-    b: Annotated[Path, typer.Argument(help="The results folder in question.", metavar="B")],
-    fail_on_slower: Annotated[
-        float | None, typer.Option(help="Exit 1 if a row is surely slower by more, percent.", metavar="PCT")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="As JSON; the rest goes to the error output.")
-    ] = False,
-) -> None:
-    """Two results folders, row by row: whether B is faster or slower than A."""
-    from densebench.compare_table import print_comparison
-
-    console = Console(stderr=as_json)
-    raise typer.Exit(print_comparison(a, b, console, fail_on_slower=fail_on_slower, as_json=as_json))
-
-
-@app.command()
-def train(
-    output_dir: Annotated[
-        Path | None, typer.Option(help="Where the checkpoints go; default: into the package.")
-    ] = None,
-    only: Annotated[str | None, typer.Option(help="Train this checkpoint alone.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
-) -> None:
-    """Train the embedded digits checkpoints again, from nothing."""
-    from densebench.workloads.digits import CHECKPOINTS
-    from densebench.workloads.training import train as fit
-
-    for made in fit(
-        output_dir or CHECKPOINTS, seed=seed, only=only, progress=lambda step: print(step, flush=True)
-    ):
-        print(made)
-
-
-@app.command()
-def predict(
-    artifact: Annotated[Path, typer.Argument(help="A saved model's folder.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    trust: Annotated[bool, typer.Option("--trust", help="Load code that was not built here.")] = False,
-) -> None:
-    """Load a saved model and print its top five classes for each image."""
-    from densebench.predict import print_predictions
-
-    print_predictions(artifact, images, Console(), trust=trust)
-
-
-@app.command()
-def load(
-    artifact: Annotated[Path, typer.Argument(help="A saved model's folder.")],
-    scenario: Annotated[str, typer.Option(help="single-stream, offline or server.")],
-    target_p99_ms: Annotated[
-        float | None, typer.Option(help="Server: the p99 latency to hold; default 50.")
-    ] = None,
-    seconds: Annotated[float, typer.Option(help="How long one run lasts, about.")] = 10.0,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Offline: images of one inference; default 8.")
-    ] = None,
-    streams: Annotated[int, typer.Option(min=1, help="Processes that answer, which share the threads.")] = 1,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; default: all that this process may use.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of arrivals and images.")] = 0,
-    trust: Annotated[bool, typer.Option("--trust", help="Load code that was not built here.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
-    """Put a saved model under load: one query at a time, all at once, or as they come to a server."""
-    from densebench.load.asking import Asked
-    from densebench.load.printing import print_load
-
-    asked = Asked(artifact, scenario, target_p99_ms, seconds, batch_size, streams, threads, seed, trust)
-    print_load(asked, Console(), as_json=as_json)
-
-
-@app.command()
-def export(
-    artifact: Annotated[Path, typer.Argument(help="A saved model's folder.")],
-    directory: Annotated[Path, typer.Argument(help="The model repository to add it to.")],
-    to: Annotated[str, typer.Option("--format", help="triton.")] = "triton",
-    trust: Annotated[bool, typer.Option("--trust", help="Take code that was not built here.")] = False,
-) -> None:
-    """Write a saved model the way a server wants it: a Triton model repository."""
-    from densebench.export import export_triton
-
-    if to != "triton":
-        raise UsageError(f"--format is triton (got '{to}')")
-    print(export_triton(artifact, directory, trust=trust))
-
-
-@app.command()
-def view(
-    log_dir: Annotated[Path, typer.Option(help="The log folder of a run.")] = Path("logs/tensorboard"),
-    port: Annotated[int, typer.Option(help="TensorBoard's port; 0 for any free one.")] = 6006,
-    profiler_port: Annotated[int, typer.Option(help="The profile viewer's port; 0 for any free one.")] = 6007,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    any_port: Annotated[
-        bool, typer.Option("--any-port", help="Take the next free port where one is taken.")
-    ] = False,
-) -> None:
-    """TensorBoard and the profile viewer on a run's logs, until Ctrl-C."""
-    from densebench.viewer.serve import view as serve
-
-    serve(log_dir, port, profiler_port, host, any_port=any_port)
+app.add_typer(models)
 
 
 def main() -> NoReturn:

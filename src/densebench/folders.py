@@ -71,7 +71,9 @@ def _lock(folder: Path) -> IO[str]:
             file.seek(0)
             holder = file.read() or "another run"
             file.close()
-            raise InputError(f"{folder} is in use by {holder}: wait for it, or name another --output-dir") from None
+            raise InputError(
+                f"{folder} is in use by {holder}: wait for it, or name another --output-dir"
+            ) from None
         except OSError:  # a file system without locks
             return file
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
@@ -84,7 +86,11 @@ def _lock(folder: Path) -> IO[str]:
 
 def set_aside(output_dir: Path, log_dir: Path) -> None:
     """Move what an earlier run left in the two folders into `previous/<time>/` of the output folder."""
-    left = [path for path in output_dir.iterdir() if path.name not in (PREVIOUS, LOCK)] if output_dir.exists() else []
+    left = (
+        [path for path in output_dir.iterdir() if path.name not in (PREVIOUS, LOCK)]
+        if output_dir.exists()
+        else []
+    )
     if not any(path.name == journal.FILE_NAME for path in left):
         return
     aside = output_dir / PREVIOUS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

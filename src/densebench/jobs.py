@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from densebench.errors import DensebenchError, Unavailable, UsageError
 from densebench.record import Frozen
 
 
@@ -168,6 +169,18 @@ class Problem(Frozen):
     kind: Literal["usage", "unavailable", "failed"]
     message: str
     out_of_memory: bool = False
+
+
+def problem_of(error: BaseException) -> Problem:
+    """What a child's parent is told of an exception."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UsageError):
+        return Problem(kind="usage", message=text)
+    if isinstance(error, Unavailable):
+        return Problem(kind="unavailable", message=text)
+    out_of_memory = isinstance(error, MemoryError) or ("memory" in text.lower() and "alloc" in text.lower())
+    named = text if isinstance(error, DensebenchError) else f"{type(error).__name__}: {text}"
+    return Problem(kind="failed", message=named[:500], out_of_memory=out_of_memory)
 
 
 class Message(Frozen):

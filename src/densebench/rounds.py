@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from densebench import forecast, jobs
 from densebench.blocks import Cell
-from densebench.cells import BASELINE_BLOCKS, Sweep, made_before, now, outcome, record_of
+from densebench.cells import Sweep, made_before, now, outcome, record_of
 from densebench.errors import CellFailed, Unavailable, UsageError
 from densebench.recipe import Recipe
 from densebench.record import BASELINE, Status
@@ -104,7 +104,10 @@ class BatchSize:
         return narrow_enough(estimate, self._sweep.spec.precision_target / 100)
 
     def _round(self, number: int) -> None:
-        blocks = [*self._others, *([self._reference] * BASELINE_BLOCKS if self._reference else [])]
+        blocks = [
+            *self._others,
+            *([self._reference] * self._sweep.baseline_blocks if self._reference else []),
+        ]
         random.Random(f"{self._sweep.spec.seed} {self._size} {number}").shuffle(blocks)  # noqa: S311 - not a secret
         for place, cell in enumerate(blocks):
             where = f"round {number - self._first + 1}, {place + 1} of {len(blocks)}"

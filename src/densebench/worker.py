@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densebench import artifact, engines, jobs, recipe
-from densebench.errors import CellFailed, DensebenchError, Unavailable, UsageError
+from densebench.errors import CellFailed, UsageError
 from densebench.machine import MB
 from densebench.measure import device as devices
-from densebench.measure import energy, fidelity, latency, memory
-from densebench.measure.disturbance import Watch
+from densebench.measure import energy, fidelity
 from densebench.measure.host import host_effect
 from densebench.record import Frozen
+from densebench.timing import loaded, manifest_of, measure
 from densebench.workloads.base import Workload, WorkloadRequest
 
 if TYPE_CHECKING:
@@ -59,18 +56,7 @@ def run(packet: bytes, results: int) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever it was, the parent is told
         traceback.print_exc()
         sys.stderr.flush()
-        send(jobs.Message(problem=_problem(error)))
-
-
-def _problem(error: BaseException) -> jobs.Problem:
-    text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, UsageError):
-        return jobs.Problem(kind="usage", message=text)
-    if isinstance(error, Unavailable):
-        return jobs.Problem(kind="unavailable", message=text)
-    out_of_memory = isinstance(error, MemoryError) or ("memory" in text.lower() and "alloc" in text.lower())
-    named = text if isinstance(error, DensebenchError) else f"{type(error).__name__}: {text}"
-    return jobs.Problem(kind="failed", message=named[:500], out_of_memory=out_of_memory)
+        send(jobs.Message(problem=jobs.problem_of(error)))
 
 
 def _prepare_and_do(job: jobs.Job, say: Say) -> Iterator[Frozen]:
@@ -158,28 +144,14 @@ def build(job: jobs.Build, say: Say) -> jobs.BuildDone:
     return jobs.BuildDone(build_s=build_artifact(job, recipe.resolve(job.recipe, job.named), workload, say))
 
 
-def _manifest(job: jobs.Evaluate | jobs.Measure) -> artifact.Manifest:
-    return artifact.read_manifest(job.folder, trusted=job.trust)
-
-
-@contextmanager
-def _loaded(job: jobs.Evaluate | jobs.Measure, manifest: artifact.Manifest) -> Iterator[Session]:
-    """The artifact as a session, closed at the end whatever happens."""
-    session = engines.catalogue()[manifest.engine].load(job.folder, manifest.details, job.device)
-    try:
-        yield session
-    finally:
-        session.close()
-
-
 def evaluate(job: jobs.Evaluate, say: Say) -> jobs.Quality:
     """Check a reloaded artifact, then find its effect and its accuracy."""
-    manifest = _manifest(job)
+    manifest = manifest_of(job)
     _, channels, height, width = manifest.input.shape
     probe = manifest.probe
     images = fidelity.probe_images((channels, height, width), probe.seed, probe.batch_size).to(job.device)
     facts = manifest.facts
-    with _loaded(job, manifest) as session:
+    with loaded(job, manifest) as session:
         _check_probe(session, images, probe)
         quality = jobs.Quality(
             parameters=facts.parameters,
@@ -235,71 +207,3 @@ def _accuracy(job: jobs.Evaluate, session: Session) -> dict[str, object]:
             found.outputs, Outputs.read(job.reference)
         )
     return facts
-
-
-def measure(job: jobs.Measure, say: Say) -> Iterator[jobs.Measured | jobs.Traced]:
-    """Load, run once, warm up, and time single batches; then, if asked to, trace a few."""
-    import torch
-    from safetensors.torch import load_file
-
-    device = devices.open_device(job.device)
-    watch = Watch(job.device, job.threads)
-    images = load_file(job.timing_file)["images"][: job.batch_size].clone().to(job.device)
-    memory.reset_peak()
-    floor_mb = memory.resident_mb()
-    device.reset_peak()
-    say("load")
-    started = time.perf_counter()
-    with _loaded(job, _manifest(job)) as session, torch.inference_mode():
-        device.synchronize()
-        loaded = time.perf_counter()
-        session(images)
-        device.synchronize()
-        used_s = time.perf_counter() - started
-        say("time")
-        budget = latency.Budget(job.sample_seconds, job.timeout_s - used_s, job.slow_reason)
-        latency.warm_up(lambda: session(images), device, budget)
-        meter = None if job.idle_watts is None else energy.open_meter(job.device)
-        watch.begin()
-        started_j, began = _joules(meter), time.perf_counter()
-        samples = latency.sample(lambda: session(images), device, budget)
-        spent_s, spent_j = time.perf_counter() - began, _joules(meter) - started_j
-        disturbance = watch.end()
-        say("end")
-        vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
-        yield jobs.Measured(
-            samples_ms=samples,
-            load_s=loaded - started,
-            first_inference_s=used_s - (loaded - started),
-            host_memory_floor_mb=floor_mb,
-            host_memory_peak_mb=memory.peak_mb(),
-            vram_peak_mb=vram_peak_mb,
-            vram_driver_peak_mb=vram_driver_peak_mb,
-            energy_j_per_image=energy.joules_per_image(
-                spent_j, spent_s, job.idle_watts, len(samples) * job.batch_size
-            )
-            if job.idle_watts is not None
-            else None,
-            disturbance=disturbance,
-        )
-        if job.trace is not None:
-            say("profile")
-            yield _trace(session, images, job.device, job.trace)
-
-
-def _joules(meter: energy.Meter | str | None) -> float:
-    return 0.0 if meter is None or isinstance(meter, str) else meter.read_j()
-
-
-def _trace(session: Session, images: Tensor, device: str, path: Path) -> jobs.Traced:
-    from densebench.measure.profile import write_events, write_trace
-
-    try:
-        events = session.trace(images)
-        if events is None:
-            write_trace(lambda: session(images), device, path)
-        else:
-            write_events(events, path)
-    except Exception as error:  # noqa: BLE001 - a trace that fails costs no row
-        return jobs.Traced(trace_problem=_problem(error).message)
-    return jobs.Traced()

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from densebench.measure import counters
 from densebench.machine import container_cpus
+from densebench.measure import counters
 from densebench.measure.counters import (
     Counters,
     container_memory_free_mb,

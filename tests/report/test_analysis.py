@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import densebench.report
 from densebench.record import Row, Status
-from densebench.rows import derive
 from densebench.report.analysis import analyse
 from densebench.report.sweep import Finding
+from densebench.rows import derive
 from tests.factory import broken, record, rows_of, timed
 
 BASE = {"baseline": {1: 20.0, 8: 30.0}}

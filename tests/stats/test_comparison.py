@@ -113,10 +113,12 @@ def test_large_effects_need_no_narrow_interval() -> None:
 
 
 def normal(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Of standard deviation 1, as all of these."""
     return rng.standard_normal(count)
 
 
 def heavy(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Now and then far off: Student's with three degrees of freedom."""
     return rng.standard_t(3, count) / math.sqrt(3)
 
 

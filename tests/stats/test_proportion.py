@@ -23,7 +23,7 @@ def test_wilson() -> None:
 def test_discordant_pairs() -> None:
     """Lost is right before and wrong after; won the reverse; what agrees counts for neither."""
     assert discordant("1101", "1010") == (2, 1)
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         discordant("11", "1")
 
 

@@ -64,41 +64,62 @@ def test_zeros_stay_and_answers_come_back(
 
 
 def test_validation_images_are_never_looked_at(small: Workload, original: nn.Module) -> None:
-    """Else the accuracy on them would be too good."""
+    """Neither to learn from nor to choose an epoch by: else the accuracy on them would be too good."""
     assert small.data.validation is not None
     hidden = ImageSet(small.data.validation.labels, lambda positions: pytest.fail("read"))
     data = replace(small.data, validation=hidden, timing=lambda size: pytest.fail("read"))
     pruning(original, replace(small, data=data), fine_tune=True, epochs=1)
 
 
-def test_the_last_weights_are_kept(small: Workload, original: nn.Module) -> None:
-    """What the last step left is what comes back, ready for inference."""
+def test_the_best_epoch_is_kept(
+    small: Workload, original: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three epochs the second scores best on the held-out training images: its weights are what is left."""
+    scores = iter([(0.5, 0.0), (0.9, 0.0), (0.7, 0.0)])
+    states = []
     changed = served(original)
-    states: list[dict[str, Tensor]] = []
 
-    def note() -> None:
+    def score(*given: Tensor) -> tuple[float, float]:
         states.append({name: value.clone() for name, value in changed.core.state_dict().items()})
+        return next(scores)
 
-    imitate(changed, original, small, epochs=1, learning_rate=1e-3, after_step=note)
-    assert all(torch.equal(value, states[-1][name]) for name, value in changed.core.state_dict().items())
-    assert not torch.equal(changed.core.head.weight, states[0]["head.weight"])
+    monkeypatch.setattr(_fine_tuning, "_score", score)
+    imitate(changed, original, small, epochs=3, learning_rate=1e-3)
+    assert all(torch.equal(value, states[1][name]) for name, value in changed.core.state_dict().items())
+    assert not torch.equal(changed.core.head.weight, states[2]["head.weight"])
     assert not any(part.training for part in changed.core.modules())
     assert all(parameter.grad is None for parameter in changed.parameters())
 
 
-def test_every_training_image_is_learnt_from(small: Workload, original: nn.Module) -> None:
-    """None is held out, and all come before one comes again."""
+def test_held_out_images_are_not_trained_on(
+    small: Workload, original: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenth of the training images choose the epoch, and no step sees one of them."""
     assert small.data.training is not None
-    read = small.data.training.read
+    read, logits = small.data.training.read, _fine_tuning._logits
     seen: list[int] = []
+    held_out: set[int] = set()
 
     def note(positions: Sequence[int]) -> Tensor:
         seen.extend(positions)
         return read(positions)
 
-    data = replace(small.data, training=replace(small.data.training, read=note))
-    imitate(served(original), original, replace(small, data=data), epochs=2, learning_rate=1e-3)
-    assert sorted(seen[:733]) == list(range(733))
+    def ask(model: nn.Module, images: ImageSet, positions: list[int]) -> Tensor:
+        held_out.update(positions)
+        return logits(model, replace(images, read=read), positions)
+
+    monkeypatch.setattr(_fine_tuning, "_logits", ask)
+    training = replace(small.data.training, read=note)
+    imitate(
+        served(original),
+        original,
+        replace(small, data=replace(small.data, training=training)),
+        epochs=2,
+        learning_rate=1e-3,
+    )
+    assert len(held_out) == 73
+    assert set(seen).isdisjoint(held_out)
+    assert set(seen) | held_out == set(range(733))
 
 
 def test_logits_are_learnt_not_only_classes(small: Workload, original: nn.Module) -> None:

@@ -9,7 +9,7 @@ from typing import cast
 
 from densebench.artifact import Manifest, read_manifest
 from densebench.errors import InputError, UsageError
-from densebench.load.plan import SCENARIOS, Request, Scenario
+from densebench.load.plan import SCENARIOS, Request
 from densebench.machine import allowed_threads
 from densebench.techniques.base import THREADS
 
@@ -40,8 +40,10 @@ def request(asked: Asked) -> tuple[Request, Manifest]:
 
     """
     if asked.scenario not in SCENARIOS:
-        raise UsageError(f"--scenario is {', '.join(SCENARIOS[:-1])} or {SCENARIOS[-1]} (got '{asked.scenario}')")
-    scenario = cast("Scenario", asked.scenario)
+        raise UsageError(
+            f"--scenario is {', '.join(SCENARIOS[:-1])} or {SCENARIOS[-1]} (got '{asked.scenario}')"
+        )
+    scenario = asked.scenario
     if asked.batch_size is not None and scenario != "offline":
         raise UsageError(f"--batch-size is for --scenario offline: a {scenario} query is one image")
     if asked.target_p99_ms is not None and scenario != "server":
@@ -63,7 +65,7 @@ def request(asked: Asked) -> tuple[Request, Manifest]:
     threads = asked.threads or (int(own) if own else allowed_threads())
     if asked.streams > threads:
         raise UsageError(
-            f"--streams {asked.streams} needs as many threads, and there are {threads}: give fewer streams, or --threads"
+            f"--streams {asked.streams} needs as many threads, and there are {threads}: fewer streams, or --threads"
         )
     return Request(
         folder=asked.folder.resolve(),

@@ -35,6 +35,7 @@ class Load:
         seconds: how long, at least; offline this is only a matter of `samples`.
         samples: single-stream and server: at least so many; offline: the one query's size.
         per_s: server: arrivals per second; single-stream: how many there will be at most.
+        most_waiting: server: end the run once more queries than this are unanswered; 0 for never.
 
     """
 
@@ -43,6 +44,7 @@ class Load:
     samples: int = 1
     seconds: float = 0.0
     per_s: float = 1.0
+    most_waiting: int = 0
 
 
 def generate(load: Load, issue: Callable[[Sequence[Any]], None]) -> Run:
@@ -90,6 +92,7 @@ def _settings(loadgen: Any, load: Load) -> Any:
     settings.min_duration_ms = round(1000 * load.seconds)
     settings.min_query_count = load.samples
     settings.server_target_qps = load.per_s
+    settings.server_max_async_queries = load.most_waiting
     settings.single_stream_expected_latency_ns = round(1e9 / load.per_s)
     settings.offline_expected_qps = 1e-9  # with no duration asked for, `min_query_count` alone decides
     return settings
@@ -118,4 +121,5 @@ def parse(load: Load, log: str) -> Run:
         latency_p90_ms=latency_ms(90),
         latency_p99_ms=latency_ms(99),
         target_per_s=load.per_s if load.scenario == "server" else None,
+        arrived_per_s=said.get("result_scheduled_samples_per_sec") if load.scenario == "server" else None,
     )

@@ -50,7 +50,7 @@ def load_test(request: Request, manifest: Manifest, on_stage: Callable[[str], No
                     wrong = UsageError if message.problem.kind == "usage" else CellFailed
                     raise wrong(message.problem.message)
                 if message.result is not None:
-                    return Found(**message.result)
+                    return Found.model_validate(message.result)
                 on_stage(message.stage)
             raise CellFailed(_death(child.wait(), log))
         finally:

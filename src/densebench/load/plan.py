@@ -41,7 +41,8 @@ class Run(Frozen):
     latency_p50_ms: float | None = None
     latency_p90_ms: float | None = None
     latency_p99_ms: float | None = None
-    target_per_s: float | None = None  # server only: arrivals
+    target_per_s: float | None = None  # server only: arrivals asked for
+    arrived_per_s: float | None = None  # and as the seed drew them
     disturbance: str = ""  # what else used the machine meanwhile
 
 

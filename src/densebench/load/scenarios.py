@@ -16,6 +16,7 @@ Say = Callable[[str], None]
 Answer = tuple[list[Run], int | None]  # all runs, and which of them is quoted
 
 PILOT_BATCHES = 4  # a stream, to learn the speed
+KEPT_UP = 0.9  # share of the arrivals' rate; below it a queue was growing, however loose the bound
 HEADROOM = 4.0  # LoadGen makes its queries before the clock starts: enough of them for a faster system too
 
 
@@ -48,20 +49,50 @@ def offline(request: Request, issue: Issue, pilot: Run, say: Say) -> Answer:
 
 
 def server(request: Request, issue: Issue, pilot: Run, say: Say) -> Answer:
-    """Poisson arrivals at one rate after the other. All have the same seed, so they differ by nothing but speed."""
+    """Poisson arrivals at one rate after the other. All have the same seed, so they differ by nothing but speed.
+
+    Before that one query at a time: where those are too slow, no rate is tried.
+    """
     runs: list[Run] = []
+    alone = Load("single-stream", request.seed, P99_SAMPLES, per_s=HEADROOM * pilot.samples_per_s)
+    runs.append(_watched(request, alone, issue))
+    say(f"server: one query at a time, {_p99(runs[0])}")
+    if not within(runs[0], request.target_p99_ms):
+        return runs, None
 
     def holds(per_s: float) -> bool:
-        load = Load("server", request.seed, P99_SAMPLES, request.seconds, per_s)
+        waiting = hopeless(request, per_s, HEADROOM * pilot.samples_per_s)
+        load = Load("server", request.seed, P99_SAMPLES, request.seconds, per_s, waiting)
         runs.append(_watched(request, load, issue))
-        p99_ms = runs[-1].latency_p99_ms
-        assert p99_ms is not None, "LoadGen sends at least as many queries as a p99 needs"
-        say(f"server: {per_s:.1f} queries/s, p99 {p99_ms:.1f} ms")
-        return p99_ms <= request.target_p99_ms
+        say(f"server: {per_s:.1f} queries/s, {_p99(runs[-1])}")
+        return within(runs[-1], request.target_p99_ms)
 
     found = highest_rate(holds, pilot.samples_per_s / 2)
     rates = [made.target_per_s for made in runs]
     return runs, None if found is None else rates.index(found)
+
+
+def within(run: Run, bound_ms: float) -> bool:
+    """Whether it is seen to hold: not if it was ended, is too small for a p99, or answered slower than was asked."""
+    if run.latency_p99_ms is None or run.latency_p99_ms > bound_ms:
+        return False
+    return run.arrived_per_s is None or run.samples_per_s >= KEPT_UP * run.arrived_per_s
+
+
+def hopeless(request: Request, per_s: float, most_per_s: float) -> int:
+    """How many unanswered queries mean that the bound is lost, so that the run need not go on.
+
+    A system that answers at most `most_per_s` answers that times the bound in time. If those that are left then
+    are more than 1 % of the run's queries, its p99 is above the bound.
+    """
+    queries = max(P99_SAMPLES, per_s * request.seconds)
+    return math.ceil(most_per_s * request.target_p99_ms / 1000 + 0.01 * queries) + 1
+
+
+def _p99(run: Run) -> str:
+    if run.latency_p99_ms is None:
+        return f"fell behind after {run.samples} queries"
+    return f"p99 {run.latency_p99_ms:.1f} ms"
 
 
 def _pilot(request: Request, issue: Issue) -> Run:

@@ -15,7 +15,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError, field_validator
 
 from densebench.atomic import sync_folder
 from densebench.errors import InputError
@@ -23,6 +23,14 @@ from densebench.record import Frozen, Record
 
 FORMAT_VERSION = 1
 FILE_NAME = "journal.jsonl"
+
+
+class _Looked(BaseModel):
+    """What readers look up in a spec."""
+
+    recipes: tuple[str, ...] = ()
+    max_accuracy_drop: float = 1.0
+    log_dir: str = ""
 
 
 class Header(Frozen):
@@ -37,6 +45,12 @@ class Header(Frozen):
     notes: tuple[str, ...] = ()
     command: str
     started_at: str  # UTC, ISO 8601
+
+    @field_validator("spec")
+    @classmethod
+    def _readable(cls, spec: dict[str, Any]) -> dict[str, Any]:
+        _Looked.model_validate(spec)
+        return spec
 
 
 class Journal:

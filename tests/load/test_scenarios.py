@@ -1,0 +1,168 @@
+"""LoadGen itself against streams that stand in for a model."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from densebench.load import scenarios
+from densebench.load.desk import Desk
+from densebench.load.generator import IMAGES, P99_SAMPLES, Load, complete, generate
+from densebench.load.plan import Request, Run
+
+QUIET: Callable[[str], None] = lambda stage: None  # noqa: E731 - a name for what it is for
+
+
+class Fake:
+    """Notes the batches that it is given and takes a fixed time for each."""
+
+    def __init__(self, service_s: float = 0.0) -> None:
+        self.batches: list[list[int]] = []
+        self.state = "new"
+        self._service_s = service_s
+
+    def open(self) -> None:
+        self.state = "open"
+
+    def run(self, numbers: Sequence[int]) -> None:
+        self.batches.append(list(numbers))
+        time.sleep(self._service_s)
+
+    def close(self) -> None:
+        self.state = "closed"
+
+
+def request(**changes: object) -> Request:
+    """A request with these fields."""
+    plain = {
+        "folder": Path(),
+        "scenario": "server",
+        "device": "cpu",
+        "shape": (3, 16, 16),
+        "batch_size": 1,
+        "streams": 1,
+        "threads": 1,
+        "seconds": 0.05,
+        "target_p99_ms": 50.0,
+        "seed": 5,
+        "trust": False,
+    }
+    return Request.model_validate(plain | changes)
+
+
+@contextmanager
+def desk(streams: Sequence[Fake], batch_size: int = 1) -> Iterator[Desk]:
+    """A desk that these streams work at."""
+
+    def failed(error: BaseException) -> None:
+        raise error
+
+    opened = Desk(streams, batch_size, complete, failed)
+    yield opened
+    opened.close()
+
+
+def test_single_stream_asks_one_after_the_other():
+    """The next query comes when the last is answered; figures are those of the queries that were answered."""
+    fake = Fake(0.001)
+    with desk([fake]) as opened:
+        runs, best = scenarios.run(request(scenario="single-stream", seconds=0.1), opened.issue, QUIET)
+    (run,) = runs
+    assert best == 0
+    assert run.duration_s >= 0.09
+    assert run.samples == len(fake.batches) - scenarios.PILOT_BATCHES
+    assert run.latency_p50_ms is not None
+    assert run.latency_p50_ms >= 1
+    assert run.samples_per_s <= 1000
+    assert fake.state == "closed"
+
+
+def test_percentiles_wait_for_their_samples():
+    """A p99 is blank below 299 queries and there from then on."""
+    with desk([Fake()]) as opened:
+        small = generate(Load("single-stream", 0, P99_SAMPLES - 1, per_s=1e6), opened.issue)
+        large = generate(Load("single-stream", 0, P99_SAMPLES, per_s=1e6), opened.issue)
+    assert (small.samples, small.latency_p99_ms) == (P99_SAMPLES - 1, None)
+    assert small.latency_p90_ms is not None
+    assert large.samples == P99_SAMPLES
+    assert large.latency_p99_ms is not None
+
+
+def test_offline_counts_images_not_padding():
+    """One query is cut into batches for all streams; its count is of the images that were asked for."""
+    fakes = [Fake(0.001), Fake(0.001)]
+    with desk(fakes, 4) as opened:
+        run = generate(Load("offline", 0, 10), opened.issue)
+    sizes = sorted(len(batch) for fake in fakes for batch in fake.batches)
+    assert sizes == [2, 4, 4]
+    assert run.samples == 10
+    assert all(number < IMAGES for fake in fakes for batch in fake.batches for number in batch)
+    assert run.latency_p50_ms is run.latency_p99_ms is None
+
+
+def test_streams_work_at_once():
+    """A batch of each stream is in work at the same time: two that wait for each other both get on."""
+    meeting = threading.Barrier(2, timeout=20)
+
+    class Meeting(Fake):
+        def run(self, numbers: Sequence[int]) -> None:
+            super().run(numbers)
+            meeting.wait()
+
+    fakes = [Meeting(), Meeting()]
+    with desk(fakes) as opened:
+        generate(Load("offline", 0, 8), opened.issue)
+    assert [len(fake.batches) for fake in fakes] == [4, 4]
+
+
+def test_arrivals_are_those_of_the_seed():
+    """The same seed asks for the same images in the same order; another seed for others."""
+    asked = []
+    for seed in (1, 1, 2):
+        fake = Fake()
+        with desk([fake]) as opened:
+            generate(Load("server", seed, 50, per_s=5000), opened.issue)
+        asked.append(fake.batches)
+    assert asked[0] == asked[1] != asked[2]
+
+
+def test_a_run_that_has_lost_is_ended():
+    """Arrivals fifty times too fast are not all waited for, and the run doesn't count as one that holds."""
+    fake = Fake(0.005)
+    asked = request(target_p99_ms=5, seconds=0.2)
+    waiting = scenarios.hopeless(asked, 10_000, 200)
+    with desk([fake]) as opened:
+        run = generate(Load("server", 0, P99_SAMPLES, 0.2, 10_000, waiting), opened.issue)
+    assert run.samples == len(fake.batches) < 200
+    assert not scenarios.within(run, asked.target_p99_ms)
+
+
+@pytest.mark.parametrize(("p99_ms", "holds"), [(None, False), (49.9, True), (50.0, True), (50.1, False)])
+def test_only_a_known_p99_holds(p99_ms, holds):
+    """A run too small for a p99 holds no bound."""
+    run = Run(samples=300, duration_s=1, samples_per_s=300, latency_p99_ms=p99_ms)
+    assert scenarios.within(run, 50.0) is holds
+
+
+def test_the_server_s_answer_is_a_run_that_held():
+    """With a bound that anything holds the answer is the fastest run that did; it has enough queries for a p99."""
+    with desk([Fake(0.001)]) as opened:
+        runs, best = scenarios.run(request(target_p99_ms=10_000), opened.issue, QUIET)
+    assert best is not None
+    held = [run for run in runs[1:] if scenarios.within(run, 10_000)]
+    assert runs[best] == max(held, key=lambda run: run.target_per_s)
+    assert runs[best].target_per_s <= 2 * 1000  # answers half as fast as was asked are none
+    assert runs[best].samples >= P99_SAMPLES
+
+
+def test_no_rate_is_tried_where_one_query_is_too_slow():
+    """When one query at a time takes longer than the bound, that run alone is made, and there is no answer."""
+    with desk([Fake(0.002)]) as opened:
+        runs, best = scenarios.run(request(target_p99_ms=1.0), opened.issue, QUIET)
+    assert best is None
+    assert [run.target_per_s for run in runs] == [None]
