@@ -73,7 +73,8 @@ class Loop:
         (self.folder / "suite.toml").write_text(SUITE, encoding="utf-8")
         self._attempt(SWEEP_S)
         while sum(self.found.values()) < kills:
-            self._attempt(dice.uniform(0, self.whole_s))
+            whole = len(self._records()) >= len(CELLS)  # nothing but the report is left to be killed in
+            self._attempt(SWEEP_S if whole else dice.uniform(0, self.whole_s))
         while self.out.exists():
             self._attempt(SWEEP_S)
 

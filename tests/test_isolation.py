@@ -89,13 +89,13 @@ def test_an_error_in_the_child_is_raised_in_the_parent(nursery, tmp_path, what, 
 
 
 def test_running_out_of_memory_is_told_apart(nursery, tmp_path):
-    """An allocation that failed and a SIGKILL are marked as out of memory; a bug is not."""
+    """A refused allocation, be it under a limit of the system, and a SIGKILL are out of memory; a bug is not."""
     marks = {}
-    for what in ("memory", "killed", "error"):
+    for what in ("memory", "limit", "killed", "error"):
         with pytest.raises(CellFailed) as caught:
             do(nursery, what, tmp_path)
         marks[what] = caught.value.out_of_memory
-    assert marks == {"memory": True, "killed": True, "error": False}
+    assert marks == {"memory": True, "limit": True, "killed": True, "error": False}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from densebench.engines import eager
 from densebench.engines.base import Built, Engine, Session, Target
@@ -32,10 +36,11 @@ class MoodySession(eager.EagerSession):
     def __call__(self, images):
         size = len(images)
         if size == self.moods["hang"]:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            time.sleep(120)
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            ctypes.PyDLL(None).sleep(120)  # in native code, with the interpreter's lock held
         if size == self.moods["memory"]:
-            raise MemoryError
+            resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+            torch.empty(16 << 30, dtype=torch.uint8)
         if size == self.moods["slow"]:
             time.sleep(1.3)
         if size == self.moods["crash"]:

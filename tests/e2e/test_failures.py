@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +26,9 @@ from tests.e2e.program import (
     working_child,
     write_suite,
 )
+from tests.reliability.disk import fill, small_disk
 
+__all__ = ["small_disk"]
 pytestmark = pytest.mark.timeout(400)
 
 
@@ -258,22 +259,6 @@ def test_an_interrupt_before_the_first_row_leaves_nothing(program):
     assert not (program.folder / "out").exists()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MB, where one may be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("a file system can't be mounted here: needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_models_that_do_not_fit_on_the_disk_are_failed_rows(program, small_disk):
     """A disk that fills up while a model is saved costs that recipe's rows, which say so."""
     names = [f"pruning:amount=0.{digit}" for digit in range(1, 6)]
@@ -297,24 +282,13 @@ def test_a_disk_that_is_full_for_the_journal_ends_the_run_in_one_line(program, s
     out = small_disk / "out"
     with program.started("run", *SMALL, "--suite", suite, "--output-dir", out, "--log-dir=log") as process:
         wait_for(lambda: journal_rows(out), process)
-        _fill(small_disk / "filler")
+        fill(small_disk / "filler")
         _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert len(err.splitlines()) == 1, err
     assert "No space left" in err
     assert [row["status"] for row in journal_rows(out)] == ["ok"]
     assert (out / "journal.jsonl").read_bytes().endswith(b"\n")
-
-
-def _fill(path: Path) -> None:
-    """Take up the rest of a file system, to the last byte."""
-    with path.open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12, 1):
-            try:
-                while True:
-                    file.write(b"\0" * size)
-            except OSError:
-                continue
 
 
 def test_a_program_of_another_home_does_not_trust_our_code(program, tmp_path_factory):

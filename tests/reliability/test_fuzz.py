@@ -107,7 +107,7 @@ SUITES = st.one_of(
 )
 
 
-@bounded(max_examples=300)
+@bounded(max_examples=200)
 @given(SUITES)
 def test_any_suite_is_planned_or_refused(tmp_path: Path, content: bytes) -> None:
     """A suite file gives recipes or a line that says what to change."""
@@ -141,7 +141,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return [json.loads(line) for line in (folder / journal.FILE_NAME).read_bytes().splitlines()]
 
 
-@bounded(max_examples=300)
+@bounded(max_examples=120)
 @given(data=st.data())
 def test_any_journal_is_reported_or_refused(tmp_path: Path, lines: list[Any], data: st.DataObject) -> None:
     """One value edited by hand, or bytes damaged: the rows, the CSV and the report are made, or a line says where."""
@@ -212,7 +212,7 @@ def image() -> bytes:
     return file.getvalue()
 
 
-@bounded(max_examples=60)
+@bounded(max_examples=40)
 @given(data=st.data())
 def test_any_image_is_used_or_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: bytes, data: st.DataObject
@@ -227,7 +227,6 @@ def test_any_image_is_used_or_left_out(
     (tmp_path / "images" / "cat" / strange).write_bytes(data.draw(damaged(image) | st.binary(max_size=80)))
     weights = Weights("some", {}, ("cat", "dog"), Preprocessing(10, 8, (0.5,) * 3, (0.5,) * 3), "0" * 64)
     splits = open_folder(tmp_path / "images", weights, 0)
-    (tmp_path / "images" / "cat" / strange).unlink(missing_ok=True) if strange in str(splits.notes) else None
     assert splits.validation is not None
     assert len(splits.validation.read(range(len(splits.validation)))) == len(splits.validation)
     assert splits.timing(8).isfinite().all()

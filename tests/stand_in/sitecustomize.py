@@ -6,7 +6,9 @@ stays densebench's.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -41,10 +43,9 @@ def _exit(job: jobs.Build) -> None:
 
 
 def _hang(job: jobs.Build) -> None:
-    for polite in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(polite, signal.SIG_IGN)
     _abandon(job)
-    time.sleep(60)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    ctypes.PyDLL(None).sleep(60)  # in native code, with the interpreter's lock held
 
 
 def _abandon(job: jobs.Build) -> None:
@@ -73,6 +74,11 @@ def _unavailable(job: jobs.Build) -> None:
 
 def _error(job: jobs.Build) -> None:
     raise ValueError("a bug")
+
+
+def _limit(job: jobs.Build) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+    bytearray(1 << 31)
 
 
 def _memory(job: jobs.Build) -> None:

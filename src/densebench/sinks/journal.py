@@ -198,9 +198,19 @@ def _header(path: Path, values: dict[str, Any]) -> Header:
 
 def _record(path: Path, number: int, values: dict[str, Any]) -> Record:
     try:
-        return Record.model_validate(values)
+        record = Record.model_validate(values)
     except ValidationError as error:
         raise InputError(_fault(path, number, error)) from None
+    sound = {  # divided by, taken the logarithm of, and paired
+        "batch_size": record.batch_size > 0,
+        "samples_ms": all(block and min(block) > 0 for block in record.samples_ms),
+        "rounds": len(record.rounds) in (0, len(record.samples_ms)),
+    }
+    for field, fine in sound.items():
+        if not fine:
+            message = f"{path} line {number} is damaged ({field}): restore the file or start a new run"
+            raise InputError(message)
+    return record
 
 
 def _fault(path: Path, number: int, error: ValidationError) -> str:

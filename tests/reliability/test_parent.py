@@ -1,0 +1,144 @@
+"""What the parent does when clock, disk or suite are odd, with children that answer at once."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+
+import pytest
+
+import densebench
+from densebench import cells, cli, rounds, suite
+from densebench.errors import DensebenchError, InputError
+from densebench.folders import held
+from densebench.sinks import journal
+from densebench.sinks.console import Progress
+from densebench.spec import RunSpec
+from tests.reliability.disk import fill, small_disk
+from tests.reliability.nursery import InstantNurseries
+
+__all__ = ["small_disk"]
+HURRY = {"rounds": 1, "focus_batch_sizes": (), "repeats": 0, "ceilings": False}
+
+
+@pytest.fixture
+def instant(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Children that answer at once; no look at the machine, and no pictures, which take two seconds each."""
+    monkeypatch.setattr(suite, "Nurseries", InstantNurseries)
+    monkeypatch.setattr(suite, "write_board", lambda *_: None)
+    monkeypatch.setattr(suite, "warnings", list)
+    return monkeypatch
+
+
+@pytest.fixture
+def quiet(instant: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The same without the report."""
+    instant.setattr(suite, "write_report", lambda *_: [])
+    return instant
+
+
+def run(folder: Path, **flags: object) -> suite.Outcome:
+    """A sweep into `folder/out`."""
+    return suite.run(
+        RunSpec.create(output_dir=folder / "out", log_dir=folder / "log", **(HURRY | flags)), Progress()
+    )
+
+
+def table(folder: Path) -> list[tuple[str, int]]:
+    """The cells in the CSV."""
+    with (folder / "out" / "benchmark_results.csv").open(encoding="utf-8", newline="") as file:
+        return [(row["recipe"], int(row["batch_size"])) for row in csv.DictReader(file)]
+
+
+@pytest.mark.timeout(400)
+def test_two_thousand_cells(tmp_path: Path, instant: pytest.MonkeyPatch) -> None:
+    """Every cell is in the journal once and in the CSV once, in order, and the report is written."""
+    sizes, names = tuple(range(1, 11)), tuple(f"pruning:amount={number / 1000}" for number in range(1, 200))
+    outcome = run(tmp_path, recipes=names, batch_sizes=sizes)
+    expected = [(recipe, size) for recipe in ("baseline", *names) for size in sizes]
+    assert len(expected) == 2000
+    assert outcome.exit_code == 0
+    assert sorted(record.key for record in journal.read(tmp_path / "out")[1]) == sorted(expected)
+    assert table(tmp_path) == expected
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_row_costs_no_more_in_a_long_run(tmp_path: Path, quiet: pytest.MonkeyPatch) -> None:
+    """Only its own figures are derived when a row is finished, however many there are already."""
+    derived: list[int] = []
+
+    def counted(*arguments: object, **more: object) -> object:
+        rows = densebench.rows.derive(*arguments, **more)
+        derived.append(len(rows))
+        return rows
+
+    quiet.setattr(cells, "derive", counted)
+    run(tmp_path, recipes=("amp", "channels_last", "bf16"), batch_sizes=(1, 2, 3))
+    assert derived.count(1) == 12
+    assert sum(derived) <= 12 + 2 * 12  # before and after the sweep all rows are asked for
+
+
+def test_a_clock_that_is_set_back_changes_nothing_but_dates(tmp_path: Path, quiet: pytest.MonkeyPatch) -> None:
+    """With an hour less at each look, a sweep, its resume and the run after it go as ever."""
+    shown = iter(range(10**6, 0, -3600))
+    quiet.setattr(time, "time", lambda: float(next(shown)))
+    for module in (cells, rounds, suite):
+        quiet.setattr(module, "now", lambda: f"2026-01-02T{23 - next(shown) // 3600 % 24:02}:00:00+00:00")
+    assert run(tmp_path, recipes=("amp",), batch_sizes=(1, 2)).exit_code == 0
+    assert table(tmp_path) == [("baseline", 1), ("baseline", 2), ("amp", 1), ("amp", 2)]
+    first = (tmp_path / "out" / "journal.jsonl").read_bytes()
+    again = run(tmp_path, recipes=("amp", "bf16"), batch_sizes=(1, 2), resume=True)
+    assert (tmp_path / "out" / "journal.jsonl").read_bytes().startswith(first)
+    assert [row.key for row in again.rows] == [(r, s) for r in ("baseline", "amp", "bf16") for s in (1, 2)]
+    assert run(tmp_path, recipes=("amp",), batch_sizes=(1,)).exit_code == 0
+    assert len(list((tmp_path / "out" / "previous").iterdir())) == 1
+
+
+def test_a_disk_that_is_full_for_the_csv_leaves_the_old_one(
+    small_disk: Path, quiet: pytest.MonkeyPatch
+) -> None:
+    """The run ends in one line that says what to do; the earlier table is whole, and --resume writes the new one."""
+    run(small_disk, recipes=("amp",), batch_sizes=(1,))
+    before = (small_disk / "out" / "benchmark_results.csv").read_bytes()
+    write, close = suite.write_csv, []
+
+    def late(path: Path, rows: list[densebench.record.Row]) -> None:
+        if not close:
+            close.append(fill(small_disk / "filler"))
+        write(path, rows)
+
+    quiet.setattr(suite, "write_csv", late)
+    with pytest.raises(DensebenchError, match=r"No space left.*go on with --resume"):
+        run(small_disk, recipes=("amp", "bf16"), batch_sizes=(1,), resume=True)
+    assert (small_disk / "out" / "benchmark_results.csv").read_bytes() == before
+    assert not list((small_disk / "out").glob(".*"))
+    (small_disk / "filler").unlink()
+    run(small_disk, recipes=("amp", "bf16"), batch_sizes=(1,), resume=True)
+    assert table(small_disk) == [("baseline", 1), ("amp", 1), ("bf16", 1)]
+
+
+def test_a_report_on_a_full_disk_is_one_line(
+    small_disk: Path, quiet: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`densebench report` says what is wrong, and the old files stay."""
+    run(small_disk, recipes=("amp",), batch_sizes=(1,))
+    fill(small_disk / "filler")
+    before = (small_disk / "out" / "benchmark_results.csv").read_bytes()
+    quiet.setattr("sys.argv", ["densebench", "report", str(small_disk / "out")])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr().err
+    assert (end.value.code, len(said.splitlines())) == (1, 1)
+    assert "No space left" in said
+    assert (small_disk / "out" / "benchmark_results.csv").read_bytes() == before
+
+
+def test_a_run_in_a_folder_in_use_writes_nothing(tmp_path: Path, quiet: pytest.MonkeyPatch) -> None:
+    """It is refused before a child is started, and what is there stays."""
+    run(tmp_path, recipes=("amp",), batch_sizes=(1,))
+    before = sorted(path.name for path in (tmp_path / "out").iterdir())
+    quiet.delattr(suite, "Nurseries")
+    with held(tmp_path / "out"), pytest.raises(InputError, match="in use by process"):
+        run(tmp_path, recipes=("amp",), batch_sizes=(1,))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
