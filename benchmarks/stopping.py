@@ -27,7 +27,8 @@ def noise(shape: str, rng: np.random.Generator) -> np.ndarray:
     if shape == "normal":
         return rng.standard_normal(size)
     if shape == "heavy tails":
-        return rng.standard_t(3, size) / np.sqrt(3)
+        heavy: np.ndarray = rng.standard_t(3, size) / np.sqrt(3)
+        return heavy
     modes: np.ndarray = np.where(rng.random(size) < 0.5, -0.98, 0.98) + 0.2 * rng.standard_normal(size)
     modes /= np.std(modes)
     return modes

@@ -89,14 +89,18 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(tmp_path: Path) -> 
         (tmp_path / name).touch()
     with held(tmp_path):
         pass
-    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == {*whole}
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == {
+        *whole
+    }
 
 
 def test_a_read_only_folder_is_refused(small_disk: Path) -> None:
     """In one line that names it, before anything runs."""
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for folder in (small_disk, small_disk / "out"):
-        with pytest.raises(InputError, match="can't be written .Read-only file system.: name another folder"):
+        with pytest.raises(
+            InputError, match=r"can't be written .Read-only file system.: name another folder"
+        ):
             folders.check_writable(folder)
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from densebench.errors import DensebenchError, RefusedArtifact
 from densebench.record import Row
 from densebench.rows import derive
+from densebench.wording import one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +58,13 @@ def load(
     where = device or manifest.device
     if where != "cpu":
         turn_tf32_off()  # as where it was built and measured: compiler caches are only good for the same setting
-    session = engines.catalogue()[manifest.engine].load(folder, manifest.details, where)
+    try:
+        session = engines.catalogue()[manifest.engine].load(folder, manifest.details, where)
+    except DensebenchError:
+        raise
+    except Exception as error:  # whole, but nothing that the engine or its library can read
+        words = one_line(f"{type(error).__name__}: {error}")
+        raise RefusedArtifact(f"{folder} can't be loaded here ({words}): build the recipe again") from error
 
     def logits(images: Tensor) -> Tensor:
         with torch.inference_mode():

@@ -111,7 +111,9 @@ def check_writable(folder: Path) -> None:
     try:
         str(folder).encode()
     except UnicodeEncodeError:  # it could stand in no journal, report or job
-        raise InputError(f"{ascii(str(folder))} is no UTF-8 here: name another folder, or set LC_ALL=C.UTF-8") from None
+        raise InputError(
+            f"{str(folder)!a} is no UTF-8 here: name another folder, or set LC_ALL=C.UTF-8"
+        ) from None
     nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not nearest.is_dir():
         raise InputError(f"{folder} can't be written: {nearest} is no folder; name another folder")

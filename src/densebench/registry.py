@@ -43,4 +43,5 @@ def discover(package: ModuleType, kind: type[T], group: str) -> dict[str, T]:
 
 def _add(found: dict[str, T], value: T) -> None:
     for name in (value.name, *value.aliases):
-        assert found.setdefault(name, value) is value, f"two registrations claim the name '{name}'"
+        kept = found.setdefault(name, value)  # not in the assertion, which `python -O` leaves out
+        assert kept is value, f"two registrations claim the name '{name}'"

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from densebench import jobs
 
-SAMPLES = 30
+SAMPLES = 10
 
 
 class InstantNurseries:

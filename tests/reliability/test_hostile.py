@@ -50,7 +50,10 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     command = [sys.executable, "-m", "densebench", "run", *SMALL, "--suite", str(suite)]
     command += ["--output-dir=out", "--log-dir=log"]
     bare = ["unshare", "--mount", "sh", "-c", BARE, "sh"]
-    if shutil.which("unshare") and subprocess.run([*bare, "true"], capture_output=True, check=False).returncode == 0:
+    if (
+        shutil.which("unshare")
+        and subprocess.run([*bare, "true"], capture_output=True, check=False).returncode == 0
+    ):
         command = [*bare, *command]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, timeout=PATIENCE_S, check=False
@@ -79,7 +82,7 @@ def test_a_key_that_can_be_kept_nowhere_costs_the_rows_that_need_one(ended: Ende
 def test_nothing_is_left_behind(ended: Ended) -> None:
     """No file in the folder for temporary ones, no half-written one among the results, and no process."""
     assert list(ended.temporary.iterdir()) == []
-    assert not [path for path in ended.out.rglob(".*")]
+    assert not list(ended.out.rglob(".*"))
     mark = f"TMPDIR={ended.temporary}".encode()
     alive = []
     for process in Path("/proc").glob("[0-9]*"):

@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,18 @@ from tests.viewer.making import log_folder, network
 from tests.viewer.serving import Server
 
 ANY = ("--port", "0", "--profiler-port", "0")
+SECRET = b"this line must not leave the machine"
+TRICKS = (
+    "/../secret.txt",
+    "/..%2fsecret.txt",
+    "/%2e%2e/%2e%2e/secret.txt",
+    "/data/plugin/pytorch_profiler/..%2f..%2fsecret.txt",
+    "/data/plugin/pytorch_profiler/overview?trace=../secret.txt",
+    "/data/plugin/scalars/scalars?run=../&tag=secret.txt",
+    "/data/plugin/images/individualImage?blob_key=../secret.txt",
+    "/data/plugin_entry.html?name=../secret.txt",
+    "/font-roboto/..%2f..%2fsecret.txt",
+)
 
 
 @pytest.fixture
@@ -56,7 +69,7 @@ def taken_port() -> Iterator[int]:
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_both_servers_answer_and_end(program: Program, logs: Path, stop: signal.Signals) -> None:
-    """What is printed can be opened at once; Ctrl-C and SIGTERM leave no process and no taken port."""
+    """What is printed can be opened at once, from here alone; no process and no port stays taken."""
     with viewed(program, logs) as (process, said):
         board = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/", said["TensorBoard"])
         profiles = re.fullmatch(r"(http://127\.0\.0\.1:\d+)/#pytorch_profiler", said["Profiles"])
@@ -68,6 +81,11 @@ def test_both_servers_answer_and_end(program: Program, logs: Path, stop: signal.
         assert Server(profiles[1]).ask("traces").json["traces"][0]["recipe"] == "baseline"
         children = family(process)
         assert len(children) == 2
+        heard = {at.laddr[0] for child in children for at in child.net_connections() if at.status == "LISTEN"}
+        assert heard == {"127.0.0.1"}
+        (logs.parent / "secret.txt").write_bytes(SECRET)
+        for server, trick in product((Server(board[1]), Server(profiles[1])), TRICKS):
+            assert SECRET not in server.get(trick).body
         process.send_signal(stop)
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out, err) == (0, "Stopped.\n", "")

@@ -31,11 +31,13 @@ def setting(header: Header, rows: Sequence[Row]) -> str:
     row = rows[0]
     machine = header.environment.get("cpu" if row.device == "cpu" else "gpu0")
     where = f"on {row.device}" + (f" ({machine})" if machine else "")
+    threads = "thread" if row.threads == 1 else "threads"
     counts = Counter(STATUS_WORDS[one.status] for one in rows)
     ended = joined([f"{count} {word}" for word, count in counts.items()])
     return (
-        f"Measured {header.started_at[:10]} {where} with {row.threads} threads: {row.image_size} px images, "
-        f"weights {row.weights}, data {row.data}, seed {row.seed}. {len(rows)} rows: {ended}."
+        f"Measured {header.started_at[:10]} {where} with {row.threads} {threads}: "
+        f"{row.image_size} px images, weights {row.weights}, data {row.data}, seed {row.seed}. "
+        f"{len(rows)} rows: {ended}."
     )
 
 

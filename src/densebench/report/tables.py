@@ -49,11 +49,17 @@ def throughput_table(sweep: Sweep) -> str:
 
     def cell(row: Row, *, best: bool) -> str:
         shown = short(row.throughput_samples_per_s)
-        gain = f" ({times(row.speedup)})" if row.speedup is not None else ""
-        return (f"**{shown}**" if best else shown) + gain
+        return (f"**{shown}**" if best else shown) + (f" ({_gain(row)})" if row.speedup is not None else "")
 
     best = {size: sweep.at(size)[0].key for size in sweep.batch_sizes}
     return _by_batch_size(sweep, lambda row: cell(row, best=best.get(row.batch_size) == row.key))
+
+
+def _gain(row: Row) -> str:
+    """`1.52x ±0.04`, with a word where the interval doesn't say which is faster."""
+    low, high = row.speedup_ci_low, row.speedup_ci_high
+    half = "" if low is None or high is None else f" ±{short((high - low) / 2)}"
+    return times(row.speedup) + half + (f", {row.verdict}" if row.verdict in ("same", "unclear") else "")
 
 
 def latency_table(sweep: Sweep) -> str:

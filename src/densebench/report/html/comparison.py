@@ -129,7 +129,9 @@ def _cell(row: Row, column: Column, widest: float) -> Cell:
         )
     if column.name == "speedup":
         verdict = change(row) or "unclear"
-        return Cell(f"{MARKS[verdict]} {times(value)} {verdict}", value)
+        low, high = row.speedup_ci_low, row.speedup_ci_high
+        ends = "" if low is None else f" ({interval(low, high)})"
+        return Cell(f"{MARKS[verdict]} {times(value)}{ends} {verdict}", value)
     return Cell(_figure(value, column), value)
 
 

@@ -1,0 +1,271 @@
+"""Rounds: who is measured when, when it is enough, and what is written down, with children that answer at once."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from densebench import jobs
+from densebench.cells import Sweep
+from densebench.errors import CellFailed, Unavailable
+from densebench.recipe import plan
+from densebench.record import Row
+from densebench.rounds import time_cells
+from densebench.sinks import journal
+from densebench.sinks.console import Progress
+from densebench.sinks.tensorboard import TensorBoardSink
+from densebench.spec import RunSpec
+from tests.factory import header
+
+FACTS: dict[str, Any] = {
+    "cold_start_s": None,
+    "macs_g": 1.0,
+    "precision": "float32",
+    "accuracy_top1": 99.0,
+    "artifact": "models/x",
+}
+NAMED = {"baseline": "eager", "a": "channels_last", "b": "bf16"}
+IDENTITY: dict[str, str | int] = {
+    "model": "m",
+    "weights": "w",
+    "data": "d",
+    "image_size": 32,
+    "device": "cpu",
+    "threads": 1,
+    "seed": 0,
+    "environment_id": "e",
+}
+DESCRIBED = jobs.Described(
+    workload=jobs.WorkloadJob(model="m", weights="w", data="d", image_size=32, seed=0),
+    device="cpu",
+    weights="w",
+    data="d",
+    weights_sha256="0" * 64,
+    parameters=1,
+    validation_images=0,
+    batch1_ms=1.0,
+    notes=(),
+)
+Child = Callable[[str, int], jobs.Measured]
+
+
+def measured(ms: float, disturbance: str = "") -> jobs.Measured:
+    """What a child answers."""
+    return jobs.Measured(
+        samples_ms=(ms, ms),
+        load_s=0.1,
+        first_inference_s=0.2,
+        host_memory_floor_mb=1.0,
+        host_memory_peak_mb=2.0,
+        vram_peak_mb=None,
+        vram_driver_peak_mb=None,
+        disturbance=disturbance,
+        trace_problem="",
+    )
+
+
+class Children:
+    """Stands for the nurseries: notes who was asked for, and answers as told."""
+
+    def __init__(self, answer: Child) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, int]] = []
+        self.traced: list[tuple[str, int]] = []
+
+    def of(self, variables: Mapping[str, str]) -> Children:
+        return self
+
+    def run(self, job: jobs.Measure, answer: type[jobs.Measured], limit_s: float) -> jobs.Measured:
+        name = job.folder.name
+        self.asked.append((name, job.batch_size))
+        if job.trace:
+            self.traced.append((name, job.batch_size))
+        return self.answer(name, job.batch_size)
+
+
+def sweep_of(tmp_path: Path, answer: Child, **flags: Any) -> tuple[Sweep, Children]:
+    """A sweep of the baseline, `a` and `b`, ready to be timed."""
+    spec = RunSpec.create(
+        **{"recipes": ["a", "b"], "named": NAMED, "batch_sizes": [4], "output_dir": tmp_path / "out"} | flags
+    )
+    children = Children(answer)
+    sweep = Sweep(
+        spec=spec,
+        recipes=plan(spec.recipes, NAMED),
+        threads=1,
+        nurseries=children,  # type: ignore[arg-type]
+        workload=DESCRIBED,
+        timing_file=tmp_path / "timing",
+        identity=IDENTITY,
+        progress=Progress(Console(file=StringIO())),
+        journal=journal.create(spec.output_dir, header()),
+        scalars=TensorBoardSink(tmp_path / "logs"),
+        records=[],
+    )
+    return sweep, children
+
+
+def timed(sweep: Sweep) -> dict[tuple[str, int], Row]:
+    """All cells measured."""
+    time_cells(sweep, [(recipe, FACTS) for recipe in sweep.recipes])
+    return {row.key: row for row in sweep.rows()}
+
+
+def steady(name: str, size: int) -> jobs.Measured:
+    """The baseline takes 10 ms, `a` half of that, `b` as long."""
+    return measured({"baseline": 10.0, "a": 5.0, "b": 10.0}[name])
+
+
+def test_each_round_has_every_recipe_and_the_baseline_twice(tmp_path: Path) -> None:
+    """Three rounds, in an order that differs between them, none of them recipe by recipe."""
+    sweep, children = sweep_of(tmp_path, steady)
+    rows = timed(sweep)
+    names = [name for name, _ in children.asked]
+    rounds = [names[start : start + 4] for start in range(0, 12, 4)]
+    assert len(names) == 12
+    assert all(Counter(one) == {"baseline": 2, "a": 1, "b": 1} for one in rounds)
+    assert len({tuple(one) for one in rounds}) > 1
+    assert rows["a", 4].speedup == pytest.approx(2)
+    assert rows["a", 4].verdict == "faster"
+    assert rows["b", 4].verdict == "same"
+    assert (rows["baseline", 4].processes, rows["a", 4].processes) == (6, 3)
+
+
+def test_the_seed_decides_the_order(tmp_path: Path) -> None:
+    """The same seed gives the same order, another one another."""
+    orders = []
+    for index, seed in enumerate((0, 0, 1)):
+        sweep, children = sweep_of(tmp_path / str(index), steady, seed=seed)
+        timed(sweep)
+        orders.append(children.asked)
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_time_goes_to_those_that_need_it(tmp_path: Path) -> None:
+    """At a focus batch size the clear one has five rounds, the noisy one more, and the baseline as many."""
+    noise = random.Random(1)
+
+    def answer(name: str, size: int) -> jobs.Measured:
+        return measured(
+            10.0 * (1 + 0.03 * noise.random()) if name == "b" else steady(name, size).samples_ms[0]
+        )
+
+    sweep, _ = sweep_of(tmp_path, answer, focus_batch_sizes=[4], precision_target=0.8)
+    rows = timed(sweep)
+    assert rows["a", 4].processes == 5
+    assert rows["b", 4].processes > 5
+    assert rows["baseline", 4].processes == 2 * rows["b", 4].processes
+    assert rows["b", 4].adaptive
+    low, high = rows["b", 4].speedup_ci_low, rows["b", 4].speedup_ci_high
+    assert low is not None
+    assert high is not None
+    assert (high / low) ** 0.5 - 1 <= 0.008
+
+
+def test_time_is_used_up(tmp_path: Path) -> None:
+    """Without time for more rounds, five are all, whatever the target."""
+    noise = random.Random(1)
+    sweep, _ = sweep_of(
+        tmp_path, lambda name, size: measured(noise.uniform(5, 15)), focus_batch_sizes=[4], focus_time=0
+    )
+    assert {row.processes for key, row in timed(sweep).items() if key[0] != "baseline"} == {5}
+
+
+def test_disturbed_blocks_are_measured_again_within_a_bound(tmp_path: Path) -> None:
+    """A disturbed block is replaced; a row that stays disturbed is kept, and says so and by what."""
+    seen: Counter[str] = Counter()
+
+    def answer(name: str, size: int) -> jobs.Measured:
+        seen[name] += 1
+        disturbed = name == "b" or (name == "a" and seen[name] == 1)
+        return measured(20.0 if disturbed else 10.0, "others took 1.00 of 2 cores" if disturbed else "")
+
+    sweep, _ = sweep_of(tmp_path, answer, repeats=2)
+    rows = timed(sweep)
+    once, always = rows["a", 4], rows["b", 4]
+    assert (once.stable, once.processes, seen["a"]) == (True, 3, 4)
+    assert set(once.all_samples_ms) == {10.0}
+    assert once.disturbance == "1 disturbed and repeated: others took 1.00 of 2 cores"
+    assert (always.stable, always.processes, seen["b"]) == (False, 3, 5)
+    assert "others took 1.00 of 2 cores" in always.disturbance
+
+
+def test_a_baseline_that_fails_costs_the_comparison(tmp_path: Path) -> None:
+    """Its row is failed; the others are measured all the same, without a speed-up."""
+
+    def answer(name: str, size: int) -> jobs.Measured:
+        if name == "baseline":
+            raise CellFailed("boom")
+        return steady(name, size)
+
+    rows = timed(sweep_of(tmp_path, answer)[0])
+    assert (rows["baseline", 4].status, rows["baseline", 4].reason) == ("failed", "boom")
+    assert rows["a", 4].status == "ok"
+    assert rows["a", 4].throughput_samples_per_s == pytest.approx(800)
+    assert rows["a", 4].speedup is None
+
+
+def test_a_recipe_that_fails_late_leaves_the_rounds(tmp_path: Path) -> None:
+    """One crash in three is a failed row with its reason; too slow or out of memory ends larger batches."""
+    seen: Counter[tuple[str, int]] = Counter()
+
+    def answer(name: str, size: int) -> jobs.Measured:
+        seen[name, size] += 1
+        if name == "a" and seen[name, size] == 2:
+            raise CellFailed("ended by SIGSEGV")
+        if name == "b" and size == 4:
+            raise Unavailable("too slow here: 99 s a batch")
+        return steady(name, size)
+
+    rows = timed(sweep_of(tmp_path, answer, batch_sizes=[2, 4, 8], focus_batch_sizes=[])[0])
+    assert [rows["a", size].status for size in (2, 4, 8)] == ["failed"] * 3
+    assert [rows["b", size].status for size in (2, 4, 8)] == ["ok", "skipped", "skipped"]
+    assert rows["b", 8].reason == "as at batch 4: too slow here: 99 s a batch"
+
+
+def test_a_trace_is_taken_once_at_either_end(tmp_path: Path) -> None:
+    """Of each cell at the smallest and the largest batch size the first process is profiled, and no other."""
+    sweep, children = sweep_of(tmp_path, steady, batch_sizes=[2, 4, 16], focus_batch_sizes=[])
+    timed(sweep)
+    assert Counter(children.traced) == {
+        (name, size): 1 for name in ("baseline", "a", "b") for size in (2, 16)
+    }
+
+
+def test_the_baseline_is_in_the_journal_before_what_is_compared_with_it(tmp_path: Path) -> None:
+    """Whenever a run is killed, a row that is there has its baseline there."""
+    sweep, _ = sweep_of(tmp_path, steady, focus_batch_sizes=[4])
+    timed(sweep)
+    _, records = journal.read(sweep.spec.output_dir)
+    rounds: set[int] = set()
+    for record in records:
+        if record.recipe == "baseline":
+            rounds |= set(record.rounds)
+        assert set(record.rounds) <= rounds
+
+
+def test_an_interrupt_keeps_what_is_measured_enough(tmp_path: Path) -> None:
+    """Ctrl-C in a later round than the last sure one keeps all cells; an earlier one keeps none of this size."""
+    for limit, kept in ((30, 3), (6, 0)):
+        calls: list[str] = []
+        noise = random.Random(2)
+
+        def answer(
+            name: str, size: int, calls: list[str] = calls, limit: int = limit, noise: random.Random = noise
+        ) -> jobs.Measured:
+            calls.append(name)
+            if len(calls) > limit:
+                raise KeyboardInterrupt
+            return measured(noise.uniform(5, 15))
+
+        sweep, _ = sweep_of(tmp_path / str(limit), answer, focus_batch_sizes=[4])
+        with pytest.raises(KeyboardInterrupt):
+            timed(sweep)
+        assert len(sweep.rows()) == kept
