@@ -97,7 +97,6 @@ def sweep(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
         weights="digits",
         data="digits",
         image_size=32,
-        rounds=2,
         sample_time=0.2,
     )
     finished = program.run("run", "--suite", suite, "--output-dir=out", "--log-dir=log", limit_s=1100)

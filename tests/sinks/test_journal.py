@@ -28,7 +28,9 @@ RECORDS = st.lists(
         batch_size=st.integers(1, 512),
         status=st.sampled_from(Status),
         reason=TEXT,
-        samples_ms=st.lists(st.lists(st.floats(0, 1e6), max_size=4).map(tuple), max_size=2).map(tuple),
+        samples_ms=st.lists(
+            st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=4).map(tuple), max_size=2
+        ).map(tuple),
         accuracy_top1=FIGURE,
         load_s=FIGURE,
         parameters=st.none() | st.integers(),
