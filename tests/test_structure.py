@@ -46,7 +46,10 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("deploy_notes", "steps", "building", "timing", "worker", "zygote"),
     ),
     ("and the parent's", ("cells", "blocks", "forecast", "rounds", "folders", "suite")),
-    ("commands", ("estimate", "overview", "predict", "export", "load", "compare", "compare_table", "api")),
+    (
+        "commands",
+        ("estimate", "overview", "predict", "export", "loadtest", "compare", "compare_table", "api"),
+    ),
     ("the doors", ("", "commands", "cli", "__main__")),
 )
 PLACE = {name: index for index, (_, names) in enumerate(STAGES) for name in names}

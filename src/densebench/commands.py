@@ -79,8 +79,8 @@ def load(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Put a saved model under load: one query at a time, all at once, or as they come to a server."""
-    from densebench.load.asking import Asked
-    from densebench.load.printing import print_load
+    from densebench.loadtest.asking import Asked
+    from densebench.loadtest.printing import print_load
 
     asked = Asked(artifact, scenario, target_p99_ms, seconds, batch_size, streams, threads, seed, trust)
     print_load(asked, Console(), as_json=as_json)

@@ -83,9 +83,9 @@ def test_channels_come_in_eights(made: Made) -> None:
 
 
 def test_progress_is_told(made: Made) -> None:
-    """Each removal and each epoch, with how many images are answered as before."""
+    """Each removal and each epoch, with how many held-out images are right."""
     assert made.said[0].startswith("channels removed, step 1 of ")
-    assert "of its images answered as before" in made.said[-1]
+    assert "held-out training images right" in made.said[-1]
 
 
 LOAD = """

@@ -69,10 +69,18 @@ class Sweep:
         """The timed rows at one batch size, fastest first."""
         return fastest([row for row in self.timed if row.batch_size == batch_size])
 
+    @cached_property
+    def _ok(self) -> dict[str, list[Row]]:
+        """Each recipe's rows that ran, by batch size."""
+        found: dict[str, list[Row]] = {}
+        for row in sorted(self.rows, key=lambda row: row.batch_size):
+            if row.status is Status.OK:
+                found.setdefault(row.recipe, []).append(row)
+        return found
+
     def fact(self, recipe: str, figure: str) -> tuple[float, Row] | None:
         """A recipe's figure by its column's name, at the smallest batch size that has it, with its row."""
-        rows = [row for row in self.rows if row.recipe == recipe and row.status is Status.OK]
-        for row in sorted(rows, key=lambda row: row.batch_size):
+        for row in self._ok.get(recipe, ()):
             value: float | None = getattr(row, figure)
             if value is not None:
                 return value, row

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from densebench.artifact import Manifest
-from densebench.load.asking import Asked, request
-from densebench.load.parent import load_test
-from densebench.load.plan import Found, Request, Run
+from densebench.loadtest.asking import Asked, request
+from densebench.loadtest.parent import load_test
+from densebench.loadtest.plan import Found, Request, Run
 from densebench.stats.samples import samples_needed
 
 

@@ -13,7 +13,7 @@ from densebench.artifact import Manifest
 from densebench.errors import CellFailed, UsageError
 from densebench.isolation import plain_environment
 from densebench.jobs import Message
-from densebench.load.plan import Found, Request
+from densebench.loadtest.plan import Found, Request
 from densebench.techniques.base import THREADS
 
 LOG = "output.log"
@@ -34,7 +34,7 @@ def load_test(request: Request, manifest: Manifest, on_stage: Callable[[str], No
         log = Path(scratch) / LOG
         with log.open("wb") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", "densebench.load.child", str(writer)],
+                [sys.executable, "-m", "densebench.loadtest.child", str(writer)],
                 pass_fds=[writer],
                 env=environment | {"TMPDIR": scratch},
                 stdin=subprocess.PIPE,

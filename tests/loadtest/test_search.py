@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from densebench.load.search import MOST_DOUBLINGS, MOST_HALVINGS, TOLERANCE, highest_rate
+from densebench.loadtest.search import MOST_DOUBLINGS, MOST_HALVINGS, TOLERANCE, highest_rate
 
 MOST_TRIES = 2 + MOST_DOUBLINGS + math.ceil(math.log2(math.log(2) / math.log(1 + TOLERANCE)))
 

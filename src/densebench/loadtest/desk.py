@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-from densebench.load.streams import Stream
+from densebench.loadtest.streams import Stream
 
 Batch = Sequence[Any]  # of LoadGen's samples, each with `id` and `index`
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from densebench.load import scenarios
-from densebench.load.desk import Desk
-from densebench.load.generator import IMAGES, P99_SAMPLES, Load, complete, generate
-from densebench.load.plan import Request, Run
+from densebench.loadtest import scenarios
+from densebench.loadtest.desk import Desk
+from densebench.loadtest.generator import IMAGES, P99_SAMPLES, Load, complete, generate
+from densebench.loadtest.plan import Request, Run
 
 QUIET: Callable[[str], None] = lambda stage: None  # noqa: E731 - a name for what it is for
 

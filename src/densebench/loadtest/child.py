@@ -12,10 +12,10 @@ from typing import Any
 
 from densebench import jobs
 from densebench.errors import DensebenchError, UsageError
-from densebench.load import generator, scenarios
-from densebench.load.desk import Desk
-from densebench.load.plan import Found, Request
-from densebench.load.streams import Elsewhere, Here, Stream
+from densebench.loadtest import generator, scenarios
+from densebench.loadtest.desk import Desk
+from densebench.loadtest.plan import Found, Request
+from densebench.loadtest.streams import Elsewhere, Here, Stream
 from densebench.zygote import PR_SET_PDEATHSIG
 
 

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from densebench import artifact, cli, jobs, worker
 from densebench.errors import UsageError
-from densebench.load.asking import Asked, request
-from densebench.load.plan import Found, Run
-from densebench.load.printing import print_load
+from densebench.loadtest.asking import Asked, request
+from densebench.loadtest.plan import Found, Run
+from densebench.loadtest.printing import print_load
 from tests.e2e.program import Program
 from tests.test_artifact import CODE, make
 
@@ -87,7 +87,7 @@ def test_the_answer_is_said_with_all_it_rests_on(tmp_path: Path, monkeypatch, ca
         disturbance="other processes took 0.50 of 2 cores",
     )
     found = Found(runs=(alone, server), best=1, loadgen="6")
-    monkeypatch.setattr("densebench.load.printing.load_test", lambda *asked: found)
+    monkeypatch.setattr("densebench.loadtest.printing.load_test", lambda *asked: found)
     print_load(Asked(make(tmp_path / "m"), "server", seed=7), Console(width=200), as_json=False)
     out = capfd.readouterr().out
     assert "123.4 queries/s is the highest rate found with p99 <= 50 ms: there p99 was 42.50 ms" in out
@@ -152,7 +152,7 @@ def test_a_fixed_batch_is_kept(tmp_path: Path):
 @pytest.mark.usefixtures("own_key")
 def test_without_loadgen_it_says_what_to_install(tmp_path: Path, monkeypatch, capfd):
     """One line with the command, exit code 2."""
-    monkeypatch.setattr("densebench.load.asking.find_spec", lambda name: None)
+    monkeypatch.setattr("densebench.loadtest.asking.find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["densebench", "load", str(make(tmp_path / "m")), "--scenario=offline"])
     with pytest.raises(SystemExit) as end:
         cli.main()

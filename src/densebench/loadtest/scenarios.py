@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from densebench.load.generator import P99_SAMPLES, Load, generate
-from densebench.load.plan import Request, Run
-from densebench.load.search import highest_rate
+from densebench.loadtest.generator import P99_SAMPLES, Load, generate
+from densebench.loadtest.plan import Request, Run
+from densebench.loadtest.search import highest_rate
 from densebench.measure.disturbance import Watch
 
 Issue = Callable[[Sequence[Any]], None]

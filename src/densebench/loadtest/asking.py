@@ -9,7 +9,7 @@ from typing import cast
 
 from densebench.artifact import Manifest, read_manifest
 from densebench.errors import InputError, UsageError
-from densebench.load.plan import SCENARIOS, Request
+from densebench.loadtest.plan import SCENARIOS, Request
 from densebench.machine import allowed_threads
 from densebench.techniques.base import THREADS
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from densebench.errors import CellFailed, UsageError
-from densebench.load.generator import IMAGES
-from densebench.load.plan import Request
+from densebench.loadtest.generator import IMAGES
+from densebench.loadtest.plan import Request
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +92,7 @@ class Elsewhere:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "densebench.load.streams", str(theirs.fileno())],
+                [sys.executable, "-m", "densebench.loadtest.streams", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from densebench.load.plan import Run, Scenario
+from densebench.loadtest.plan import Run, Scenario
 from densebench.stats.samples import samples_needed
 
 IMAGES = 64  # different ones that queries choose from, in memory before the clock starts
