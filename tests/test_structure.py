@@ -141,6 +141,11 @@ def test_imports_go_left_to_right(path: Path) -> None:
         assert other <= place, f"{name_of(path)} ({STAGES[place][0]}) imports {module} ({STAGES[other][0]})"
 
 
+def test_no_module_hides_a_public_function() -> None:
+    """A module `densebench.load` would take the place of the function as soon as anything imports it."""
+    assert not {name for name in densebench.__all__ if name in PLACE}
+
+
 def test_the_table_names_nothing_that_is_gone() -> None:
     """A place in the table is of a module that exists."""
     known = {name_of(path) for path in modules()} | {"predict"}  # promised by the command line
