@@ -142,6 +142,7 @@ class Lab:
             scalars=TensorBoardSink(folder / "logs"),
             records=[],
             baseline_blocks=baselines,
+            traces=False,
         )
         facts: dict[str, Any] = {"cold_start_s": 0.0}
         try:

@@ -49,6 +49,7 @@ class Sweep:
     records: list[Record]
     survey: jobs.Surveyed = field(default_factory=jobs.Surveyed)
     baseline_blocks: int = BASELINE_BLOCKS
+    traces: bool = True
 
     @property
     def models(self) -> Path:

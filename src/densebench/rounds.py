@@ -150,7 +150,7 @@ class BatchSize:
         sweep, spec, recipe = self._sweep, self._sweep.spec, cell.recipe
         name = f"profile/{recipe.folder}/bs{self._size}.pt.trace.json"
         ends = (sweep.batch_sizes[0], sweep.batch_sizes[-1])
-        traced = self._size in ends and not (cell.blocks or cell.repeated or cell.earlier)
+        traced = sweep.traces and self._size in ends and not (cell.blocks or cell.repeated or cell.earlier)
         job = jobs.Measure(
             folder=sweep.models / recipe.folder,
             device=sweep.workload.device,

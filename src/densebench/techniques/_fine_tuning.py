@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -150,11 +151,9 @@ def _stages(workload: Workload, epochs: int, count: int) -> list[Stage]:
 
     size = half = workload.image_size
     if size >= HALVED_FROM:
-        try:
+        with suppress(UsageError):  # the model takes one size only, or none so small: full size it is
             check_model(workload.model_name, size // 2)
             half = size // 2
-        except UsageError:  # the model takes one size only, or none so small
-            pass
     stages = []
     for epoch in range(epochs):
         pixels = size if epoch >= epochs - max(1, epochs // 3) else half
