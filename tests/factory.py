@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from densebench import jobs
 from densebench.record import Record, Row, Status
 from densebench.rows import derive
 from densebench.sinks.journal import Header
@@ -61,3 +62,21 @@ def header(**changes: Any) -> Header:
         "started_at": "2026-01-02T03:04:05+00:00",
     }
     return Header(**(facts | changes))
+
+
+def described(**changes: Any) -> jobs.Described:
+    """What a child says of a workload: random weights, no labelled images, 10 ms an image."""
+    facts: dict[str, Any] = {
+        "workload": jobs.WorkloadJob(
+            model="densenet121", weights="random", data="none", image_size=32, seed=0
+        ),
+        "device": "cpu",
+        "weights": "random",
+        "data": "none",
+        "weights_sha256": "0" * 64,
+        "parameters": 1_000,
+        "validation_images": 0,
+        "batch1_ms": 10.0,
+        "notes": (),
+    }
+    return jobs.Described(**(facts | changes))

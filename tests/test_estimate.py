@@ -15,18 +15,11 @@ from densebench import engines, estimate, forecast, jobs
 from densebench.measure.profile import STEPS, WARM_UP
 from densebench.recipe import plan, resolve
 from densebench.spec import RunSpec
+from tests.factory import described
 
 NAMED = {"baseline": "eager"}
-WORKLOAD = jobs.Described(
-    workload=jobs.WorkloadJob(model="densenet121", weights="digits", data="digits", image_size=64, seed=0),
-    device="cpu",
-    weights="digits",
-    data="digits",
-    weights_sha256="0" * 64,
-    parameters=7_000_000,
-    validation_images=1000,
-    batch1_ms=40.0,
-    notes=("something to know",),
+WORKLOAD = described(
+    parameters=7_000_000, validation_images=1000, batch1_ms=40.0, notes=("something to know",)
 )
 
 

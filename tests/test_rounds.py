@@ -22,7 +22,7 @@ from densebench.sinks import journal
 from densebench.sinks.console import Progress
 from densebench.sinks.tensorboard import TensorBoardSink
 from densebench.spec import RunSpec
-from tests.factory import header
+from tests.factory import described, header
 
 FACTS: dict[str, Any] = {
     "cold_start_s": None,
@@ -42,17 +42,6 @@ IDENTITY: dict[str, str | int] = {
     "seed": 0,
     "environment_id": "e",
 }
-DESCRIBED = jobs.Described(
-    workload=jobs.WorkloadJob(model="m", weights="w", data="d", image_size=32, seed=0),
-    device="cpu",
-    weights="w",
-    data="d",
-    weights_sha256="0" * 64,
-    parameters=1,
-    validation_images=0,
-    batch1_ms=1.0,
-    notes=(),
-)
 Child = Callable[[str, int], jobs.Measured]
 
 
@@ -101,7 +90,7 @@ def sweep_of(tmp_path: Path, answer: Child, **flags: Any) -> tuple[Sweep, Childr
         recipes=plan(spec.recipes, NAMED),
         threads=1,
         nurseries=children,  # type: ignore[arg-type]
-        workload=DESCRIBED,
+        workload=described(),
         timing_file=tmp_path / "timing",
         identity=IDENTITY,
         progress=Progress(Console(file=StringIO())),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from densebench import jobs
+from tests.factory import described
 
 SAMPLES = 10
 
@@ -39,17 +40,7 @@ class InstantNurseries:
             case jobs.Describe():
                 job.timing_file.touch()
                 job.timing_file.with_name("run.log").touch()
-                return jobs.Described(
-                    workload=job.workload,
-                    device="cpu",
-                    weights="random",
-                    data="none",
-                    weights_sha256="0" * 64,
-                    parameters=1_000,
-                    validation_images=0,
-                    batch1_ms=1.0,
-                    notes=(),
-                )
+                return described(workload=job.workload, batch1_ms=1.0)
             case jobs.Survey():
                 return jobs.Surveyed()
             case jobs.Build():
