@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import densebench.report
 from densebench.record import Row, Status
 from densebench.report.analysis import analyse
+from densebench.report.recommendation import recommendation_of
 from densebench.report.sweep import Finding
 from densebench.rows import derive
 from tests.factory import broken, record, rows_of, timed
@@ -326,3 +327,14 @@ def test_no_technique_is_named_in_the_code() -> None:
     for path in Path(densebench.report.__file__).parent.glob("*.py"):
         code = path.read_text().replace("compile cache", "").replace("re.compile", "").replace("&amp;", "")
         assert not re.search(names, code, re.IGNORECASE), path.name
+
+
+@pytest.mark.parametrize(("at_one", "chosen"), [("faster", "Deploy a:"), ("unclear", "Keep the baseline")])
+def test_clear_at_one_batch_size_is_clear(at_one: str, chosen: str) -> None:
+    """The fastest row may be at a batch size that was measured less closely than the one that settles it."""
+    verdicts = {("a", 1): at_one, ("a", 8): "unclear"}
+    rows = [
+        row.model_copy(update={"verdict": verdicts.get(row.key)})
+        for row in rows_of(BASE | {"a": {1: 30.0, 8: 60.0}})
+    ]
+    assert recommendation_of(rows).startswith(chosen)
