@@ -45,7 +45,7 @@ IDENTITY: dict[str, str | int] = {
 Child = Callable[[str, int], jobs.Measured]
 
 
-def measured(ms: float, disturbance: str = "") -> jobs.Measured:
+def measured(ms: float, disturbance: str = "", energy_j: float | None = None) -> jobs.Measured:
     """What a child answers."""
     return jobs.Measured(
         samples_ms=(ms, ms),
@@ -55,6 +55,7 @@ def measured(ms: float, disturbance: str = "") -> jobs.Measured:
         host_memory_peak_mb=2.0,
         vram_peak_mb=None,
         vram_driver_peak_mb=None,
+        energy_j_per_image=energy_j,
         disturbance=disturbance,
         trace_problem="",
     )
@@ -226,6 +227,16 @@ def test_a_trace_is_taken_once_at_either_end(tmp_path: Path) -> None:
     assert Counter(children.traced) == {
         (name, size): 1 for name in ("baseline", "a", "b") for size in (2, 16)
     }
+
+
+def test_energy_that_the_counter_cannot_tell_from_idling_is_blank(tmp_path: Path) -> None:
+    """Not 0.0000: the middle of blocks that are below zero as often as above it says nothing."""
+    sweep, _ = sweep_of(
+        tmp_path, lambda name, size: measured(8.0, energy_j=0.25 if name == "baseline" else -0.01)
+    )
+    rows = timed(sweep)
+    assert rows["baseline", 4].energy_j_per_image == 0.25
+    assert rows["a", 4].energy_j_per_image is None
 
 
 def test_the_baseline_is_in_the_journal_before_what_is_compared_with_it(tmp_path: Path) -> None:

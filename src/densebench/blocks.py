@@ -55,6 +55,8 @@ class Cell:
             facts[name] = max(self._figures(name), default=None)
         for name in ("load_s", "first_inference_s", "host_memory_floor_mb", "energy_j_per_image"):
             facts[name] = median(found) if (found := self._figures(name)) else None
+        if (joules := facts["energy_j_per_image"]) is not None and not float(str(joules)) > 0:
+            facts["energy_j_per_image"] = None  # less than this counter can tell from idling
         if facts["cold_start_s"] is None:  # a start without a compiler's cache is the only kind there is
             facts["cold_start_s"] = median(one.load_s + one.first_inference_s for one in self.blocks)
         return record_of(sweep, self.recipe, self.batch_size, self.started_at, status=Status.OK, **facts)

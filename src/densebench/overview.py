@@ -6,6 +6,7 @@ import json
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from densebench import engines, techniques
@@ -56,7 +57,9 @@ def print_catalogue(console: Console, *, as_json: bool) -> None:
         for line in lines:
             extra = " ".join(f"{key}: {line[key]}" for key in ("aliases", "options") if line.get(key))
             here = f"no: {line['unavailable']}" if line["unavailable"] else "yes"
-            table.add_row(line["name"], line["about"] + (f" ({extra})" if extra else ""), here)
+            table.add_row(
+                *map(escape, (line["name"], line["about"] + (f" ({extra})" if extra else ""), here))
+            )
         console.print(table)
 
 
@@ -79,11 +82,11 @@ def print_doctor(console: Console, *, as_json: bool) -> None:
         facts | {"environment_id": environment_id(facts), "gpu": "" if gpus() else "none", "energy": energy}
     ).items():
         if value:
-            table.add_row(key, value)
+            table.add_row(key, escape(value))
     console.print(table)
     for line in missing:
-        console.print(f"can't run here: {line}", style="yellow", highlight=False)
+        console.print(f"can't run here: {line}", style="yellow", highlight=False, markup=False)
     for line in spoiling:
-        console.print(f"timings may be unreliable: {line}", style="yellow", highlight=False)
+        console.print(f"timings may be unreliable: {line}", style="yellow", highlight=False, markup=False)
     if not spoiling:
         console.print("nothing seen that would spoil timings", style="green", highlight=False)

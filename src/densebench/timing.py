@@ -47,7 +47,8 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
     device.reset_peak()
     say("load")
     started = time.perf_counter()
-    with loaded(job, manifest_of(job)) as session, torch.inference_mode():
+    manifest = manifest_of(job)
+    with loaded(job, manifest) as session, torch.inference_mode():
         device.synchronize()
         ready = time.perf_counter()
         session(images)
@@ -64,6 +65,8 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
         disturbance = watch.end()
         say("end")
         vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
+        if engines.catalogue()[manifest.engine].own_memory:
+            vram_peak_mb = None
         yield jobs.Measured(
             samples_ms=samples,
             load_s=ready - started,

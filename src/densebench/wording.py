@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from densebench.record import Row, Status
 
+WIDE = 3.0  # the upper end of an interval over its lower one
+
 STATUS_WORDS = {
     Status.OK: "ok",
     Status.SKIPPED: "skipped",
@@ -37,6 +39,11 @@ def spread(ratios: Sequence[float]) -> str:
     """Several speed-ups as the range they span: `1.00x to 1.02x`."""
     low, high = times(min(ratios)), times(max(ratios))
     return low if low == high else f"{low} to {high}"
+
+
+def half_of(low: float | None, high: float | None) -> float | None:
+    """Half of a speed-up's interval, None where there is none or its ends are so far apart that ± would mislead."""
+    return None if low is None or high is None or high > WIDE * low else (high - low) / 2
 
 
 def points(value: float) -> str:

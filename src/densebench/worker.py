@@ -122,13 +122,13 @@ def survey(job: jobs.Survey, say: Say) -> jobs.Surveyed:
     """Find the machine's ceilings, kept from an earlier run or measured now, and the power that it idles at."""
     from densebench.measure.ceiling_probe import known_ceilings
 
-    found = known_ceilings(job.environment_id, job.device, job.threads, say) if job.ceilings else None
     devices.open_device(job.device).synchronize()  # an open GPU idles at a higher power
     meter = energy.open_meter(job.device)
     idle_watts = None
     if not isinstance(meter, str):
-        say("idle power")
+        say("idle power")  # before the ceilings: a card that worked hard idles hot for a while, at more power
         idle_watts = energy.idle_watts(meter, IDLE_S)
+    found = known_ceilings(job.environment_id, job.device, job.threads, say) if job.ceilings else None
     return jobs.Surveyed(
         ceilings=found.model_dump(mode="json") if found else None,
         idle_watts=idle_watts,

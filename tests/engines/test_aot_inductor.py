@@ -14,6 +14,7 @@ import torch
 import torch._inductor.cpu_vec_isa
 import torchvision
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from densebench.engines import aot_inductor
 from densebench.engines._inductor import CACHE_VARIABLE
@@ -216,3 +217,16 @@ def test_what_onednn_executes_is_counted(capfd):
     assert not plain["convolution", "bfloat16"]
     print("given back")
     assert "given back" in capfd.readouterr().out
+
+
+def test_a_graph_for_a_gpu_takes_every_batch_size(monkeypatch):
+    """Traced on a GPU that isn't there: cuDNN's limit on a batch must not end the export, as it did on a real one."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    with FakeTensorMode(), torch.device("cuda"), torch.no_grad():
+        model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).eval()
+        program = aot_inductor.exported(model, torch.zeros(8, 3, SIZE, SIZE))
+    [batch] = program.range_constraints.values()
+    assert batch.lower <= 1
+    assert batch.upper >= 1024
+    with pytest.raises(Unavailable, match="--device cpu"):
+        aot_inductor.build(tiny_model(), tiny_workload(), Path(), Target("cuda", (1,), 1), precision="int8")

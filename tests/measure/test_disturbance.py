@@ -132,6 +132,9 @@ def test_what_slows_a_gpu_is_told() -> None:
     ]
     held = replace(quiet, slowed_s={"heat": 5.1, "power limit": 9.9})
     assert on_the_gpu(quiet, held, 10, 0) == ["the GPU was slowed down: power limit"]
+    assert on_the_gpu(quiet, replace(held, clock_mhz=1.0), 10, 0, full_load=True) == []
+    hot = replace(held, slowed_by=frozenset({"heat"}))
+    assert on_the_gpu(quiet, hot, 10, 0, full_load=True) == ["the GPU was slowed down: heat"]
     assert on_the_gpu(replace(quiet, slowed_s={}), held, 10, 0) == []
     assert on_the_gpu(quiet, replace(quiet, others=1), 10, 0) == ["1 other process on the GPU"]
     assert on_the_gpu(replace(quiet, others=3), quiet, 10, 1) == ["2 other processes on the GPU"]

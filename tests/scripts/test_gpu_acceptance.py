@@ -27,7 +27,7 @@ OK = {
 }
 
 
-def verdicts(folder: Path, *rows: dict[str, str]) -> tuple[int, list[str]]:
+def verdicts(folder: Path, *rows: dict[str, str], flags: tuple[str, ...] = ()) -> tuple[int, list[str]]:
     """Exit code and lines for a results folder with these rows."""
     lines = [{"effect": "", **OK, **row} for row in rows]
     with (folder / "benchmark_results.csv").open("w", encoding="utf-8", newline="") as file:
@@ -35,7 +35,10 @@ def verdicts(folder: Path, *rows: dict[str, str]) -> tuple[int, list[str]]:
         writer.writeheader()
         writer.writerows(lines)
     done = subprocess.run(
-        [sys.executable, SCRIPTS / "gpu_verdicts.py", folder], capture_output=True, text=True, check=False
+        [sys.executable, SCRIPTS / "gpu_verdicts.py", *flags, folder],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert not done.stderr
     return done.returncode, done.stdout.splitlines()
@@ -88,6 +91,15 @@ def test_what_did_not_happen_fails(tmp_path: Path, row: dict[str, str], said: st
     code, lines = verdicts(tmp_path, row)
     assert code == 1
     assert lines[0].startswith(f"FAIL  {row['recipe']}, batch 1: {said}")
+
+
+def test_what_is_not_installed_is_no_failure_as_it_is(tmp_path: Path) -> None:
+    """With --as-is, on a machine that nothing can be brought to."""
+    row = {"recipe": "tensorrt", "status": "skipped", "reason": "pip install"}
+    code, lines = verdicts(
+        tmp_path, row, {"recipe": "amp", "effect": "float16 convolutions"}, flags=("--as-is",)
+    )
+    assert (code, lines[0]) == (0, "SKIP  tensorrt, batch 1: pip install")
 
 
 def test_an_empty_sweep_is_no_success(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from densebench.engines._calibration import calibration_images
 from densebench.engines._inductor import inductor, no_compiler
 from densebench.engines._onednn import executed
 from densebench.engines.base import Built, Engine, Target
-from densebench.errors import UsageError
+from densebench.errors import Unavailable, UsageError
 from densebench.techniques.base import Options
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 PACKAGE = "model.pt2"
 MODEL = "model"  # its name in the package
+MOST_IMAGES = 65_535  # a batch: cuDNN normalizes no more at once, so that no graph on a GPU takes more
 
 
 class AotOptions(Options):
@@ -63,7 +64,7 @@ def build(
     """Export the model for any batch size, quantize it for INT8, compile and package it.
 
     Raises:
-        Unavailable: INT8 without calibration images.
+        Unavailable: INT8 without calibration images, or on a GPU.
         UsageError: INT8 with too few of them, or of a model that is not FP32.
 
     """
@@ -74,6 +75,8 @@ def build(
 
     module: nn.Module = served(model)
     if precision == "int8":
+        if target.device != "cpu":
+            raise Unavailable("Inductor's INT8 kernels run on the CPU only: use --device cpu")
         inside = served(model).settings()
         if inside["dtype"] != "float32" or inside["autocast"]:
             raise UsageError(
@@ -92,11 +95,18 @@ def build(
     ):
         if images is not None:
             module = int8.quantized(module, images)
-        shapes = ({0: torch.export.Dim("batch")},)
-        program = torch.export.export(module, (example,), dynamic_shapes=shapes)
+        program = exported(module, example)
         aoti_compile_and_package(program, package_path=str(folder / PACKAGE))
     details = {"precision": precision, "convolutions": _convolutions(program)}
     return Built(details=details, rounds=precision != "fp32")
+
+
+def exported(module: nn.Module, example: Tensor) -> ExportedProgram:
+    """The module as a graph for any batch size up to `MOST_IMAGES`, the example's device and other sizes fixed."""
+    import torch
+
+    shapes = ({0: torch.export.Dim("batch", max=MOST_IMAGES)},)
+    return torch.export.export(module, (example,), dynamic_shapes=shapes)
 
 
 def _convolutions(program: ExportedProgram) -> int:

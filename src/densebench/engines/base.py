@@ -98,6 +98,7 @@ class Engine:
             None where that is as the model has it.
         ceilings: precision -> options for it, where the engine can run large convolutions at about the speed of
             the hardware, whatever module they are in, and builds within seconds.
+        own_memory: whether it takes a GPU's memory past PyTorch's allocator, which then can't tell its peak.
         takes_onnx: whether `build` takes an `OnnxFile`, which is a model of the user's own, in the module's place.
         default: whether it runs the recipes that name no engine.
         contains_code: whether loading the artifact runs code that is in it.
@@ -119,6 +120,7 @@ class Engine:
     usage: Callable[[Mapping[str, Any]], str] = lambda details: ""
     precision: Callable[[Mapping[str, Any]], str | None] = lambda options: None
     ceilings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    own_memory: bool = False
     takes_onnx: bool = False
     default: bool = False
     contains_code: bool = False

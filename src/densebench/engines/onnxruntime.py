@@ -236,6 +236,7 @@ ENGINE = Engine(
     build,
     load,
     options=OnnxOptions,
+    own_memory=True,
     takes_onnx=True,
     precision=lambda options: "int8" if options["precision"] == "int8" else "float32",
     ceilings={"float32": {}, "int8": {"precision": "int8"}},

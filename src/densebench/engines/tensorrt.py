@@ -154,6 +154,7 @@ ENGINE = Engine(
     load,
     aliases=("trt",),
     options=TensorrtOptions,
+    own_memory=True,
     takes_onnx=True,
     precision=lambda options: COMPUTES[options["precision"]],
     ceilings={computes: {"precision": precision} for precision, computes in COMPUTES.items()},

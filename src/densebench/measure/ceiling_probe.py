@@ -45,7 +45,7 @@ def measure_ceilings(
 
     """
     clock = open_device(device)
-    watch = Watch(device, threads)
+    watch = Watch(device, threads, full_load=True)
     clock.synchronize()  # opens CUDA, which the watch wants to be open
     watch.begin()
     say("memory")

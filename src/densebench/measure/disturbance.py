@@ -44,7 +44,13 @@ class Watch:
     """Looks at the machine before and after a block of timed calls, and never during it."""
 
     def __init__(
-        self, device: str = "cpu", threads: int = 1, *, companions: int = 0, gpu: Gpu | None = None
+        self,
+        device: str = "cpu",
+        threads: int = 1,
+        *,
+        companions: int = 0,
+        gpu: Gpu | None = None,
+        full_load: bool = False,
     ) -> None:
         """Prepare to look.
 
@@ -53,6 +59,7 @@ class Watch:
             threads: how many the block computes with.
             companions: other processes of the same run that hold the GPU, idle meanwhile.
             gpu: instead of the one that PyTorch uses.
+            full_load: the block takes all that a GPU can give, so that its power limit is no disturbance.
 
         """
         self._cpus = frozenset(os.sched_getaffinity(0))
@@ -60,6 +67,7 @@ class Watch:
         self._companions = companions
         self._device = device
         self._gpu = gpu
+        self._full_load = full_load
         self._before: Counters | None = None
         self._gpu_before = GpuReading()
 
@@ -82,7 +90,7 @@ class Watch:
         if said and hasattr(os, "getloadavg"):
             said.append(f"load average {os.getloadavg()[0]:.1f}")
         window_s = after.clock_s - self._before.clock_s
-        said += on_the_gpu(self._gpu_before, gpu_after, window_s, self._companions)
+        said += on_the_gpu(self._gpu_before, gpu_after, window_s, self._companions, full_load=self._full_load)
         return "; ".join(said)
 
 
@@ -108,19 +116,22 @@ def on_the_host(before: Counters, after: Counters, cpus: int, threads: int) -> l
     return said + _fall("CPU", before.clock_mhz, after.clock_mhz)
 
 
-def on_the_gpu(before: GpuReading, after: GpuReading, window_s: float, companions: int) -> list[str]:
+def on_the_gpu(
+    before: GpuReading, after: GpuReading, window_s: float, companions: int, *, full_load: bool = False
+) -> list[str]:
     """What disturbed a block on the GPU between two readings; pure."""
     counted = {
         why
         for why, spent_s in after.slowed_s.items()
         if spent_s - before.slowed_s.get(why, spent_s) > MOST_HELD * window_s
     }
-    reasons = sorted(after.slowed_by | counted)
+    limited = full_load and "power limit" in after.slowed_by | counted
+    reasons = sorted((after.slowed_by | counted) - ({"power limit"} if limited else set()))
     said = [f"the GPU was slowed down: {', '.join(reasons)}"] if reasons else []
     others = max(before.others, after.others) - companions
     if others > 0:
         said.append(f"{others} other process{'es' * (others > 1)} on the GPU")
-    return said + _fall("GPU", before.clock_mhz, after.clock_mhz)
+    return said if limited else said + _fall("GPU", before.clock_mhz, after.clock_mhz)
 
 
 def others_cpus(before: Counters, after: Counters, cpus: int) -> float:

@@ -40,7 +40,7 @@ def recommend(sweep: Sweep) -> list[Finding]:
         details.append(f"At batch {sooner.batch_size}, {sooner.recipe} answers sooner ({median}).")
         evidence.append(sooner)
     if costs := _costs(chosen, sweep):
-        details.append(f"It costs {costs}.")
+        details.append(f"{chosen.recipe if sooner else 'It'} costs {costs}.")
     details += [f"Note: {caveat.rstrip('.')}." for caveat in chosen.caveats]
     if chosen.stable is False:
         details.append("Its figures were disturbed while measuring.")
@@ -75,9 +75,10 @@ def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:
             bound = f" (up to {most[0]:.2f} with 95 % confidence)" if most[0] > drop[0] else ""
             why = f"loses {drop[0]:.2f} percentage points of top-1{bound}"
         speed = f"{short(throughput(row))} images/s at batch {row.batch_size}"
+        clear = "is" if any(change(one) == "faster" for one in sweep.of(row.recipe)) else "may be"
         yield finding(
             "accuracy for speed",
-            f"{row.recipe} is faster than {chosen.recipe} ({speed}) but {why}.",
+            f"{row.recipe} {clear} faster than {chosen.recipe} ({speed}) but {why}.",
             [row, chosen],
         )
 
@@ -136,7 +137,11 @@ def _costs(chosen: Row, sweep: Sweep) -> str:
         costs.append(f"{duration(build[0])} to build")
     if size := sweep.fact(chosen.recipe, "model_size_mb"):
         costs.append(f"{short(size[0])} MB on disk{_against(size[0], sweep.fact(BASELINE, 'model_size_mb'))}")
-    for figure, kind in (("vram_peak_mb", "GPU memory"), ("host_memory_peak_mb", "memory")):
+    for figure, kind in (
+        ("vram_peak_mb", "GPU memory"),
+        ("vram_driver_peak_mb", "GPU memory"),
+        ("host_memory_peak_mb", "memory"),
+    ):
         if (value := getattr(chosen, figure)) is not None:
             costs.append(f"{value:.0f} MB of peak {kind}")
             break

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from densebench.record import Row, Status
 from densebench.report.sweep import Sweep
-from densebench.wording import STATUS_WORDS, one_line, short, times
+from densebench.wording import STATUS_WORDS, half_of, one_line, short, times
 
 MISSING = "-"
 
@@ -57,8 +57,8 @@ def throughput_table(sweep: Sweep) -> str:
 
 def _gain(row: Row) -> str:
     """`1.52x ±0.04`, with a word where the interval doesn't say which is faster."""
-    low, high = row.speedup_ci_low, row.speedup_ci_high
-    half = "" if low is None or high is None else f" ±{short((high - low) / 2)}"
+    known = half_of(row.speedup_ci_low, row.speedup_ci_high)
+    half = "" if known is None else f" ±{short(known)}"
     return times(row.speedup) + half + (f", {row.verdict}" if row.verdict in ("same", "unclear") else "")
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from densebench.record import Row, Status, recipes_in_order
 from densebench.sinks.console import STYLES
-from densebench.wording import STATUS_WORDS, batches, one_line, problems, short, times
+from densebench.wording import STATUS_WORDS, batches, half_of, one_line, problems, short, times
 
 WIDEST = 100  # columns, so that a table still fits where it is pasted
 Signs = Mapping[str, str]
@@ -154,9 +154,8 @@ def _gains(rows: Sequence[Row], signs: Signs, *, interval: bool) -> dict[tuple[s
 
 
 def _half(row: Row, signs: Signs) -> str:
-    if row.speedup_ci_low is None or row.speedup_ci_high is None:
-        return ""
-    return f"{signs['half']}{(row.speedup_ci_high - row.speedup_ci_low) / 2:.2f}"
+    known = half_of(row.speedup_ci_low, row.speedup_ci_high)
+    return "" if known is None else f"{signs['half']}{known:.2f}"
 
 
 def _broken(name: str) -> str:
