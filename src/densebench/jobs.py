@@ -180,7 +180,13 @@ def problem_of(error: BaseException) -> Problem:
         return Problem(kind="unavailable", message=text)
     out_of_memory = isinstance(error, MemoryError) or ("memory" in text.lower() and "alloc" in text.lower())
     named = text if isinstance(error, DensebenchError) else f"{type(error).__name__}: {text}"
-    return Problem(kind="failed", message=named[:500], out_of_memory=out_of_memory)
+    return Problem(kind="failed", message=_shortened(named), out_of_memory=out_of_memory)
+
+
+def _shortened(text: str, most: int = 500) -> str:
+    """The beginning; a compiler's own words after it where its command line would take all the room."""
+    told = text.find(" error: ", 100)
+    return text[:most] if len(text) <= most or told < 0 else f"{text[:100]}…{text[told:][: most - 101]}"
 
 
 class Message(Frozen):
