@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import torch
 import torch._inductor.cpu_vec_isa
-import torchvision
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from densebench.engines import aot_inductor
@@ -29,17 +28,27 @@ from tests.examples.test_cpp import check, compiled, run
 from tests.small import images, tiny_model, tiny_workload
 
 SIZE = 32  # pixels
-CONVOLUTIONS = 26  # of SqueezeNet 1.1
+CONVOLUTIONS = 4  # each takes seconds to compile
 TARGET = Target("cpu", (2, 4), 1)
 
 
 def workload(calibration: int | None) -> Workload:
-    """SqueezeNet with random weights, and this many random images to calibrate it with."""
+    """A small network with random weights, and this many random images to calibrate it with."""
 
-    def build_model() -> torch.nn.Module:
+    def build_model() -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(5)
-            return torchvision.models.squeezenet1_1(num_classes=10).eval()
+            return nn.Sequential(
+                *(
+                    nn.Conv2d(3, 32, 3, stride=2),
+                    nn.ReLU(),
+                    nn.Conv2d(32, 128, 3),
+                    nn.ReLU(),
+                    nn.MaxPool2d(2),
+                ),
+                *(nn.Conv2d(128, 256, 3), nn.ReLU(), nn.Conv2d(256, 10, 1), nn.ReLU()),
+                *(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            ).eval()
 
     found = None
     if calibration is not None:
@@ -48,7 +57,7 @@ def workload(calibration: int | None) -> Workload:
     look = Preprocessing(SIZE, SIZE, (0.5,) * 3, (0.5,) * 3)
     weights = Weights("random", {}, tuple("0123456789"), look, "0" * 64)
     data = Splits("noise", found, None, lambda size: images(size, SIZE))
-    return Workload("squeezenet1_1", SIZE, weights, data, build_model)
+    return Workload("small", SIZE, weights, data, build_model)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -61,7 +70,7 @@ def plain_code():
 
 @pytest.fixture(scope="module")
 def model() -> Served:
-    """SqueezeNet behind the boundary."""
+    """The small network behind the boundary."""
     return served(workload(None).build_model())
 
 
@@ -223,7 +232,7 @@ def test_a_graph_for_a_gpu_takes_every_batch_size(monkeypatch):
     """Traced on a GPU that isn't there: cuDNN's limit on a batch must not end the export, as it did on a real one."""
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     with FakeTensorMode(), torch.device("cuda"), torch.no_grad():
-        model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).eval()
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
         program = aot_inductor.exported(model, torch.zeros(8, 3, SIZE, SIZE))
     [batch] = program.range_constraints.values()
     assert batch.lower <= 1

@@ -34,9 +34,14 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "structured_pruning": [],
     "threads": [{"count": 2}],
 }
+BRIEF = {"structured_pruning": {"epochs": 1}}  # what else its default would take is tested beside it
 WITHOUT_IMAGES = {"structured_pruning": {"fine_tune": False}}  # its default needs training images
 CATALOGUE = {technique.name: technique for technique in techniques.catalogue().values()}
-CASES = [(name, options) for name in sorted(CATALOGUE) for options in [{}, *SETTINGS.get(name, [])]]
+CASES = [
+    (name, BRIEF.get(name, {}) | options)
+    for name in sorted(CATALOGUE)
+    for options in [{}, *SETTINGS.get(name, [])]
+]
 
 
 @pytest.fixture(scope="module")
