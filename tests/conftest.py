@@ -22,7 +22,6 @@ RECIPES = (
     "baseline",
     "amp",
     "channels_last",
-    "compile",
     "jit",
     "quantize",
     "bf16",
@@ -31,7 +30,7 @@ RECIPES = (
     "onnx",
     "openvino",
     "openvino_int8",
-    "channels_last+bf16",
+    "channels_last+bf16+compile",
     "allocator+channels_last",
 )
 SIZES = (2, 4)

@@ -17,6 +17,7 @@ from densebench.wording import joined, short
 
 TOP = 8
 MOSTLY = 0.9
+WAITING = 0.5  # of a step: from here on a device is idle more than it works
 
 
 def overview(trace: Trace) -> dict[str, Any]:
@@ -135,6 +136,11 @@ def _sentences(trace: Trace, rows: list[dict[str, Any]]) -> list[str]:
         parts = sorted(split["parts"], key=lambda part: -part["ms"])
         named = [f"{part['label']} {_percent(part['share'])}" for part in parts if part["share"] >= 0.01]
         said.append(f"Of the time on the {split['where']}: {joined(named)}.")
+        if split["where"] == "device" and split["parts"][Category.OUTSIDE]["share"] >= WAITING:
+            said.append(
+                "The device waits for the processor to launch its kernels, which the profiler slows too: larger "
+                "batches, or fewer kernels (compiled code, CUDA graphs), would use it better."
+            )
     if rows:
         top = rows[0]
         said.append(
