@@ -139,9 +139,6 @@ def run(
 
         print_estimate(spec, console)
         return
-    # `docker stop` and a closed terminal end a run as Ctrl-C does: finished rows are kept
-    for stop in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(stop, signal.default_int_handler)
     outcome = sweep.run(spec, Progress(console), sweep.command_line())
     _show(outcome.rows, spec.max_accuracy_drop, console, [*outcome.written, spec.log_dir])
     raise typer.Exit(outcome.exit_code)
@@ -193,6 +190,9 @@ app.add_typer(models)
 
 def main() -> NoReturn:
     """Run the command line; errors meant for people become one line and exit 2."""
+    # `docker stop` and a closed terminal end a command as Ctrl-C does: what is finished stays, the rest goes
+    for stop in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop, signal.default_int_handler)
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except TyperException as error:  # an unknown flag, a word where a number should be

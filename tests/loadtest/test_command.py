@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+from dataclasses import replace
 from importlib import util
 from pathlib import Path
 
@@ -11,11 +13,12 @@ import pytest
 from rich.console import Console
 
 from densebench import artifact, cli, jobs, worker
-from densebench.errors import UsageError
+from densebench.errors import CellTimedOut, UsageError
+from densebench.loadtest import parent
 from densebench.loadtest.asking import Asked, request
 from densebench.loadtest.plan import Found, Run
 from densebench.loadtest.printing import print_load
-from tests.e2e.program import Program
+from tests.e2e.program import Program, wait_for
 from tests.test_artifact import CODE, make
 
 pytest_plugins = ["tests.fixtures"]
@@ -161,3 +164,22 @@ def test_without_loadgen_it_says_what_to_install(tmp_path: Path, monkeypatch, ca
     assert len(said) == 1
     assert "pip install 'densebench[load]'" in said[0]
     assert util.find_spec("mlperf_loadgen"), "the other tests here need it"
+
+
+def test_a_load_test_that_is_stuck_or_ended_leaves_nothing_behind(
+    program: Program, squeezenet: Path, tmp_path: Path, monkeypatch
+):
+    """SIGTERM amid a run clears its folder away; a child that has gone silent is ended, and a line says so."""
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    sent = replace(program, more=(("TMPDIR", str(scratch)),))
+    with sent.started("load", squeezenet, "--scenario=single-stream", "--seconds=60") as process:
+        wait_for(lambda: [*scratch.glob("densebench-load-*/output.log")], process)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    assert process.returncode == 130
+    assert [*scratch.iterdir()] == []
+    monkeypatch.setattr(parent, "START_S", 0.2)
+    monkeypatch.setattr(parent, "RUN_TIMES", 0)
+    with pytest.raises(CellTimedOut, match="said nothing for 0 s"):
+        parent.load_test(*request(Asked(squeezenet, "single-stream")), lambda stage: None)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from densebench.artifact import Manifest
-from densebench.errors import CellFailed, UsageError
+from densebench.errors import CellFailed, CellTimedOut, UsageError
 from densebench.isolation import plain_environment
 from densebench.jobs import Message
 from densebench.loadtest.plan import Found, Request
 from densebench.techniques.base import THREADS
 
 LOG = "output.log"
+START_S, RUN_TIMES = (
+    300.0,
+    20,
+)  # a child that says nothing for so long, and so many times a run's length, is stuck
 
 
 def load_test(request: Request, manifest: Manifest, on_stage: Callable[[str], None]) -> Found:
@@ -24,13 +30,17 @@ def load_test(request: Request, manifest: Manifest, on_stage: Callable[[str], No
 
     Raises:
         UsageError, CellFailed: what the child said went wrong, or how it ended.
+        CellTimedOut: it was ended, since it said nothing any more.
 
     """
     own = {key: str(value) for key, value in manifest.host_settings.items() if key.isupper()}
     threads = {THREADS: str(request.stream_threads)}
     environment = plain_environment(request.stream_threads) | own | threads
     reader, writer = os.pipe()
-    with TemporaryDirectory(prefix="densebench-load-") as scratch, os.fdopen(reader) as lines:
+    with (
+        TemporaryDirectory(prefix="densebench-load-") as scratch,
+        os.fdopen(reader, "rb", buffering=0) as lines,
+    ):
         log = Path(scratch) / LOG
         with log.open("wb") as output:
             child = subprocess.Popen(
@@ -43,9 +53,11 @@ def load_test(request: Request, manifest: Manifest, on_stage: Callable[[str], No
                 text=True,
             )
         os.close(writer)
+        limit_s = START_S + RUN_TIMES * request.seconds
         try:
             _ask(child, request)
-            for message in map(Message.model_validate_json, lines):
+            while line := _next(lines, limit_s):
+                message = Message.model_validate_json(line)
                 if message.problem is not None:
                     wrong = UsageError if message.problem.kind == "usage" else CellFailed
                     raise wrong(message.problem.message)
@@ -56,6 +68,14 @@ def load_test(request: Request, manifest: Manifest, on_stage: Callable[[str], No
         finally:
             child.kill()
             child.wait()
+
+
+def _next(lines: FileIO, limit_s: float) -> bytes:
+    """The child's next line; empty once it has ended."""
+    ready, _, _ = select.select([lines], [], [], limit_s)
+    if not ready:
+        raise CellTimedOut(f"the load test said nothing for {limit_s:.0f} s, and was ended")
+    return lines.readline()
 
 
 def _ask(child: subprocess.Popen[str], request: Request) -> None:

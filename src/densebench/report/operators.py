@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from densebench.viewer.categories import Category
@@ -40,9 +41,15 @@ def read_operators(path: Path) -> Operators | None:
     processor the time between operators counts as other.
     """
     try:
-        trace = parse(path)
+        seen = path.stat()
+        return _read(path, seen.st_mtime_ns, seen.st_size)
     except (NoTrace, OSError):
         return None
+
+
+@lru_cache(maxsize=256)  # a page and a board are made of the same traces
+def _read(path: Path, mtime_ns: int, size: int) -> Operators | None:  # noqa: ARG001 - tell one file from the next
+    trace = parse(path)
     split = splits(trace)[-1]  # the device's, where there is one
     on_device = split["where"] == "device"
     by_operator = {row["name"]: row["own_ms"] for row in operators(trace) if row["device"] == on_device}

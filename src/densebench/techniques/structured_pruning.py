@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from densebench.workloads.base import Workload
 
 ROUND_TO = 8  # channels
-RATIO, STEPS, EPOCHS, LEARNING_RATE = 0.3, 1, 4, 2e-3
+RATIO, STEPS, EPOCHS, LEARNING_RATE = 0.3, 1, 6, 2e-3
 
 
 def structured_pruning(
