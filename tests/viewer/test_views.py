@@ -12,7 +12,7 @@ from densebench.viewer.comparison import Side, compare
 from densebench.viewer.memory import memory
 from densebench.viewer.timeline import timeline
 from densebench.viewer.views import operators, overview, splits
-from tests.viewer.making import allocation, call, layers, network, on_gpu, parsed, step
+from tests.viewer.making import allocation, call, gpu, layers, network, on_gpu, parsed, step
 
 CALLS = st.lists(
     st.tuples(
@@ -86,6 +86,14 @@ def test_a_device_has_a_split_of_its_own(tmp_path: Path) -> None:
         "ampere_sgemm_128x64_nn",
         "void at::native::CatArrayBatchedCopy<float>",
     }
+
+
+def test_a_device_that_waits_is_said_to_wait(tmp_path: Path) -> None:
+    """As a real card did: its kernels took 4 of a step's 32 ms. One that is busy is left in peace."""
+    waiting = [step(0, 0, 1000), call("aten::conv2d", 10, 900), gpu("ampere_sgemm_128x64_nn", 20, 300, 0)]
+    for events, said in ((waiting, True), (on_gpu(), False)):
+        sentences = overview(parsed(tmp_path, events))["sentences"]
+        assert any("waits for the processor" in sentence for sentence in sentences) == said
 
 
 def test_compiled_code_is_said_to_be_unsplit(tmp_path: Path) -> None:
