@@ -41,7 +41,7 @@ def file_size(sweep: Sweep) -> Iterator[Finding]:
 
 def memory(sweep: Sweep) -> Iterator[Finding]:
     """The least and the most peak memory, at the largest batch size that two recipes share."""
-    for figure, kind in (("vram_peak_mb", "GPU memory"), ("host_memory_peak_mb", "host memory")):
+    for figure, kind in (("vram_driver_peak_mb", "GPU memory"), ("host_memory_peak_mb", "host memory")):
         for size in reversed(sweep.batch_sizes):
             rows = [row for row in sweep.at(size) if getattr(row, figure) is not None]
             if len(rows) < 2:

@@ -137,11 +137,7 @@ def _costs(chosen: Row, sweep: Sweep) -> str:
         costs.append(f"{duration(build[0])} to build")
     if size := sweep.fact(chosen.recipe, "model_size_mb"):
         costs.append(f"{short(size[0])} MB on disk{_against(size[0], sweep.fact(BASELINE, 'model_size_mb'))}")
-    for figure, kind in (
-        ("vram_peak_mb", "GPU memory"),
-        ("vram_driver_peak_mb", "GPU memory"),
-        ("host_memory_peak_mb", "memory"),
-    ):
+    for figure, kind in (("vram_driver_peak_mb", "GPU memory"), ("host_memory_peak_mb", "memory")):
         if (value := getattr(chosen, figure)) is not None:
             costs.append(f"{value:.0f} MB of peak {kind}")
             break

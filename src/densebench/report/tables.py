@@ -94,7 +94,7 @@ _COSTS: tuple[tuple[str, str, Callable[[float], str]], ...] = (  # heading, colu
     ("SQNR (dB)", "output_sqnr_db", lambda value: f"{value:.1f}"),
     ("size (MB)", "model_size_mb", short),
     ("peak memory (MB)", "host_memory_peak_mb", lambda value: f"{value:.0f}"),
-    ("peak GPU memory (MB)", "vram_peak_mb", lambda value: f"{value:.0f}"),
+    ("peak GPU memory (MB)", "vram_driver_peak_mb", lambda value: f"{value:.0f}"),
     ("zeros (%)", "zero_fraction", lambda value: f"{100 * value:.1f}"),
     ("build (s)", "build_s", lambda value: f"{value:.1f}"),
     ("load (s)", "load_s", lambda value: f"{value:.2f}"),

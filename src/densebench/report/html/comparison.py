@@ -21,7 +21,7 @@ SHOWN = {  # column -> its heading; those that no row has are left out
     "top1_agreement": "same guess",
     "model_size_mb": "size",
     "host_memory_peak_mb": "peak memory",
-    "vram_peak_mb": "peak GPU memory",
+    "vram_driver_peak_mb": "peak GPU memory",
     "build_s": "build",
     "load_s": "load",
     "first_inference_s": "first inference",

@@ -22,10 +22,10 @@ def memory(series: Sequence[Series]) -> list[Chart]:
     )
     gpu = _by_batch_size(
         series,
-        "vram_peak_mb",
+        "vram_driver_peak_mb",
         "Peak GPU memory",
         "Peak GPU memory (MB)",
-        "As the framework's allocator gave it out.",
+        "As the driver saw it: weights, workspaces and libraries of any engine.",
     )
     return [chart for chart in (host, gpu) if chart]
 

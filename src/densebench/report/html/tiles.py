@@ -15,7 +15,7 @@ _FIGURES: tuple[tuple[str, str, str, Callable[[float], str]], ...] = (  # column
     ("accuracy_top1", "top-1", "%", lambda value: f"{value:.2f}"),
     ("model_size_mb", "size on disk", "MB", short),
     ("host_memory_peak_mb", "peak memory", "MB", lambda value: f"{value:.0f}"),
-    ("vram_peak_mb", "peak GPU memory", "MB", lambda value: f"{value:.0f}"),
+    ("vram_driver_peak_mb", "peak GPU memory", "MB", lambda value: f"{value:.0f}"),
     ("build_s", "build", "", duration),
 )
 
