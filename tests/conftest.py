@@ -33,7 +33,7 @@ RECIPES = (
     "channels_last+bf16+compile",
     "allocator+channels_last",
 )
-SIZES = (2, 4)
+SIZES = (2, 16)
 SWEEP_MODULES = {
     "tests/e2e/test_deploy_notes.py",
     "tests/e2e/test_reload.py",
