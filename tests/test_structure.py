@@ -64,7 +64,6 @@ SAID: dict[tuple[str, str], str] = {
     ("machine.py", "bf16"): "the processor flag of ARM",
     ("record.py", "allocator"): "CUDA's memory allocator, in a column's description",
     ("record.py", "compile"): "a compile cache, in a column's description",
-    ("report/html/cost_charts.py", "allocator"): "a memory allocator, in a sentence",
     ("report/html/page.py", "script"): "the HTML element",
     ("viewer/categories.py", "quantize"): "operators of this name",
     ("report/cost.py", "compile"): "a compile cache, in a sentence",

@@ -43,6 +43,17 @@ def test_the_winner_is_the_one_that_won(winner: str) -> None:
     assert said(rows, "recommendation").startswith(f"Deploy {winner}: 90.0 images/s at batch 8, 3.00x")
 
 
+@pytest.mark.parametrize(("second", "close"), [((70, 110), True), ((70, 79), False)])
+def test_a_runner_up_within_the_intervals_is_said_to_be(second: tuple[float, float], *, close: bool) -> None:
+    """A margin in percent alone would claim more than was measured."""
+    first, other = (
+        row.model_copy(update={"throughput_ci_low": low, "throughput_ci_high": high})
+        for row, (low, high) in zip(rows_of({"x": {8: 90}, "y": {8: 75}}), ((80, 100), second), strict=True)
+    )
+    told = "Next is y with 75.0 images/s (17 % less" + ", within their intervals" * close + ")."
+    assert told in recommendation_of([first, other])
+
+
 def test_each_batch_size_has_its_winner() -> None:
     """A recipe that wins at batch 1 and loses at batch 8 is named where it wins."""
     rows = rows_of(BASE | {"small": {1: 60, 8: 40}, "large": {1: 30, 8: 90}})

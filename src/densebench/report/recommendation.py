@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from densebench.record import BASELINE, Row
-from densebench.report.sweep import Finding, Sweep, change, finding, throughput
+from densebench.report.sweep import Finding, Sweep, change, finding, gap, throughput
 from densebench.stats.comparison import CLEAR
 from densebench.wording import duration, joined, points, short, times
 
@@ -121,13 +121,8 @@ def _accuracy(chosen: Row, sweep: Sweep) -> str:
 
 
 def _runner_up(chosen: Row, other: Row) -> str:
-    lag = 1 - throughput(other) / throughput(chosen)
     where = "" if other.batch_size == chosen.batch_size else f" at batch {other.batch_size}"
-    how = (
-        "no clear difference"
-        if abs(lag) <= CLEAR
-        else f"{short(100 * abs(lag), 2)} % {'less' if lag > 0 else 'more'}"
-    )
+    how = gap(chosen, other, "less" if throughput(other) < throughput(chosen) else "more")
     return f"Next is {other.recipe} with {short(throughput(other))} images/s{where} ({how})."
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from densebench.measure.ceilings import called
 from densebench.record import BASELINE, Row, recipes_in_order
-from densebench.report.sweep import Finding, Sweep, change, finding, throughput
-from densebench.stats.comparison import CLEAR
+from densebench.report.sweep import Finding, Sweep, change, finding, gap, throughput
 from densebench.wording import batches, joined, short, spread, times
 
 SATURATED = 0.95  # from this share of the best throughput on, a larger batch is not worth its latency
@@ -152,9 +151,8 @@ def _speed(row: Row) -> str:
 
 
 def _behind(first: Row, second: Row) -> str:
-    lag = 1 - throughput(second) / throughput(first)
     where = "" if second.batch_size == first.batch_size else f" at batch {second.batch_size}"
-    how = "no clear difference" if lag <= CLEAR else f"{_percent(lag)} behind"
+    how = gap(first, second, "behind")
     return f"{second.recipe} with {short(throughput(second))} images/s{where} ({how})"
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from densebench.record import BASELINE, Row, Status, recipes_in_order
 from densebench.stats.comparison import CLEAR, Verdict
-from densebench.wording import one_line
+from densebench.wording import one_line, short
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,21 @@ def change(row: Row) -> Verdict | None:
     if abs(row.speedup - 1) <= CLEAR:
         return "same"
     return "faster" if row.speedup > 1 else "slower"
+
+
+def gap(first: Row, second: Row, word: str) -> str:
+    """How far the second row is from the first: `12 % behind`, with a word where their intervals overlap.
+
+    The rows may be of different batch sizes, so what is held against each other are intervals, not paired blocks.
+    """
+    lag = 1 - throughput(second) / throughput(first)
+    if abs(lag) <= CLEAR:
+        return "no clear difference"
+    ends = (first.throughput_ci_low, second.throughput_ci_high)
+    if lag < 0:
+        ends = (second.throughput_ci_low, first.throughput_ci_high)
+    close = ends[0] is not None and ends[1] is not None and ends[0] <= ends[1]
+    return f"{short(100 * abs(lag), 2)} % {word}" + (", within their intervals" if close else "")
 
 
 def throughput(row: Row) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from densebench.report.html.chart import Chart, Figures, Spec, View, axis, interval
@@ -74,11 +75,14 @@ def _scatter(points: Sequence[Point], series: Sequence[Series]) -> tuple[tuple[S
             "hoverinfo": "skip",
         },
     ]
+    level: Counter[float] = Counter()  # names at the same accuracy would be written over each other
     for point in points:
         marker = _marker(point, next(one for one in series if one.holds(point.row)))
         if point in named:
             left = throughput(point.row) > 0.55 * throughput(line[-1].row)
-            marker |= {"mode": "markers+text", "textposition": f"top {'left' if left else 'right'}"}
+            side = ("top", "bottom")[level[point.accuracy] % 2]
+            level[point.accuracy] += 1
+            marker |= {"mode": "markers+text", "textposition": f"{side} {'left' if left else 'right'}"}
         traces.append(marker)
     layout: Spec = {
         "xaxis": axis("Throughput (images/s)", rangemode="tozero"),
