@@ -26,7 +26,8 @@ def write_report(folder: Path, header: Header, rows: Sequence[Row]) -> list[Path
 
     named = header.spec.get("log_dir")
     log_dirs = [
-        *([Path(str(named))] if named else []),
+        # beside the results too, where the report is written again from another folder
+        *([Path(str(named)), folder.parent / str(named)] if named else []),
         folder / "tensorboard",
     ]  # where a run set aside has it
     texts = {

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 import pytest
 
 from densebench.record import Row
+from densebench.report import write_report
 from densebench.report.html import page
 from densebench.report.html.style import THEMES, painted, series_of
 from tests.factory import header
@@ -250,6 +251,15 @@ def test_where_the_time_goes(tmp_path: Path) -> None:
     ]
     assert operators["lines"] == [["aten::conv2d", "30.0", "20.0"], ["aten::batch_norm", "10.0", "-"]]
     assert chart["views"][0]["data"][0]["x"] == [30, 20]
+
+
+def test_traces_are_found_from_another_folder(tmp_path: Path) -> None:
+    """A report written again from elsewhere still has the traces that lie beside the results."""
+    trace_of(tmp_path / "logs" / "a.json", ("aten::conv2d", 30))
+    rows = [row.model_copy(update={"traces": ("a.json",)}) for row in USUAL]
+    (tmp_path / "out").mkdir()
+    write_report(tmp_path / "out", header(spec={"log_dir": "logs"}), rows)
+    assert "Self time by kind of operator" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_thousand_records_fit() -> None:
