@@ -65,9 +65,23 @@ def test_plain_lines() -> None:
     assert text(console).splitlines() == [
         "channels_last  build",
         "[11/66] channels_last  batch 1  ok  26.0 images/s  1.30x  eta 15 min",
-        "[12/66] channels_last  batch 8  ok  33.1 images/s  1.32x  eta 8 min",
+        "[12/66] channels_last  batch 8  ok  33.1 images/s  1.32x  eta 7 min",
         "load average 2.1",
     ]
+
+
+def test_the_time_left_forgets_a_forecast_that_was_wrong_about_something_else() -> None:
+    """Building took ten times what was thought; timing goes as forecast, and so does what is left of it."""
+    console, clock = plain(), Clock()
+    progress = Progress(console, clock)
+    progress.start(66, expected_s=1000.0)
+    clock.now = 1000.0
+    progress.worked(100.0)
+    for _ in range(30):
+        clock.now += 20.0
+        progress.worked(20.0)
+    progress.cell_done(rows_of(SPEEDS)[2])
+    assert text(console).endswith("eta 5 min\n")
 
 
 def test_failed_cells_say_why_in_one_line() -> None:

@@ -6,6 +6,7 @@ thread would wake up inside a measurement.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from rich.text import Text
 from densebench.record import Row, Status
 from densebench.wording import STATUS_WORDS, duration, one_line, short, times
 
+RECENT_S = 60.0  # of forecast work: older work says little about what is left
 STYLES = {Status.OK: "green", Status.SKIPPED: "yellow", Status.FAILED: "red", Status.TIMED_OUT: "red"}
 
 
@@ -36,16 +38,17 @@ class Progress:
         self._bar: Bar | None = None
         self._task = TaskID(0)
         self._total = self._done = 0
-        self._worked_s = self._left_s = 0.0
-        self._started = clock()
+        self._worked_s = self._spent_s = self._left_s = 0.0
+        self._latest = clock()
 
     def start(self, total_cells: int, done: int = 0, expected_s: float = 0.0) -> None:
         """Begin. `done` cells are there already, from the run that this one resumes.
 
-        `expected_s` is a forecast of the whole: by how much it is wrong shows as the work goes on.
+        `expected_s` is a forecast of the whole: by how much it is wrong shows as the work goes on, and what was done
+        last tells most, since building is forecast worse than timing.
         """
         self._total, self._done, self._left_s = total_cells, done, expected_s
-        self._started = self._clock()
+        self._latest = self._clock()
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._bar = Bar(
                 BarColumn(bar_width=12),
@@ -80,7 +83,10 @@ class Progress:
 
     def worked(self, expected_s: float) -> None:
         """A part of the work is done that was expected to take so long."""
-        self._worked_s += expected_s
+        fading, now = math.exp(-expected_s / RECENT_S), self._clock()
+        self._worked_s = fading * self._worked_s + expected_s
+        self._spent_s = fading * self._spent_s + now - self._latest
+        self._latest = now
         self._left_s = max(0.0, self._left_s - expected_s)
 
     def cell_done(self, row: Row) -> None:
@@ -114,8 +120,7 @@ class Progress:
     def _time_left(self) -> str:
         if not self._worked_s or not self._left_s:
             return ""
-        seconds = (self._clock() - self._started) / self._worked_s * self._left_s
-        return f"eta {duration(seconds)}"
+        return f"eta {duration(self._spent_s / self._worked_s * self._left_s)}"
 
     def _line(self, text: Text) -> None:
         self._console.print(text, soft_wrap=self._bar is None, highlight=False)
