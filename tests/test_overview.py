@@ -80,6 +80,7 @@ def test_what_can_not_run_is_listed_with_what_to_install(lame: dict[str, Any]) -
 def test_doctor_tells_the_machine(lame: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment with its name, what can't run and why, and what would spoil timings now."""
     monkeypatch.setattr(overview, "warnings", lambda: ["a drummer next door"])
+    monkeypatch.setattr(overview, "room", lambda *_: [])
     monkeypatch.setattr(overview, "open_meter", lambda device: "no meter on a hut")
     found = json.loads(output("doctor", "--json"))
     assert found["environment"] == environment()
@@ -98,9 +99,22 @@ def test_doctor_tells_the_machine(lame: dict[str, Any], monkeypatch: pytest.Monk
         assert part in text
 
 
+def test_doctor_says_what_the_default_suite_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disk and memory are estimated for it, before any model is opened."""
+    found = []
+    monkeypatch.setattr(
+        overview, "room", lambda disk, memory, folder: found.append((disk, memory)) or ["no room"]
+    )
+    assert "no room" in json.loads(output("doctor", "--json"))["warnings"]
+    ((disk_mb, memory_mb),) = found
+    assert 300 < disk_mb < 3000
+    assert 414 < memory_mb < 2000
+
+
 def test_doctor_says_that_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without disturbance is told so, and how its energy is measured."""
     monkeypatch.setattr(overview, "warnings", list)
+    monkeypatch.setattr(overview, "room", lambda *_: [])
     monkeypatch.setattr(
         overview, "open_meter", lambda device: SimpleNamespace(method=f"a meter on the {device}")
     )

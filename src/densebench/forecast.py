@@ -20,6 +20,7 @@ CHILD_S = 1.5  # starting a child, loading, checking hashes
 BATCH_GAIN = 0.7  # an image in a batch takes about this share of an image alone
 TRACE_MB = 6.0  # one profiler trace of DenseNet-121
 FRAMEWORK_MB = 414.0  # a process that has imported PyTorch
+DENSENET121 = 7_978_856  # parameters
 COPIES = 3  # of the weights, while a technique changes them
 
 
@@ -76,6 +77,13 @@ def memory_mb(spec: RunSpec, workload: jobs.Described) -> float:
 def needs_mb(spec: RunSpec, workload: jobs.Described, recipes: Sequence[Recipe]) -> tuple[float, float]:
     """Disk and memory that a sweep of these recipes takes."""
     return len(recipes) * recipe_disk_mb(spec, workload), memory_mb(spec, workload)
+
+
+def usual_needs_mb(spec: RunSpec, recipes: int) -> tuple[float, float]:
+    """Disk and memory that a sweep of so many recipes takes of DenseNet-121, before any model is opened."""
+    workload = jobs.WorkloadJob(model=spec.model, weights="", data="", image_size=spec.image_size, seed=0)
+    usual = jobs.Described.model_construct(workload=workload, parameters=DENSENET121)
+    return recipes * recipe_disk_mb(spec, usual), memory_mb(spec, usual)
 
 
 def impossible(recipe: Recipe, spec: RunSpec, device: str) -> str | None:

@@ -11,9 +11,10 @@ from rich.table import Table
 
 from densebench import engines, techniques
 from densebench.engines.base import Engine
+from densebench.forecast import usual_needs_mb
 from densebench.measure.energy import open_meter
 from densebench.measure.environment import environment, environment_id, gpus
-from densebench.measure.hazards import warnings
+from densebench.measure.hazards import room, warnings
 from densebench.recipe import plan
 from densebench.spec import RunSpec
 from densebench.techniques.base import Technique
@@ -70,7 +71,9 @@ def print_doctor(console: Console, *, as_json: bool) -> None:
     missing = [
         f"{one['name']}: {one['unavailable']}" for one in catalogue(device)["engines"] if one["unavailable"]
     ]
-    spoiling = warnings()
+    spec = RunSpec.create()
+    able = sum(not line["unavailable"] for line in catalogue(device)["recipes"])
+    spoiling = [*warnings(), *room(*usual_needs_mb(spec, able), spec.output_dir)]
     meter = open_meter(device)
     energy = f"not measured: {meter}" if isinstance(meter, str) else meter.method
     if as_json:
