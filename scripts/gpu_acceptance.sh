@@ -5,8 +5,8 @@
 #
 # With --as-is the packages of $PYTHON are taken as they are, whatever their versions (each row's environment says
 # them), and a row whose engine isn't installed is a SKIP: for a machine that no package can be brought to. Else an
-# environment of its own is made in ~/.cache/densebench (some GB, once): the locked packages with TensorRT,
-# and ONNX Runtime's CUDA build in place of the CPU one. Exits 0 when nothing failed, 1 when something did, 2 when there
+# environment of its own is made in ~/.cache/densebench (some GB, once): the locked packages with TensorRT, and
+# ONNX Runtime's CUDA build in place of the CPU one. Exits 0 when nothing failed, 1 when something did, 2 when there
 # is no GPU or no environment could be made: then nothing was checked.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -57,7 +57,7 @@ prepare() {
 
 "$python" -m densebench doctor
 code=0
-"$python" -m densebench run --suite "scripts/gpu_acceptance.toml" \
+"$python" -m densebench run --suite scripts/gpu_acceptance.toml \
   --output-dir "$out" --log-dir "$out/tensorboard" || code=$?
 ((code < 2)) || {
   say "the sweep ended with exit code $code"

@@ -128,6 +128,6 @@ def test_a_dry_run_says_what_there_is_no_room_for(tmp_path: Path, monkeypatch: p
 def test_memory_grows_with_the_model_and_the_batch() -> None:
     """Weights and images count, and PyTorch alone needs some."""
     one, many = (RunSpec.create(batch_sizes=[size]) for size in (1, 1000))
-    assert 28 < forecast.memory_mb(one, WORKLOAD) < forecast.memory_mb(many, WORKLOAD)
-    large = WORKLOAD.model_copy(update={"parameters": 10**9})
-    assert forecast.memory_mb(one, large) > 4000
+    parameters = WORKLOAD.parameters
+    assert 28 < forecast.memory_mb(one, parameters, 224) < forecast.memory_mb(many, parameters, 224)
+    assert forecast.memory_mb(one, 10**9, 224) > 4000

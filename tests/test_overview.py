@@ -106,7 +106,8 @@ def test_doctor_says_what_the_default_suite_has_no_room_for(monkeypatch: pytest.
         overview, "room", lambda disk, memory, folder: found.append((disk, memory)) or ["no room"]
     )
     assert "no room" in json.loads(output("doctor", "--json"))["warnings"]
-    ((disk_mb, memory_mb),) = found
+    assert "no room for the default suite: no room" in output("doctor")
+    disk_mb, memory_mb = found[0]
     assert 300 < disk_mb < 3000
     assert 414 < memory_mb < 2000
 

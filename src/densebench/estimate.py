@@ -43,7 +43,7 @@ def estimate(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> Estimat
         return Estimate(recipe.name, len(sizes), 0, 0, f"skipped: {reason}")
     blocks = BASELINE_BLOCKS if recipe.name == BASELINE else 1
     seconds = making_s(recipe, spec, workload) + blocks * sum(cell_s(spec, workload, size) for size in sizes)
-    return Estimate(recipe.name, len(sizes), seconds, recipe_disk_mb(spec, workload))
+    return Estimate(recipe.name, len(sizes), seconds, recipe_disk_mb(spec, workload.parameters))
 
 
 def print_estimate(spec: RunSpec, console: Console) -> None:
@@ -71,6 +71,7 @@ def print_estimate(spec: RunSpec, console: Console) -> None:
     table.add_section()
     table.add_row("all", str(sum(line.cells for line in lines)), duration(total), f"{disk:.0f}")
     console.print(table)
-    for shortage in room(disk, memory_mb(spec, workload), spec.output_dir):
+    memory = memory_mb(spec, workload.parameters, workload.workload.image_size)
+    for shortage in room(disk, memory, spec.output_dir):
         console.print(shortage, highlight=False)
     console.print(f"results would go to {spec.output_dir}, traces to {spec.log_dir}", highlight=False)

@@ -62,28 +62,24 @@ def sweep_s(spec: RunSpec, workload: jobs.Described, recipes: Sequence[Recipe]) 
     return making + sum(size_s(spec, workload, size, len(recipes) - 1) for size in sizes)
 
 
-def recipe_disk_mb(spec: RunSpec, workload: jobs.Described) -> float:
+def recipe_disk_mb(spec: RunSpec, parameters: int) -> float:
     """A recipe's FP32 weights and its traces at the smallest and the largest batch size."""
     traces = len({min(spec.batch_sizes), max(spec.batch_sizes)})
-    return workload.parameters * 4 / MB + TRACE_MB * traces
+    return parameters * 4 / MB + TRACE_MB * traces
 
 
-def memory_mb(spec: RunSpec, workload: jobs.Described) -> float:
+def memory_mb(spec: RunSpec, parameters: int, image_size: int) -> float:
     """What a child needs whatever the recipe: PyTorch, weights and the largest batch of images, no activations."""
-    images = max(spec.batch_sizes) * 3 * workload.workload.image_size**2
-    return FRAMEWORK_MB + (COPIES * workload.parameters + images) * 4 / MB
+    images = max(spec.batch_sizes) * 3 * image_size**2
+    return FRAMEWORK_MB + (COPIES * parameters + images) * 4 / MB
 
 
-def needs_mb(spec: RunSpec, workload: jobs.Described, recipes: Sequence[Recipe]) -> tuple[float, float]:
-    """Disk and memory that a sweep of these recipes takes."""
-    return len(recipes) * recipe_disk_mb(spec, workload), memory_mb(spec, workload)
-
-
-def usual_needs_mb(spec: RunSpec, recipes: int) -> tuple[float, float]:
-    """Disk and memory that a sweep of so many recipes takes of DenseNet-121, before any model is opened."""
-    workload = jobs.WorkloadJob(model=spec.model, weights="", data="", image_size=spec.image_size, seed=0)
-    usual = jobs.Described.model_construct(workload=workload, parameters=DENSENET121)
-    return recipes * recipe_disk_mb(spec, usual), memory_mb(spec, usual)
+def needs_mb(
+    spec: RunSpec, recipes: int, parameters: int = DENSENET121, image_size: int | None = None
+) -> tuple[float, float]:
+    """Disk and memory that a sweep of so many recipes takes; of what isn't known yet, the usual is taken."""
+    size = image_size or spec.image_size
+    return recipes * recipe_disk_mb(spec, parameters), memory_mb(spec, parameters, size)
 
 
 def impossible(recipe: Recipe, spec: RunSpec, device: str) -> str | None:

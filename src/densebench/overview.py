@@ -11,7 +11,7 @@ from rich.table import Table
 
 from densebench import engines, techniques
 from densebench.engines.base import Engine
-from densebench.forecast import usual_needs_mb
+from densebench.forecast import needs_mb
 from densebench.measure.energy import open_meter
 from densebench.measure.environment import environment, environment_id, gpus
 from densebench.measure.hazards import room, warnings
@@ -68,17 +68,15 @@ def print_doctor(console: Console, *, as_json: bool) -> None:
     """Print the machine, the libraries, what can't run here, and what would spoil timings now."""
     facts = environment()
     device = "cuda" if gpus() else "cpu"
-    missing = [
-        f"{one['name']}: {one['unavailable']}" for one in catalogue(device)["engines"] if one["unavailable"]
-    ]
-    spec = RunSpec.create()
-    able = sum(not line["unavailable"] for line in catalogue(device)["recipes"])
-    spoiling = [*warnings(), *room(*usual_needs_mb(spec, able), spec.output_dir)]
+    found, spec = catalogue(device), RunSpec.create()
+    missing = [f"{one['name']}: {one['unavailable']}" for one in found["engines"] if one["unavailable"]]
+    able = sum(not one["unavailable"] for one in found["recipes"])
+    short, spoiling = room(*needs_mb(spec, able), spec.output_dir), warnings()
     meter = open_meter(device)
     energy = f"not measured: {meter}" if isinstance(meter, str) else meter.method
     if as_json:
         whole = {"environment": facts, "environment_id": environment_id(facts), "unavailable": missing}
-        print(json.dumps(whole | {"energy": energy, "warnings": spoiling}, indent=1))
+        print(json.dumps(whole | {"energy": energy, "warnings": [*spoiling, *short]}, indent=1))
         return
     table = Table(show_header=False, box=box.SIMPLE)
     for key, value in (
@@ -89,6 +87,8 @@ def print_doctor(console: Console, *, as_json: bool) -> None:
     console.print(table)
     for line in missing:
         console.print(f"can't run here: {line}", style="yellow", highlight=False, markup=False)
+    for line in short:
+        console.print(f"no room for the default suite: {line}", style="yellow", highlight=False, markup=False)
     for line in spoiling:
         console.print(f"timings may be unreliable: {line}", style="yellow", highlight=False, markup=False)
     if not spoiling:

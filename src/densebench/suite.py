@@ -87,10 +87,12 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
             "environment_id": environment_id(facts),
         }
         able = [recipe for recipe in recipes if not forecast.impossible(recipe, spec, workload.device)]
+        size = workload.workload.image_size
+        needed = forecast.needs_mb(spec, len(able), workload.parameters, size)
         notes = (
             *workload.notes,
             *warnings(),
-            *room(*forecast.needs_mb(spec, workload, able), spec.output_dir),
+            *room(*needed, spec.output_dir),
         )
         for note in notes:
             progress.note(note)

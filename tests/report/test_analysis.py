@@ -116,6 +116,18 @@ def test_the_fastest_may_lose_too_much() -> None:
     assert said(rows, "recommendation", limit=3.0).startswith("Deploy fast")
 
 
+def test_what_is_not_clearly_faster_only_may_be() -> None:
+    """Its interval reaches down into that of the recipe to deploy."""
+    rows = rows_of(
+        BASE | {"good": {8: 100}, "fast": {8: 110}},
+        accuracy_top1={"baseline": 99.0, "good": 99.0, "fast": 90.0},
+    )
+    wide = {"throughput_ci_low": 90.0, "throughput_ci_high": 130.0}
+    assert "fast is faster than good" in said(rows, "accuracy for speed")
+    unsure = [row.model_copy(update=wide) if row.recipe in ("good", "fast") else row for row in rows]
+    assert "fast may be faster than good" in said(unsure, "accuracy for speed")
+
+
 def test_a_loss_of_exactly_the_limit_is_within_it() -> None:
     """Rounding in binary does not throw a recipe out at the limit."""
     rows = rows_of(BASE | {"x": {8: 60}}, accuracy_top1={"baseline": 99.1, "x": 98.1 - 1e-12})

@@ -82,6 +82,10 @@ def test_the_time_left_forgets_a_forecast_that_was_wrong_about_something_else() 
         progress.worked(20.0)
     progress.cell_done(rows_of(SPEEDS)[2])
     assert text(console).endswith("eta 5 min\n")
+    progress.start(1, expected_s=100.0)
+    progress.worked(50.0)
+    progress.cell_done(rows_of(SPEEDS)[3])
+    assert "eta" not in text(console).splitlines()[-1], "the last cell is done: nothing is left"
 
 
 def test_failed_cells_say_why_in_one_line() -> None:

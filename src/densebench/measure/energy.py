@@ -122,7 +122,8 @@ def idle_watts(meter: Meter, seconds: float) -> float:
 def joules_per_image(total_j: float, seconds: float, idle_w: float, images: int) -> float:
     """Energy of one image above idle: what the block took, less what the machine takes anyway.
 
-    Below zero where the counter's steps and the idle power's own changes hide it: a mean over blocks may stand.
+    Below zero where the counter's steps and the idle power's own changes hide it: the
+    middle of several blocks may still say something.
     """
     assert images > 0
     return (total_j - idle_w * seconds) / images

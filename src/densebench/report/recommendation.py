@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from densebench.record import BASELINE, Row
-from densebench.report.sweep import Finding, Sweep, change, finding, gap, throughput
+from densebench.report.sweep import Finding, Sweep, change, finding, gap, overlapping, throughput
 from densebench.stats.comparison import CLEAR
 from densebench.wording import duration, joined, points, short, times
 
@@ -75,7 +75,7 @@ def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:
             bound = f" (up to {most[0]:.2f} with 95 % confidence)" if most[0] > drop[0] else ""
             why = f"loses {drop[0]:.2f} percentage points of top-1{bound}"
         speed = f"{short(throughput(row))} images/s at batch {row.batch_size}"
-        clear = "is" if any(change(one) == "faster" for one in sweep.of(row.recipe)) else "may be"
+        clear = "may be" if overlapping(row, chosen) or change(row) == "unclear" else "is"
         yield finding(
             "accuracy for speed",
             f"{row.recipe} {clear} faster than {chosen.recipe} ({speed}) but {why}.",

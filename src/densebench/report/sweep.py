@@ -140,11 +140,15 @@ def gap(first: Row, second: Row, word: str) -> str:
     lag = 1 - throughput(second) / throughput(first)
     if abs(lag) <= CLEAR:
         return "no clear difference"
-    ends = (first.throughput_ci_low, second.throughput_ci_high)
-    if lag < 0:
-        ends = (second.throughput_ci_low, first.throughput_ci_high)
-    close = ends[0] is not None and ends[1] is not None and ends[0] <= ends[1]
-    return f"{short(100 * abs(lag), 2)} % {word}" + (", within their intervals" if close else "")
+    close = ", within their intervals" if overlapping(first, second) else ""
+    return f"{short(100 * abs(lag), 2)} % {word}{close}"
+
+
+def overlapping(one: Row, other: Row) -> bool:
+    """Whether the intervals of two throughputs share a value; not where one has none."""
+    slow, fast = sorted((one, other), key=throughput)
+    high, low = slow.throughput_ci_high, fast.throughput_ci_low
+    return high is not None and low is not None and low <= high
 
 
 def throughput(row: Row) -> float:

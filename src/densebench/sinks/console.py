@@ -118,7 +118,7 @@ class Progress:
             self._bar = None
 
     def _time_left(self) -> str:
-        if not self._worked_s or not self._left_s:
+        if not self._worked_s or not self._left_s or self._done >= self._total:
             return ""
         return f"eta {duration(self._spent_s / self._worked_s * self._left_s)}"
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from densebench import atomic
 from densebench.workloads.base import Preprocessing, cache_folder
 
 if TYPE_CHECKING:
@@ -103,11 +104,6 @@ def _fingerprint(paths: Sequence[Path]) -> str:
 
 
 def _remember(memory: Path, broken: list[int]) -> None:
-    try:
+    with suppress(OSError):  # a read-only or full cache: the files are checked again next time
         memory.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=memory.parent, suffix=".part")
-        with os.fdopen(handle, "w") as file:
-            json.dump(broken, file)
-        Path(temporary).replace(memory)
-    except OSError:
-        pass  # a read-only cache: the files are checked again next time
+        atomic.write_text(memory, json.dumps(broken))

@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import pytest
 
 from densebench.record import Row
-from densebench.report import write_report
+from densebench.report import operators, write_report
 from densebench.report.html import page
 from densebench.report.html.style import THEMES, painted, series_of
 from tests.factory import header
@@ -251,6 +251,21 @@ def test_where_the_time_goes(tmp_path: Path) -> None:
     ]
     assert operators["lines"] == [["aten::conv2d", "30.0", "20.0"], ["aten::batch_norm", "10.0", "-"]]
     assert chart["views"][0]["data"][0]["x"] == [30, 20]
+
+
+def test_a_trace_is_read_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page and the board are made of the same ones, which may be 100 MB each."""
+    read: list[Path] = []
+    parse = operators.parse
+    monkeypatch.setattr(operators, "parse", lambda path: read.append(path) or parse(path))
+    trace = tmp_path / "a.json"
+    for ms, times in ((30, 1), (200, 2)):
+        trace_of(trace, ("aten::conv2d", ms))
+        for _ in range(2):
+            found = operators.read_operators(trace)
+            assert found is not None
+            assert found.by_operator["aten::conv2d"] == ms
+        assert len(read) == times
 
 
 def test_traces_are_found_from_another_folder(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""What the measuring children take down beside the samples, with an engine and a GPU that aren't there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from densebench import engines, jobs, timing, worker
+from densebench.measure import ceiling_probe
+from densebench.measure.device import Cpu
+from tests.test_artifact import PLAIN, make
+
+pytest_plugins = ["tests.fixtures"]
+
+
+class Card(Cpu):
+    """A device whose allocator and driver tell different peaks."""
+
+    def peak_mb(self) -> tuple[float | None, float | None]:
+        return 1.0, 200.0
+
+
+class Answering:
+    """A session that answers at once."""
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(images), 2)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("own_key")
+@pytest.mark.parametrize(("own_memory", "told"), [(False, 1.0), (True, None)])
+def test_memory_that_pytorch_does_not_see_is_not_told_as_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, own_memory: bool, told: float | None
+) -> None:
+    """Of an engine with memory of its own the allocator's peak is blank, not 1 MB; the driver's stands."""
+    engine = replace(engines.catalogue()[PLAIN], load=lambda *_: Answering(), own_memory=own_memory)
+    monkeypatch.setattr(engines, "catalogue", lambda: {PLAIN: engine})
+    monkeypatch.setattr(timing.devices, "open_device", lambda name: Card())
+    save_file({"images": torch.zeros(2, 3, 16, 16)}, tmp_path / "images")
+    job = jobs.Measure(
+        folder=make(tmp_path / "model"),
+        device="cpu",
+        batch_size=2,
+        timing_file=tmp_path / "images",
+        sample_seconds=0,
+        timeout_s=100,
+        slow_reason="",
+        trace=None,
+        threads=1,
+        trust=False,
+    )
+    (measured,) = timing.measure(job, lambda stage: None)
+    assert isinstance(measured, jobs.Measured)
+    assert (measured.vram_peak_mb, measured.vram_driver_peak_mb) == (told, 200.0)
+
+
+def test_a_machine_is_idle_before_it_is_worked_hard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card that is still hot from the ceilings took more while idle than a model did: energy came out as 0."""
+    done: list[str] = []
+
+    def noted(name: str, value: Any) -> Any:
+        def note(*_: object) -> Any:
+            done.append(name)
+            return value
+
+        return note
+
+    monkeypatch.setattr(ceiling_probe, "known_ceilings", noted("ceilings", None))
+    monkeypatch.setattr(worker.energy, "open_meter", lambda device: SimpleNamespace(method="a meter"))
+    monkeypatch.setattr(worker.energy, "idle_watts", noted("idle", 7.0))
+    job = jobs.Survey(device="cpu", threads=1, environment_id="e", ceilings=True)
+    assert worker.survey(job, lambda stage: None).idle_watts == 7.0
+    assert done == ["idle", "ceilings"]
+
+
+def test_a_compilers_error_is_not_lost_behind_its_command() -> None:
+    """Its own words stand in the reason, after the beginning, however long the command was."""
+    command = "C++ compile error Command: g++ " + "-D SOMETHING " * 100
+    said = jobs.problem_of(RuntimeError(f"{command} main.cpp:3:1: error: cuda.h: No such file")).message
+    assert said.startswith("RuntimeError: C++ compile error")
+    assert said.endswith("error: cuda.h: No such file")
+    assert len(said) <= 500
+    assert len(jobs.problem_of(RuntimeError("long " * 300)).message) == 500
