@@ -62,8 +62,8 @@ class Watch:
     def cell(self, measured: jobs.Measured) -> Cell:
         """What the finished job took."""
         wall_s = time.perf_counter() - self.started
-        timing_s = self.entered["end"] - self.entered["time"]
-        return Cell(wall_s, wall_s - timing_s - measured.first_inference_s, measured.load_s)
+        timing_s = self.entered["end"] - self.entered["batch 1"]
+        return Cell(wall_s, wall_s - timing_s, measured.blocks[1].load_s)
 
 
 def by_zygote(nursery: Nursery) -> Way:
@@ -136,12 +136,11 @@ def cells(arguments: argparse.Namespace, ways: dict[str, list[Cell]]) -> Iterato
         job = jobs.Measure(
             folder=build.folder,
             device="cpu",
-            batch_size=1,
+            batch_sizes=(1,),
             timing_file=timing_file,
             sample_seconds=0.1,
             timeout_s=LIMIT_S,
             slow_reason="",
-            trace=None,
             threads=arguments.threads,
             trust=False,
         )

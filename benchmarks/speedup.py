@@ -156,19 +156,19 @@ def print_peers(rows: list[Row], spec: RunSpec, rounds: int, console: Console) -
             job = jobs.Measure(
                 folder=folder,
                 device=workload.device,
-                batch_size=row.batch_size,
+                batch_sizes=(row.batch_size,),
                 timing_file=timing_file,
                 sample_seconds=SECONDS,
                 timeout_s=LIMIT_S,
                 slow_reason="",
-                trace=None,
                 threads=threads,
                 trust=False,
             )
             details = json.loads((folder / "manifest.json").read_bytes())["details"]
             here, peer = [], []
             for _ in range(rounds):
-                samples = nurseries.plain.run(job, jobs.Measured, LIMIT_S).samples_ms
+                measured = nurseries.plain.run(job, jobs.Measured, LIMIT_S)
+                samples = measured.blocks[row.batch_size].samples_ms
                 here.append(1000 * len(samples) * row.batch_size / sum(samples))
                 peer.append(
                     PEERS[file.name](

@@ -57,7 +57,7 @@ def test_the_figures_follow_from_the_parts() -> None:
 def test_the_baseline_is_timed_twice_a_round() -> None:
     """Every recipe is compared with it, so it takes twice the blocks."""
     base, other = (predicted(name, batch_sizes=[4]).seconds for name in ("baseline", "channels_last"))
-    assert base - other == pytest.approx(forecast.cell_s(RunSpec.create(batch_sizes=[4]), WORKLOAD, 4))
+    assert base - other == pytest.approx(forecast.rounds_s(RunSpec.create(batch_sizes=[4]), WORKLOAD))
 
 
 def test_the_whole_is_the_sum_and_the_further_rounds() -> None:

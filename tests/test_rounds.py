@@ -14,10 +14,11 @@ from rich.console import Console
 
 from densebench import jobs
 from densebench.cells import Sweep
-from densebench.errors import CellFailed, Unavailable
+from densebench.errors import CellFailed, DensebenchError, Unavailable
 from densebench.recipe import plan
 from densebench.record import Row
 from densebench.rounds import time_cells
+from densebench.rows import derive
 from densebench.sinks import journal
 from densebench.sinks.console import Progress
 from densebench.sinks.tensorboard import TensorBoardSink
@@ -42,12 +43,12 @@ IDENTITY: dict[str, str | int] = {
     "seed": 0,
     "environment_id": "e",
 }
-Child = Callable[[str, int], jobs.Measured]
+Child = Callable[[str, int], jobs.Block]
 
 
-def measured(ms: float, disturbance: str = "", energy_j: float | None = None) -> jobs.Measured:
-    """What a child answers."""
-    return jobs.Measured(
+def measured(ms: float, disturbance: str = "", energy_j: float | None = None) -> jobs.Block:
+    """What a child answers at one batch size."""
+    return jobs.Block(
         samples_ms=(ms, ms),
         load_s=0.1,
         first_inference_s=0.2,
@@ -57,27 +58,34 @@ def measured(ms: float, disturbance: str = "", energy_j: float | None = None) ->
         vram_driver_peak_mb=None,
         energy_j_per_image=energy_j,
         disturbance=disturbance,
-        trace_problem="",
     )
 
 
 class Children:
-    """Stands for the nurseries: notes who was asked for, and answers as told."""
+    """Stands for the nurseries: notes who was asked for, and answers as told, batch size by batch size."""
 
     def __init__(self, answer: Child) -> None:
         self.answer = answer
+        self.processes: list[tuple[str, tuple[int, ...]]] = []
         self.asked: list[tuple[str, int]] = []
         self.traced: list[tuple[str, int]] = []
 
     def of(self, variables: Mapping[str, str]) -> Children:
         return self
 
-    def run(self, job: jobs.Measure, answer: type[jobs.Measured], limit_s: float) -> jobs.Measured:
-        name = job.folder.name
-        self.asked.append((name, job.batch_size))
-        if job.trace:
-            self.traced.append((name, job.batch_size))
-        return self.answer(name, job.batch_size)
+    def run(self, job: jobs.Measure, answer: object, limit_s: float, say: object) -> jobs.Measured:
+        name, blocks = job.folder.name, {}
+        self.processes.append((name, job.batch_sizes))
+        self.traced += [(name, size) for size in job.traces]
+        for size in job.batch_sizes:
+            self.asked.append((name, size))
+            try:
+                blocks[size] = self.answer(name, size)
+            except DensebenchError as error:
+                if not blocks:
+                    raise
+                return jobs.Measured(blocks=blocks, ended=jobs.problem_of(error))
+        return jobs.Measured(blocks=blocks, traced=dict.fromkeys(job.traces, ""))
 
 
 def sweep_of(tmp_path: Path, answer: Child, **flags: Any) -> tuple[Sweep, Children]:
@@ -108,7 +116,7 @@ def timed(sweep: Sweep) -> dict[tuple[str, int], Row]:
     return {row.key: row for row in sweep.rows()}
 
 
-def steady(name: str, size: int) -> jobs.Measured:
+def steady(name: str, size: int) -> jobs.Block:
     """The baseline takes 10 ms, `a` half of that, `b` as long."""
     return measured({"baseline": 10.0, "a": 5.0, "b": 10.0}[name])
 
@@ -128,6 +136,33 @@ def test_each_round_has_every_recipe_and_the_baseline_twice(tmp_path: Path) -> N
     assert (rows["baseline", 4].processes, rows["a", 4].processes) == (6, 3)
 
 
+def test_a_process_is_timed_at_each_batch_size_that_needs_it(tmp_path: Path) -> None:
+    """Three rounds at all sizes, the smallest first, then two more at the focus batch sizes alone."""
+    sweep, children = sweep_of(tmp_path, steady, batch_sizes=[8, 1, 4], focus_batch_sizes=[1, 8])
+    rows = timed(sweep)
+    sizes = [sizes for name, sizes in children.processes if name == "a"]
+    assert sizes == [(1, 4, 8)] * 3 + [(1, 8)] * 2
+    assert [rows["a", size].processes for size in (1, 4, 8)] == [5, 3, 5]
+    assert [rows["baseline", size].processes for size in (1, 4, 8)] == [10, 6, 10]
+
+
+def test_a_crash_at_one_batch_size_costs_that_row(tmp_path: Path) -> None:
+    """What the process had answered stands, and the larger sizes have one of their own in the same round."""
+
+    def answer(name: str, size: int) -> jobs.Block:
+        if (name, size) == ("a", 4):
+            raise CellFailed("ended by SIGSEGV")
+        return steady(name, size)
+
+    sweep, children = sweep_of(tmp_path, answer, batch_sizes=[2, 4, 8], focus_batch_sizes=[])
+    rows = timed(sweep)
+    assert [rows["a", size].status for size in (2, 4, 8)] == ["ok", "failed", "ok"]
+    assert rows["a", 4].reason == "ended by SIGSEGV"
+    assert [rows["a", size].processes for size in (2, 8)] == [3, 3]
+    sizes = [sizes for name, sizes in children.processes if name == "a"]
+    assert sizes == [(2, 4, 8), (8,), (2, 8), (2, 8)]
+
+
 def test_the_seed_decides_the_order(tmp_path: Path) -> None:
     """The same seed gives the same order, another one another."""
     orders = []
@@ -142,7 +177,7 @@ def test_time_goes_to_those_that_need_it(tmp_path: Path) -> None:
     """At a focus batch size the clear one has five rounds, the noisy one more, and the baseline as many."""
     noise = random.Random(1)
 
-    def answer(name: str, size: int) -> jobs.Measured:
+    def answer(name: str, size: int) -> jobs.Block:
         return measured(
             10.0 * (1 + 0.03 * noise.random()) if name == "b" else steady(name, size).samples_ms[0]
         )
@@ -172,7 +207,7 @@ def test_disturbed_blocks_are_measured_again_within_a_bound(tmp_path: Path) -> N
     """A disturbed block is replaced; a row that stays disturbed is kept, and says so and by what."""
     seen: Counter[str] = Counter()
 
-    def answer(name: str, size: int) -> jobs.Measured:
+    def answer(name: str, size: int) -> jobs.Block:
         seen[name] += 1
         disturbed = name == "b" or (name == "a" and seen[name] == 1)
         return measured(20.0 if disturbed else 10.0, "others took 1.00 of 2 cores" if disturbed else "")
@@ -190,7 +225,7 @@ def test_disturbed_blocks_are_measured_again_within_a_bound(tmp_path: Path) -> N
 def test_a_baseline_that_fails_costs_the_comparison(tmp_path: Path) -> None:
     """Its row is failed; the others are measured all the same, without a speed-up."""
 
-    def answer(name: str, size: int) -> jobs.Measured:
+    def answer(name: str, size: int) -> jobs.Block:
         if name == "baseline":
             raise CellFailed("boom")
         return steady(name, size)
@@ -206,7 +241,7 @@ def test_a_recipe_that_fails_late_leaves_the_rounds(tmp_path: Path) -> None:
     """One crash in three is a failed row with its reason; too slow or out of memory ends larger batches."""
     seen: Counter[tuple[str, int]] = Counter()
 
-    def answer(name: str, size: int) -> jobs.Measured:
+    def answer(name: str, size: int) -> jobs.Block:
         seen[name, size] += 1
         if name == "a" and seen[name, size] == 2:
             raise CellFailed("ended by SIGSEGV")
@@ -251,21 +286,27 @@ def test_the_baseline_is_in_the_journal_before_what_is_compared_with_it(tmp_path
         assert set(record.rounds) <= rounds
 
 
-def test_an_interrupt_keeps_what_is_measured_enough(tmp_path: Path) -> None:
-    """Ctrl-C in a later round than the last sure one keeps all cells; an earlier one keeps none of this size."""
-    for limit, kept in ((30, 3), (6, 0)):
-        calls: list[str] = []
-        noise = random.Random(2)
+@pytest.mark.parametrize(("limit", "rounds"), [(28, 7), (6, 1), (3, 0)])
+def test_an_interrupt_costs_the_round_under_way(tmp_path: Path, limit: int, rounds: int) -> None:
+    """Whenever it comes, each cell is there with the rounds before; a resumed run goes on from them."""
+    calls: list[str] = []
+    noise = random.Random(2)
 
-        def answer(
-            name: str, size: int, calls: list[str] = calls, limit: int = limit, noise: random.Random = noise
-        ) -> jobs.Measured:
-            calls.append(name)
-            if len(calls) > limit:
-                raise KeyboardInterrupt
-            return measured(noise.uniform(5, 15))
+    def answer(name: str, size: int) -> jobs.Block:
+        calls.append(name)
+        if len(calls) == limit + 1:
+            raise KeyboardInterrupt
+        return measured(noise.uniform(5, 15))
 
-        sweep, _ = sweep_of(tmp_path / str(limit), answer, focus_batch_sizes=[4])
-        with pytest.raises(KeyboardInterrupt):
-            timed(sweep)
-        assert len(sweep.rows()) == kept
+    sweep, _ = sweep_of(tmp_path / "first", answer, focus_batch_sizes=[4], focus_time=0 if not rounds else 60)
+    with pytest.raises(KeyboardInterrupt):
+        timed(sweep)
+    _, kept = journal.read(sweep.spec.output_dir)
+    assert {(row.recipe, row.processes) for row in derive(kept)} == (
+        {("baseline", 2 * rounds), ("a", rounds), ("b", rounds)} if rounds else set()
+    )
+    resumed, _ = sweep_of(tmp_path / "second", answer, focus_batch_sizes=[4], focus_time=0)
+    resumed.records.extend(kept)
+    assert {row.processes for row in timed(resumed).values() if row.recipe != "baseline"} == {
+        rounds if rounds >= 5 else rounds + 5
+    }

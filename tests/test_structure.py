@@ -45,7 +45,7 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
         "the two stories: the child's, of which `building` is a chapter",
         ("deploy_notes", "steps", "building", "timing", "worker", "zygote"),
     ),
-    ("and the parent's", ("cells", "blocks", "forecast", "rounds", "folders", "suite")),
+    ("and the parent's", ("cells", "blocks", "batch_size", "forecast", "rounds", "folders", "suite")),
     (
         "commands",
         ("estimate", "overview", "predict", "export", "loadtest", "compare", "compare_table", "api"),

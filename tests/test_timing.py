@@ -49,18 +49,19 @@ def test_memory_that_pytorch_does_not_see_is_not_told_as_its_own(
     job = jobs.Measure(
         folder=make(tmp_path / "model"),
         device="cpu",
-        batch_size=2,
+        batch_sizes=(1, 2),
         timing_file=tmp_path / "images",
         sample_seconds=0,
         timeout_s=100,
         slow_reason="",
-        trace=None,
         threads=1,
         trust=False,
     )
-    (measured,) = timing.measure(job, lambda stage: None)
-    assert isinstance(measured, jobs.Measured)
-    assert (measured.vram_peak_mb, measured.vram_driver_peak_mb) == (told, 200.0)
+    first, second = (dict(one.blocks) for one in timing.measure(job, lambda stage: None))
+    assert (first[1].vram_peak_mb, first[1].vram_driver_peak_mb) == (told, 200.0)
+    assert first[1].first_inference_s is not None
+    assert second[2].first_inference_s is None  # the process has run before
+    assert second[2].load_s == first[1].load_s
 
 
 def test_a_machine_is_idle_before_it_is_worked_hard(monkeypatch: pytest.MonkeyPatch) -> None:

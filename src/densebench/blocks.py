@@ -20,7 +20,7 @@ class Cell:
     """One block a round, and what the recipe's artifact is known for.
 
     Attributes:
-        earlier: the row of a run that is resumed, where this cell is measured again for others to compare with.
+        earlier: the record of a run that is resumed: it lacks rounds, or others are to be compared with it.
         repeated: what disturbed the blocks that were done again.
 
     """
@@ -30,7 +30,7 @@ class Cell:
     facts: Mapping[str, object]
     earlier: Record | None = None
     started_at: str = field(default_factory=now)
-    blocks: list[jobs.Measured] = field(default_factory=list)
+    blocks: list[jobs.Block] = field(default_factory=list)
     rounds: list[int] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
     traces: tuple[str, ...] = ()
@@ -58,7 +58,10 @@ class Cell:
         if (joules := facts["energy_j_per_image"]) is not None and not float(str(joules)) > 0:
             facts["energy_j_per_image"] = None  # less than this counter can tell from idling
         if facts["cold_start_s"] is None:  # a start without a compiler's cache is the only kind there is
-            facts["cold_start_s"] = median(one.load_s + one.first_inference_s for one in self.blocks)
+            firsts = [
+                one.load_s + one.first_inference_s for one in self.blocks if one.first_inference_s is not None
+            ]
+            facts["cold_start_s"] = median(firsts) if firsts else None
         return record_of(sweep, self.recipe, self.batch_size, self.started_at, status=Status.OK, **facts)
 
     def _figures(self, name: str) -> Sequence[float]:

@@ -71,8 +71,13 @@ class Sweep:
 
     def missing(self, recipe: Recipe) -> list[int]:
         """Batch sizes at which a recipe has no row yet."""
-        done = settled(self.records)
+        done = settled(self.records, self.spec)
         return [size for size in self.batch_sizes if (recipe.name, size) not in done]
+
+    def latest(self, recipe: Recipe, size: int) -> Record | None:
+        """What was measured of a cell before, if anything was."""
+        former = [r for r in self.records if r.key == (recipe.name, size) and r.status is Status.OK]
+        return former[-1] if former else None
 
     def keep(self, record: Record) -> None:
         """Write a record down: from now on it can't be lost."""
@@ -146,7 +151,7 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
     quality = sweep.nurseries.of(recipe.environment() or sweep.untimed).run(
         evaluate, jobs.Quality, spec.accuracy_time + 2 * spec.cell_timeout
     )
-    return quality.model_dump() | {
+    return quality.model_dump(exclude={*jobs.Answer.model_fields}) | {
         "artifact": f"models/{recipe.folder}",
         "caveats": recipe.caveats,
         "precision": recipe.precision(sweep.workload.device),
@@ -187,10 +192,15 @@ def outcome(error: Exception) -> dict[str, object]:
     return {"status": status, "reason": str(error)}
 
 
-def settled(records: list[Record]) -> set[tuple[str, int]]:
-    """Cells that a resumed run leaves alone: those that failed or timed out are tried again."""
-    latest = {record.key: record.status for record in records}
-    return {key for key, status in latest.items() if status in (Status.OK, Status.SKIPPED)}
+def settled(records: list[Record], spec: RunSpec) -> set[tuple[str, int]]:
+    """Cells that a resumed run leaves alone: those that failed, timed out or lack rounds are tried again."""
+    latest = {record.key: record for record in records}
+    return {
+        key
+        for key, record in latest.items()
+        if record.status is Status.SKIPPED
+        or (record.status is Status.OK and len({*record.rounds}) >= spec.least_rounds(record.batch_size))
+    }
 
 
 def now() -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from densebench import jobs
 from densebench.cells import BASELINE_BLOCKS
 from densebench.folders import check_writable
-from densebench.forecast import cell_s, impossible, making_s, memory_mb, recipe_disk_mb
+from densebench.forecast import further_s, impossible, making_s, memory_mb, recipe_disk_mb, rounds_s
 from densebench.machine import allowed_threads
 from densebench.measure.hazards import room
 from densebench.recipe import Recipe, plan
@@ -42,7 +42,7 @@ def estimate(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> Estimat
     if reason := impossible(recipe, spec, workload.device):
         return Estimate(recipe.name, len(sizes), 0, 0, f"skipped: {reason}")
     blocks = BASELINE_BLOCKS if recipe.name == BASELINE else 1
-    seconds = making_s(recipe, spec, workload) + blocks * sum(cell_s(spec, workload, size) for size in sizes)
+    seconds = making_s(recipe, spec, workload) + blocks * rounds_s(spec, workload)
     return Estimate(recipe.name, len(sizes), seconds, recipe_disk_mb(spec, workload.parameters))
 
 
@@ -65,9 +65,8 @@ def print_estimate(spec: RunSpec, console: Console) -> None:
         table.add_row(
             line.recipe, str(line.cells), line.reason or duration(line.seconds), f"{line.disk_mb:.0f}"
         )
-    further_s = spec.focus_time * len({*spec.batch_sizes} & {*spec.focus_batch_sizes})
-    table.add_row("more rounds, at most", "", duration(further_s), "")
-    total, disk = further_s + sum(line.seconds for line in lines), sum(line.disk_mb for line in lines)
+    table.add_row("more rounds, at most", "", duration(further_s(spec)), "")
+    total, disk = further_s(spec) + sum(line.seconds for line in lines), sum(line.disk_mb for line in lines)
     table.add_section()
     table.add_row("all", str(sum(line.cells for line in lines)), duration(total), f"{disk:.0f}")
     console.print(table)

@@ -36,30 +36,34 @@ def making_s(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> float:
     return 2 * CHILD_S + recipe.engine.what.typical_build_s + accuracy_s
 
 
-def block_s(spec: RunSpec, workload: jobs.Described, size: int) -> float:
-    """One process of a recipe at one batch size."""
-    one_s = batch_s(workload, size)
-    return CHILD_S + max(spec.sample_time, LEAST_SAMPLES * one_s) + (1 + LEAST_WARM_UP) * one_s
+def process_s(spec: RunSpec, workload: jobs.Described, sizes: Sequence[int]) -> float:
+    """One process of a recipe, timed at these batch sizes."""
+    batches_s = [batch_s(workload, size) for size in sizes]
+    timed_s = sum(max(spec.sample_time, LEAST_SAMPLES * one_s) for one_s in batches_s)
+    return CHILD_S + timed_s + (1 + LEAST_WARM_UP) * sum(batches_s)
 
 
-def cell_s(spec: RunSpec, workload: jobs.Described, size: int) -> float:
-    """A recipe's rounds at one batch size that are sure to run, with a trace where one is taken."""
-    traced = size in (min(spec.batch_sizes), max(spec.batch_sizes))
-    trace_s = (WARM_UP + STEPS) * batch_s(workload, size) if traced else 0.0
-    return spec.least_rounds(size) * block_s(spec, workload, size) + trace_s
+def rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
+    """A recipe's processes that are sure to run, with the traces of the first of them."""
+    least = {size: spec.least_rounds(size) for size in set(spec.batch_sizes)}
+    traced = {min(least), max(least)}
+    rounds = [[size for size in least if least[size] > number] for number in range(max(least.values()))]
+    return sum(process_s(spec, workload, sizes) for sizes in rounds) + sum(
+        (WARM_UP + STEPS) * batch_s(workload, size) for size in traced
+    )
 
 
-def size_s(spec: RunSpec, workload: jobs.Described, size: int, others: int) -> float:
-    """All rounds at one batch size of the baseline and so many other recipes, with as many more as they may take."""
-    further_s = spec.focus_time if size in spec.focus_batch_sizes and others else 0.0
-    return (others + BASELINE_BLOCKS) * cell_s(spec, workload, size) + further_s
+def further_s(spec: RunSpec) -> float:
+    """How long more rounds may go on, for all recipes and batch sizes together."""
+    return spec.focus_time * len({*spec.batch_sizes} & {*spec.focus_batch_sizes})
 
 
 def sweep_s(spec: RunSpec, workload: jobs.Described, recipes: Sequence[Recipe]) -> float:
     """The whole sweep of recipes that can run here, the baseline among them."""
     making = sum(making_s(recipe, spec, workload) for recipe in recipes)
-    sizes = set(spec.batch_sizes)
-    return making + sum(size_s(spec, workload, size, len(recipes) - 1) for size in sizes)
+    others = len(recipes) - 1
+    more_s = further_s(spec) if others else 0.0
+    return making + (others + BASELINE_BLOCKS) * rounds_s(spec, workload) + more_s
 
 
 def recipe_disk_mb(spec: RunSpec, parameters: int) -> float:

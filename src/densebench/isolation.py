@@ -21,10 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel
-
-from densebench.errors import CellFailed, CellTimedOut, Unavailable, UsageError
-from densebench.jobs import Job, Message, Problem
+from densebench.errors import CellFailed, CellTimedOut, DensebenchError, Unavailable, UsageError
+from densebench.jobs import Answer, Job, Message, Problem
 
 # What changes how a process allocates, threads or loads: a declared plain environment has none of it.
 TUNING_PREFIXES = (
@@ -41,7 +39,7 @@ START_LIMIT_S = 300.0
 SCRATCH = "DENSEBENCH_SCRATCH"  # the folder that zygotes remove should the parent be killed
 GOODBYE = b"goodbye"
 ZYGOTE_GONE = "the process that starts children has ended: see run.log"
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T", bound=Answer)
 
 
 def plain_environment(threads: int) -> dict[str, str]:
@@ -112,6 +110,8 @@ class Nursery(_Closed):
     ) -> T:
         """Do a job in a fresh child and return its answer.
 
+        An answer stands whatever becomes of the child then; its `ended` tells.
+
         Raises:
             UsageError, Unavailable, CellFailed: what the child said went wrong, or the signal that ended it.
             CellTimedOut: the child was ended after `timeout_s` seconds.
@@ -132,11 +132,11 @@ class Nursery(_Closed):
             finally:
                 os.close(writer)
             self._child = int(self._receive()["pid"])
-            try:
-                said = self._follow(reader, timeout_s, on_stage)
-            except TimeoutError:
+            said = self._follow(reader, timeout_s, on_stage)
+            problem = said.problem
+            if problem is not None and problem.kind == "timed_out":
                 self._kill_child()
-                raise CellTimedOut(f"{job.kind} took more than {timeout_s:.0f} s") from None
+                problem = Problem(kind="timed_out", message=f"{job.kind} took more than {timeout_s:.0f} s")
             code = 0
             if self._child is not None:
                 code = int(self._receive()["code"])
@@ -146,28 +146,25 @@ class Nursery(_Closed):
             raise
         finally:
             os.close(reader)
-        if said.problem is not None:
-            raise _error(said.problem)
-        if said.result is None:
-            raise _death(code, self._last_line(log_start))
-        return answer(**said.result)
+        if problem is None and (code or said.result is None):
+            problem = _death(code, self._last_line(log_start))
+        if said.result is not None:
+            return answer.model_validate({**said.result, "ended": problem})
+        assert problem is not None, "a child answers, or has a reason"
+        raise error_of(problem)
 
     def _follow(self, reader: int, limit_s: float, on_stage: Callable[[str], None]) -> Message:
         """Read the child's lines until it closes the pipe; return all its answers as one.
 
-        A child that has answered may have more to add, for as long again. Whatever becomes of it then, its
-        answer stands.
+        A child that has answered may have more to add, for as long again.
         """
         buffered = b""
         said = Message()
         deadline = time.monotonic() + limit_s
         while True:
             ready, _, _ = select.select([reader], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready and said.result is None:
-                raise TimeoutError
             if not ready:
-                self._kill_child()
-                return said
+                return Message(result=said.result, problem=Problem(kind="timed_out", message=""))
             chunk = os.read(reader, 1 << 16)
             if not chunk:
                 return said
@@ -175,11 +172,9 @@ class Nursery(_Closed):
             for message in map(Message.model_validate_json, lines):
                 if message.stage:
                     on_stage(message.stage)
-                elif message.problem is not None:
-                    said = message
-                else:
-                    said = Message(result=(said.result or {}) | (message.result or {}))
-                    deadline = time.monotonic() + limit_s
+                    continue
+                said = Message(result=_together(said.result, message.result), problem=message.problem)
+                deadline = time.monotonic() + limit_s
 
     def _wait_until_ready(self) -> None:
         if getattr(self, "_ready", False):
@@ -214,24 +209,38 @@ class Nursery(_Closed):
         return next((line.strip() for line in reversed(written) if line.strip()), "")
 
 
-def _error(problem: Problem) -> Exception:
+def _together(former: dict[str, object] | None, latest: dict[str, object] | None) -> dict[str, object] | None:
+    """One answer from two parts; of what is a mapping in both, the entries of both."""
+    if former is None or latest is None:
+        return former or latest
+    together = former | latest
+    for key, old in former.items():
+        new = latest.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            together[key] = old | new
+    return together
+
+
+def error_of(problem: Problem) -> DensebenchError:
+    """The error that a child's problem is in the parent."""
     if problem.kind == "usage":
         return UsageError(problem.message)
     if problem.kind == "unavailable":
         return Unavailable(problem.message)
+    if problem.kind == "timed_out":
+        return CellTimedOut(problem.message)
     return CellFailed(problem.message, out_of_memory=problem.out_of_memory)
 
 
-def _death(code: int, last_line: str) -> CellFailed:
-    """The error of a child that ended without a word: it was killed, or a library ended it."""
+def _death(code: int, last_line: str) -> Problem:
+    """What is told of a child that ended without a word: it was killed, or a library ended it."""
+    said = f": {last_line}" if last_line else ""
     if code >= 0:
-        return CellFailed(f"ended with exit code {code}" + (f": {last_line}" if last_line else ""))
+        return Problem(kind="failed", message=f"ended with exit code {code}{said}")
     name = signal.Signals(-code).name
     killed = name == "SIGKILL"
     hint = " (out of memory?)" if killed else ""
-    return CellFailed(
-        f"ended by {name}{hint}" + (f": {last_line}" if last_line else ""), out_of_memory=killed
-    )
+    return Problem(kind="failed", message=f"ended by {name}{hint}{said}", out_of_memory=killed)
 
 
 class Nurseries(_Closed):

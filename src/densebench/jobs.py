@@ -11,6 +11,20 @@ from densebench.errors import DensebenchError, Unavailable, UsageError
 from densebench.record import Frozen
 
 
+class Problem(Frozen):
+    """A child's error: `kind` says which class of `errors` the parent raises."""
+
+    kind: Literal["usage", "unavailable", "failed", "timed_out"]
+    message: str
+    out_of_memory: bool = False
+
+
+class Answer(Frozen):
+    """What a child says of its job."""
+
+    ended: Problem | None = None  # what became of it after it had answered, if all was not well
+
+
 class WorkloadJob(Frozen):
     """Which workload a child opens."""
 
@@ -32,7 +46,7 @@ class Describe(Frozen):
     threads: int
 
 
-class Described(Frozen):
+class Described(Answer):
     """What the workload turned out to be."""
 
     workload: WorkloadJob  # with `auto` resolved
@@ -59,7 +73,7 @@ class Build(Frozen):
     threads: int
 
 
-class BuildDone(Frozen):
+class BuildDone(Answer):
     """The artifact is there."""
 
     build_s: float
@@ -80,7 +94,7 @@ class Evaluate(Frozen):
     trust: bool
 
 
-class Quality(Frozen):
+class Quality(Answer):
     """What an evaluation found. Blank figures have their reason in `reason`."""
 
     parameters: int
@@ -99,35 +113,41 @@ class Quality(Frozen):
 
 
 class Measure(Frozen):
-    """Load an artifact in a fresh process and time it at one batch size."""
+    """Load an artifact in a fresh process and time it at each batch size, the smallest first."""
 
     kind: Literal["measure"] = "measure"
     folder: Path
     device: str
-    batch_size: int
+    batch_sizes: tuple[int, ...]
     timing_file: Path
     sample_seconds: float
-    timeout_s: float
+    timeout_s: float  # for each batch size
     slow_reason: str
     idle_watts: float | None = None  # of the whole machine, or None where its energy is not measured
-    trace: Path | None  # where a profiler trace goes, taken after all else was measured
+    traces: dict[int, Path] = Field(default_factory=dict)  # by batch size: taken after all else was measured
     threads: int
     trust: bool
 
 
-class Measured(Frozen):
-    """Raw latencies of one process, and what it took to get there."""
+class Block(Frozen):
+    """Raw latencies of one process at one batch size, and what it took to get there."""
 
     samples_ms: tuple[float, ...]
     load_s: float
-    first_inference_s: float
+    first_inference_s: float | None  # of the process: only its first batch size has one
     host_memory_floor_mb: float | None
     host_memory_peak_mb: float | None
     vram_peak_mb: float | None
     vram_driver_peak_mb: float | None
     energy_j_per_image: float | None = None
     disturbance: str = ""  # what else used the machine meanwhile
-    trace_problem: str = "the process ended while it was profiled"  # until it says otherwise
+
+
+class Measured(Answer):
+    """Each batch size's block as it is done, then how each trace went: a problem, or nothing."""
+
+    blocks: dict[int, Block] = Field(default_factory=dict)
+    traced: dict[int, str] = Field(default_factory=dict)
 
 
 class Survey(Frozen):
@@ -140,18 +160,12 @@ class Survey(Frozen):
     ceilings: bool  # whether to measure them too, which takes seconds where none are kept from before
 
 
-class Surveyed(Frozen):
+class Surveyed(Answer):
     """What rows are judged by."""
 
     ceilings: dict[str, Any] | None = None
     idle_watts: float | None = None
     energy_method: str = ""  # what measures energy, or why nothing does
-
-
-class Traced(Frozen):
-    """How the trace went: what a measuring child adds to its answer, which is safe by then."""
-
-    trace_problem: str = ""
 
 
 Job = Describe | Survey | Build | Evaluate | Measure
@@ -161,14 +175,6 @@ class Envelope(Frozen):
     """A job on its way, told apart by its kind."""
 
     job: Job = Field(discriminator="kind")
-
-
-class Problem(Frozen):
-    """A child's error: `kind` says which class of `errors` the parent raises."""
-
-    kind: Literal["usage", "unavailable", "failed"]
-    message: str
-    out_of_memory: bool = False
 
 
 def problem_of(error: BaseException) -> Problem:

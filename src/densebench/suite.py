@@ -132,11 +132,13 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
 def _carry_out(sweep: Sweep, able: list[Recipe]) -> bool:
     """Make, then time; whether it was interrupted."""
     spec, progress = sweep.spec, sweep.progress
+    done = settled(sweep.records, spec)
     for row in sweep.rows():
-        sweep.scalars.row(row)
+        if row.key in done:
+            sweep.scalars.row(row)
     cells = {(recipe.name, size) for recipe in sweep.recipes for size in sweep.batch_sizes}
     expected_s = forecast.sweep_s(spec, sweep.workload, able)
-    progress.start(len(cells), len(cells & settled(sweep.records)), expected_s)
+    progress.start(len(cells), len(cells & done), expected_s)
     try:
         made = []
         for recipe in sweep.recipes:

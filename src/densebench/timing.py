@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from densebench import artifact, engines, jobs
 from densebench.measure import device as devices
@@ -34,14 +35,15 @@ def loaded(job: jobs.Evaluate | jobs.Measure, manifest: artifact.Manifest) -> It
         session.close()
 
 
-def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Measured | jobs.Traced]:
-    """Load, run once, warm up, and time single batches; then, if asked to, trace a few."""
+def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Measured]:
+    """Load; at each batch size run once, warm up, and time single batches; then trace a few where asked to.
+
+    Peaks of memory are those since the start: the batch sizes grow, so that each peak is its own batch size's.
+    """
     import torch
-    from safetensors.torch import load_file
 
     device = devices.open_device(job.device)
     watch = Watch(job.device, job.threads)
-    images = load_file(job.timing_file)["images"][: job.batch_size].clone().to(job.device)
     memory.reset_peak()
     floor_mb = memory.resident_mb()
     device.reset_peak()
@@ -50,48 +52,81 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
     manifest = manifest_of(job)
     with loaded(job, manifest) as session, torch.inference_mode():
         device.synchronize()
-        ready = time.perf_counter()
-        session(images)
-        device.synchronize()
-        used_s = time.perf_counter() - started
-        say("time")
-        budget = latency.Budget(job.sample_seconds, job.timeout_s - used_s, job.slow_reason)
-        latency.warm_up(lambda: session(images), device, budget)
-        meter = None if job.idle_watts is None else energy.open_meter(job.device)
-        watch.begin()
-        started_j, began = _joules(meter), time.perf_counter()
-        samples = latency.sample(lambda: session(images), device, budget)
-        spent_s, spent_j = time.perf_counter() - began, _joules(meter) - started_j
-        disturbance = watch.end()
-        say("end")
-        vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
-        if engines.catalogue()[manifest.engine].own_memory:
-            vram_peak_mb = None
-        yield jobs.Measured(
-            samples_ms=samples,
-            load_s=ready - started,
-            first_inference_s=used_s - (ready - started),
-            host_memory_floor_mb=floor_mb,
-            host_memory_peak_mb=memory.peak_mb(),
-            vram_peak_mb=vram_peak_mb,
-            vram_driver_peak_mb=vram_driver_peak_mb,
-            energy_j_per_image=energy.joules_per_image(
-                spent_j, spent_s, job.idle_watts, len(samples) * job.batch_size
+        load_s = time.perf_counter() - started
+        used_s = load_s
+        for size in job.batch_sizes:
+            say(f"batch {size}")
+            images = _images(job, size)
+            began = time.perf_counter()
+            session(images)
+            device.synchronize()
+            first_s = time.perf_counter() - began
+            budget = latency.Budget(job.sample_seconds, job.timeout_s - used_s - first_s, job.slow_reason)
+            facts = _timed(partial(session, images), device, watch, budget, job, size)
+            if engines.catalogue()[manifest.engine].own_memory:
+                facts["vram_peak_mb"] = None
+            block = jobs.Block(
+                load_s=load_s,
+                first_inference_s=first_s if size == job.batch_sizes[0] else None,
+                host_memory_floor_mb=floor_mb,
+                **facts,
             )
-            if job.idle_watts is not None
-            else None,
-            disturbance=disturbance,
-        )
-        if job.trace is not None:
+            say("end")
+            yield jobs.Measured(blocks={size: block})
+            used_s = 0.0
+        for size, path in job.traces.items():
             say("profile")
-            yield _trace(session, images, job.device, job.trace)
+            yield jobs.Measured(traced={size: _trace(session, _images(job, size), job.device, path)})
+
+
+def _images(job: jobs.Measure, size: int) -> Tensor:
+    """So many of the timing images, and no more of them in memory.
+
+    They are plain tensors, as a build's are: a compiler has another graph for those of inference mode.
+    """
+    import torch
+    from safetensors import safe_open
+
+    with torch.inference_mode(mode=False), safe_open(job.timing_file, framework="pt") as file:
+        return file.get_slice("images")[:size].clone().to(job.device)  # type: ignore[no-any-return]
+
+
+def _timed(
+    call: Callable[[], object],
+    device: devices.Device,
+    watch: Watch,
+    budget: latency.Budget,
+    job: jobs.Measure,
+    size: int,
+) -> dict[str, Any]:
+    """Warm up, then time single batches, looking at the machine before and after."""
+    latency.warm_up(call, device, budget)
+    meter = None if job.idle_watts is None else energy.open_meter(job.device)
+    watch.begin()
+    started_j, began = _joules(meter), time.perf_counter()
+    samples = latency.sample(call, device, budget)
+    spent_s, spent_j = time.perf_counter() - began, _joules(meter) - started_j
+    disturbance = watch.end()
+    vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
+    images = len(samples) * size
+    return {
+        "samples_ms": samples,
+        "host_memory_peak_mb": memory.peak_mb(),
+        "vram_peak_mb": vram_peak_mb,
+        "vram_driver_peak_mb": vram_driver_peak_mb,
+        "energy_j_per_image": None
+        if job.idle_watts is None
+        else energy.joules_per_image(spent_j, spent_s, job.idle_watts, images),
+        "disturbance": disturbance,
+    }
 
 
 def _joules(meter: energy.Meter | str | None) -> float:
     return 0.0 if meter is None or isinstance(meter, str) else meter.read_j()
 
 
-def _trace(session: Session, images: Tensor, device: str, path: Path) -> jobs.Traced:
+def _trace(session: Session, images: Tensor, device: str, path: Path) -> str:
+    """Write a trace; what went wrong, or nothing."""
     from densebench.measure.profile import write_events, write_trace
 
     try:
@@ -101,5 +136,5 @@ def _trace(session: Session, images: Tensor, device: str, path: Path) -> jobs.Tr
         else:
             write_events(events, path)
     except Exception as error:  # noqa: BLE001 - a trace that fails costs no row
-        return jobs.Traced(trace_problem=jobs.problem_of(error).message)
-    return jobs.Traced()
+        return jobs.problem_of(error).message
+    return ""

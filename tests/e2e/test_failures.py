@@ -151,10 +151,10 @@ class Killed:
 
 @pytest.fixture(scope="module")
 def killed(home, tmp_path_factory) -> Killed:
-    """A sweep of two recipes at two batch sizes whose parent got a SIGKILL amid its second measurement."""
+    """A sweep of two recipes at two batch sizes whose parent got a SIGKILL amid its second round."""
     program = Program(home, tmp_path_factory.mktemp("killed"))
     slow = write_suite(
-        program.folder / "slow.toml", recipes=["channels_last"], batch_sizes=[1, 2], sample_time=4.0
+        program.folder / "slow.toml", recipes=["channels_last"], batch_sizes=[1, 2], sample_time=2.0, rounds=2
     )
     folder = program.folder / "out"
     with program.started("run", *SMALL, "--suite", slow, "--output-dir=out", "--log-dir=log") as process:
@@ -232,7 +232,11 @@ def _stop(process: subprocess.Popen[str]) -> None:
 def test_an_interrupted_run_keeps_its_finished_rows(program, end):
     """Ctrl-C or `docker stop` ends the run with 130; finished rows are in journal, CSV and report."""
     suite = write_suite(
-        program.folder / "suite.toml", recipes=["channels_last"], batch_sizes=[1, 2], sample_time=3.0
+        program.folder / "suite.toml",
+        recipes=["channels_last"],
+        batch_sizes=[1, 2],
+        sample_time=2.0,
+        rounds=2,
     )
     folder = program.folder / "out"
     with program.started("run", *SMALL, "--suite", suite, "--output-dir=out", "--log-dir=log") as process:

@@ -57,13 +57,18 @@ class InstantNurseries:
                 )
             case jobs.Measure():
                 return jobs.Measured(
-                    samples_ms=tuple(self._random.gauss(10, 0.1) * job.batch_size for _ in range(SAMPLES)),
-                    load_s=0.1,
-                    first_inference_s=0.1,
-                    host_memory_floor_mb=400.0,
-                    host_memory_peak_mb=500.0,
-                    vram_peak_mb=None,
-                    vram_driver_peak_mb=None,
-                    trace_problem="",
+                    blocks={size: self._block(size) for size in job.batch_sizes},
+                    traced=dict.fromkeys(job.traces, ""),
                 )
         raise AssertionError(job)
+
+    def _block(self, size: int) -> jobs.Block:
+        return jobs.Block(
+            samples_ms=tuple(self._random.gauss(10, 0.1) * size for _ in range(SAMPLES)),
+            load_s=0.1,
+            first_inference_s=0.1,
+            host_memory_floor_mb=400.0,
+            host_memory_peak_mb=500.0,
+            vram_peak_mb=None,
+            vram_driver_peak_mb=None,
+        )

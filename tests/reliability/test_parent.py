@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import densebench
-from densebench import cells, cli, rounds, suite
+from densebench import cells, cli, suite
 from densebench.errors import DensebenchError, InputError
 from densebench.folders import held
 from densebench.sinks import journal
@@ -99,7 +99,7 @@ def test_a_clock_that_is_set_back_changes_nothing_but_dates(
     """With an hour less at each look, a sweep, its resume and the run after it go as ever."""
     shown = iter(range(10**6, 0, -3600))
     quiet.setattr(time, "time", lambda: float(next(shown)))
-    for module in (cells, rounds, suite):
+    for module in (cells, suite):
         quiet.setattr(module, "now", lambda: f"2026-01-02T{23 - next(shown) // 3600 % 24:02}:00:00+00:00")
     assert run(tmp_path, recipes=("amp",), batch_sizes=(1, 2)).exit_code == 0
     assert table(tmp_path) == [("baseline", 1), ("baseline", 2), ("amp", 1), ("amp", 2)]

@@ -53,7 +53,7 @@ def test_plain_lines() -> None:
     progress = Progress(console, clock)
     progress.start(66, done=10, expected_s=600.0)
     progress.stage("channels_last", "build")
-    progress.stage("channels_last", "measure", 8)
+    progress.detail("channels_last", "round 1, 2 of 4", "batch 8")
     clock.now = 15.0
     progress.worked(10.0)
     progress.cell_done(rows_of(SPEEDS)[2])
@@ -112,7 +112,7 @@ def test_terminal_draws_only_when_called() -> None:
     clock.now = 60.0
     progress.worked(100.0)
     progress.cell_done(rows_of(SPEEDS)[0])
-    progress.stage("compile", "measure", 8)
+    progress.detail("compile", "measure", "batch 8")
     shown = text(console)
     assert "compile  measure  batch 8" in shown
     assert "1/4" in shown

@@ -64,16 +64,13 @@ class Progress:
             self._task = self._bar.add_task("", total=total_cells, completed=done, left="")
             self._bar.refresh()
 
-    def stage(self, recipe: str, stage: str, batch_size: int | None = None) -> None:
-        """What begins now: `build`, `accuracy`, `measure` … of one recipe.
-
-        Off the terminal only a recipe's stages get a line; a cell has its own when it is done.
-        """
-        words = [one_line(recipe), stage] + ([] if batch_size is None else [f"batch {batch_size}"])
+    def stage(self, what: str, stage: str) -> None:
+        """What begins now: `build` or `accuracy` of a recipe, the processes of a round."""
+        words, left = [one_line(what), stage], self._time_left()
         if self._bar is not None:
-            self._bar.update(self._task, description="  ".join(words), left=self._time_left(), refresh=True)
-        elif batch_size is None:
-            self._line(Text("  ".join(words)))
+            self._bar.update(self._task, description="  ".join(words), left=left, refresh=True)
+        else:
+            self._line(Text("  ".join([*words, *([left] if left else [])])))
 
     def detail(self, recipe: str, stage: str, words: str) -> None:
         """How far a long stage is, on the bar alone."""

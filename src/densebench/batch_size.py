@@ -1,0 +1,105 @@
+"""One batch size while it is measured: whose blocks are still wanted, when they are enough, what is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from densebench.blocks import Cell
+from densebench.cells import Sweep, made_before, outcome, record_of
+from densebench.errors import CellFailed, Unavailable
+from densebench.recipe import Recipe
+from densebench.record import BASELINE
+from densebench.rows import derive
+from densebench.stats.comparison import Estimate, narrow_enough
+
+Made = Sequence[tuple[Recipe, Mapping[str, object]]]
+
+
+class BatchSize:
+    """The cells of one batch size, the baseline's among them."""
+
+    def __init__(self, sweep: Sweep, size: int, made: Made) -> None:
+        self._sweep = sweep
+        self.size = size
+        self.focus = size in sweep.spec.focus_batch_sizes
+        self.least = sweep.spec.least_rounds(size)
+        cells = [
+            Cell(recipe, size, facts, earlier=sweep.latest(recipe, size))
+            for recipe, facts in made
+            if size in sweep.missing(recipe)
+        ]
+        self._others = [cell for cell in cells if cell.recipe.name != BASELINE]
+        self._new_reference = next((cell for cell in cells if cell.recipe.name == BASELINE), None)
+        self._reference = self._new_reference
+        if self._others and self._reference is None:
+            self._reference = self._former_reference()
+
+    def wanted(self, count: int) -> list[Cell]:
+        """The cells that need a block in a round after `count` others."""
+        if not (self._others or (self._new_reference and count < self.least)):
+            return []
+        return [*([self._reference] if self._reference else []), *self._others]
+
+    def close_round(self, count: int, *, late: bool) -> None:
+        """After `count` rounds, write down the cells that have enough, or whose time is used up.
+
+        Of those that lack rounds that they are sure to get, what there is is kept: a resumed run goes on from it.
+        """
+        if count < self.least:
+            for cell in self.wanted(count):
+                self._sweep.keep(cell.record(self._sweep, adaptive=self.focus))
+            return
+        done = [cell for cell in self._others if self._enough(cell, late=late)]
+        if done or not self._others:
+            self._finish(done)
+
+    def interrupt(self, count: int) -> None:
+        """Finish the cells, if they have had all the rounds that they were sure to get."""
+        if count >= self.least:
+            self._finish(list(self._others))
+
+    def fail(self, cell: Cell, error: Exception) -> bool:
+        """Write a failure down as the row and leave the cell out from now on; whether larger batches fail too."""
+        asked_for = cell is not self._reference or cell is self._new_reference
+        if cell is self._reference:
+            self._reference = self._new_reference = None
+        else:
+            self._others.remove(cell)
+        if asked_for:
+            failed = record_of(self._sweep, cell.recipe, self.size, cell.started_at, **outcome(error))
+            self._sweep.finish(failed)
+        return isinstance(error, Unavailable) or (isinstance(error, CellFailed) and error.out_of_memory)
+
+    def skip(self, recipe: Recipe, reason: str) -> None:
+        """Leave out a recipe that can't be expected to run at this batch size, unless it has already."""
+        for cell in [*self._others, *([self._new_reference] if self._new_reference else [])]:
+            if cell.recipe is recipe and not cell.blocks:
+                self.fail(cell, Unavailable(reason))
+
+    def _finish(self, done: list[Cell]) -> None:
+        """Write cells down, after the baseline's blocks that they are compared with."""
+        last = len(done) == len(self._others)
+        if self._new_reference and last:
+            self._sweep.finish(self._new_reference.record(self._sweep, adaptive=self.focus))
+            self._new_reference = None
+        elif self._reference and done:
+            self._sweep.keep(self._reference.record(self._sweep, adaptive=self.focus))
+        for cell in done:
+            self._sweep.finish(cell.record(self._sweep, adaptive=self.focus))
+            self._others.remove(cell)
+
+    def _enough(self, cell: Cell, *, late: bool) -> bool:
+        if not self.focus or late or self._reference is None:
+            return True
+        both = [one.record(self._sweep, adaptive=True) for one in (self._reference, cell)]
+        row = next(row for row in derive(both) if row.recipe == cell.recipe.name)
+        if row.speedup is None:
+            return True
+        estimate = Estimate(row.speedup, row.speedup_ci_low, row.speedup_ci_high)
+        return narrow_enough(estimate, self._sweep.spec.precision_target / 100)
+
+    def _former_reference(self) -> Cell | None:
+        """The baseline of the run that is resumed, to be measured again among the recipes that it lacks."""
+        recipe = next(recipe for recipe in self._sweep.recipes if recipe.name == BASELINE)
+        former, facts = self._sweep.latest(recipe, self.size), made_before(self._sweep, recipe)
+        return Cell(recipe, self.size, facts, earlier=former) if former and facts else None
