@@ -5,8 +5,9 @@ loop can run, this project's measuring child and the peer's tool in turn, severa
 medians is what the harness costs.
 
     python benchmarks/speedup.py --image-size 224 --batch-sizes 1,8 --rounds 5
+    python benchmarks/speedup.py --from results          # of a sweep that is there, on digits on a CPU
 
-Prints a table of speed-ups with top-1, and one of the peers.
+Prints a table of speed-ups with top-1 and the share of the machine's ceiling, and one of the peers.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from densebench import jobs, suite
+from densebench import jobs, read_records, suite
 from densebench.machine import allowed_threads
 from densebench.record import Row, Status
 from densebench.sinks.console import Progress
@@ -105,9 +106,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=allowed_threads())
     parser.add_argument("--output-dir", type=Path, default=Path("results-speedup"))
+    parser.add_argument(
+        "--from", dest="folder", type=Path, help="a sweep's results, instead of one of its own"
+    )
     given = parser.parse_args()
-    sizes = [int(size) for size in given.batch_sizes.split(",")]
     console = Console()
+    sizes = [int(size) for size in given.batch_sizes.split(",")]
+    if given.folder:
+        rows = read_records(given.folder)
+        given.output_dir, given.image_size = given.folder, rows[0].image_size
+    else:
+        rows = []
     flags = {"recipes": given.recipes.split(",")} if given.recipes else {}
     spec = RunSpec.create(
         weights="digits",
@@ -120,24 +129,32 @@ def main() -> None:
         log_dir=given.output_dir / "logs",
         **flags,
     )
-    rows = suite.run(spec, Progress(console)).rows
+    rows = rows or suite.run(spec, Progress(console)).rows
     print_speedups(rows, sizes, console)
-    print_peers(rows, spec, given.rounds, console)
+    print_peers([row for row in rows if row.batch_size in sizes], spec, given.rounds, console)
 
 
 def print_speedups(rows: list[Row], sizes: list[int], console: Console) -> None:
     """Each recipe's speed-up at each batch size, with what it keeps of the accuracy."""
-    table = Table(title="throughput over eager FP32 at the same batch size", title_justify="left")
+    table = Table(
+        title="throughput over eager FP32 at the same batch size, and share of the ceiling of its precision",
+        title_justify="left",
+    )
     table.add_column("recipe")
     for size in sizes:
         table.add_column(f"batch {size}", justify="right")
     table.add_column("top-1, %", justify="right")
     for recipe in dict.fromkeys(row.recipe for row in rows):
         found = {row.batch_size: row for row in rows if row.recipe == recipe}
-        speeds = [f"{found[size].speedup:.2f}x" if found[size].speedup else "-" for size in sizes]
+        speeds = [_speed(found[size]) if size in found else "-" for size in sizes]
         top1 = next((row.accuracy_top1 for row in found.values() if row.accuracy_top1 is not None), None)
         table.add_row(recipe, *speeds, "-" if top1 is None else f"{top1:.1f}")
     console.print(table)
+
+
+def _speed(row: Row) -> str:
+    share = "" if row.roofline_fraction is None else f", {row.roofline_fraction:.0%}"
+    return f"{row.speedup:.2f}x{share}" if row.speedup else "-"
 
 
 def print_peers(rows: list[Row], spec: RunSpec, rounds: int, console: Console) -> None:
