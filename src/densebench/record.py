@@ -203,7 +203,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("effect", "what the optimization was seen to change"),
     Column("build_s", "time to make the artifact", "s", 2, "lower"),
     Column("load_s", "time to load the artifact in a fresh process", "s", 3, "lower"),
-    Column("first_inference_s", "time of the first inference after loading", "s", 3, "lower"),
+    Column("first_inference_s", "time of the first inference after loading, at a process's smallest batch size", "s", 3, "lower"),
     Column("cold_start_s", "load and first inference with no compile cache", "s", 3, "lower"),
     Column("break_even_images", "images after which the build time has paid for itself", "images"),
     Column("roofline_fraction", "share of this machine's measured ceiling", "", 3, "higher"),
