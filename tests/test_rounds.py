@@ -161,6 +161,8 @@ def test_a_crash_at_one_batch_size_costs_that_row(tmp_path: Path) -> None:
     assert [rows["a", size].processes for size in (2, 8)] == [3, 3]
     sizes = [sizes for name, sizes in children.processes if name == "a"]
     assert sizes == [(2, 4, 8), (8,), (2, 8), (2, 8)]
+    assert Counter(children.traced)["a", 2] == 2  # the process that crashed took no trace
+    assert rows["a", 2].traces == ("profile/a/bs2.pt.trace.json",)
 
 
 def test_the_seed_decides_the_order(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from densebench.errors import CellFailed, Unavailable, UsageError
 from densebench.isolation import error_of
 from densebench.record import BASELINE
 
+TRACE_TRIES = 2
+
 
 def time_cells(sweep: Sweep, made: Made) -> None:
     """Measure every missing row of the recipes that could be built, until each has enough.
@@ -107,6 +109,11 @@ class Rounds:
                 one.skip(cell.recipe, f"as at batch {size}: {error}")
         return [cell for cell in others if cell.blocks]
 
+    def _untraced(self, cell: Cell) -> bool:
+        """Whether its trace is still to be taken: in its first process, or the next if that one ended before."""
+        tried = len(cell.blocks) + len(cell.repeated)
+        return not (cell.traces or cell.earlier) and tried < TRACE_TRIES
+
     def _process(self, cells: list[Cell], where: str) -> tuple[dict[int, jobs.Block], Exception]:
         """One fresh process at these cells' batch sizes: the blocks that it got to, and why to no more of them."""
         sweep, spec, recipe = self._sweep, self._sweep.spec, cells[0].recipe
@@ -114,7 +121,7 @@ class Rounds:
         traced = {
             cell.batch_size: f"profile/{recipe.folder}/bs{cell.batch_size}.pt.trace.json"
             for cell in cells
-            if sweep.traces and cell.batch_size in ends and not (cell.blocks or cell.repeated or cell.earlier)
+            if sweep.traces and cell.batch_size in ends and self._untraced(cell)
         }
         job = jobs.Measure(
             folder=sweep.models / recipe.folder,
