@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import statistics
 import subprocess
@@ -164,6 +165,7 @@ def print_peers(rows: list[Row], spec: RunSpec, rounds: int, console: Console) -
         table.add_column(column)
     progress = Progress(Console(stderr=True))
     threads = spec.threads or allowed_threads()
+    logs: list[float] = []
     with suite.opened(spec, threads, progress) as (nurseries, workload, timing_file):
         for row in rows:
             folder = spec.output_dir / row.artifact if row.status is Status.OK and row.artifact else None
@@ -193,11 +195,16 @@ def print_peers(rows: list[Row], spec: RunSpec, rounds: int, console: Console) -
                     )
                 )
             ours, theirs = statistics.median(here), statistics.median(peer)
+            logs.append(math.log(ours / theirs))
             tool = PEERS[file.name].__name__.replace("_", " ")
             table.add_row(
                 row.recipe, str(row.batch_size), f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.3f}", tool
             )
     console.print(table)
+    if len(logs) > 1:
+        centre, half = statistics.mean(logs), 2 * statistics.stdev(logs) / math.sqrt(len(logs))
+        low, high = math.exp(centre - half), math.exp(centre + half)
+        console.print(f"over all files: {math.exp(centre):.3f} ({low:.3f} to {high:.3f})", highlight=False)
 
 
 if __name__ == "__main__":
