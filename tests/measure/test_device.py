@@ -221,12 +221,11 @@ def test_every_job_computes_fp32_in_fp32(
                 },
                 "measure": {
                     "kind": "measure",
-                    "batch_size": 1,
+                    "batch_sizes": (1,),
                     "timing_file": file,
                     "sample_seconds": 1,
                     "timeout_s": 1,
                     "slow_reason": "",
-                    "trace": None,
                     "trust": False,
                 },
             }[kind]
