@@ -2,8 +2,8 @@
 
     python benchmarks/models.py --models resnet18,vgg11_bn,densenet161 --image-size 32
 
-Random weights for ten classes, one round at one batch size: whether it works is asked, not how fast it is. Exits 1 if a
-row failed.
+Random weights for ten classes, one round at one batch size: whether it works is asked, not how fast it is. Exits 1
+if a row failed.
 """
 
 from __future__ import annotations
