@@ -32,6 +32,20 @@ def record(**changes: Any) -> Record:
     return Record.model_validate(FACTS | changes)
 
 
+def block(samples_ms: tuple[float, ...], **changes: Any) -> jobs.Block:
+    """What a measuring child answers at one batch size."""
+    facts: dict[str, Any] = {
+        "samples_ms": samples_ms,
+        "load_s": 0.1,
+        "first_inference_s": 0.2,
+        "host_memory_floor_mb": 400.0,
+        "host_memory_peak_mb": 500.0,
+        "vram_peak_mb": None,
+        "vram_driver_peak_mb": None,
+    }
+    return jobs.Block(**(facts | changes))
+
+
 def timed(recipe: str, batch_size: int, throughput: float, **changes: Any) -> Record:
     """A record whose 60 samples amount to `throughput` images a second."""
     samples = ((1000 * batch_size / throughput,) * 60,)

@@ -125,7 +125,11 @@ def test_a_hung_child_is_ended_with_all_that_it_started(nursery, tmp_path):
 @pytest.mark.parametrize("after", ["crash", "killed", "exit", "hang"])
 def test_an_answer_stands_whatever_becomes_of_its_child(nursery, tmp_path, after):
     """A child that dies or hangs once it has answered costs nothing; one that goes on adds to its answer."""
-    assert do(nursery, f"answer then {after}", tmp_path, timeout_s=2).build_s > 0
+    done = do(nursery, f"answer then {after}", tmp_path, timeout_s=2)
+    assert done.build_s > 0
+    assert done.ended is not None
+    assert done.ended.kind == ("timed_out" if after == "hang" else "failed")
+    assert do(nursery, "answer", tmp_path).ended is None
     assert do(nursery, "answer then answer", tmp_path).build_s == -1
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from densebench import jobs
+from densebench import batch_size, jobs
 from densebench.cells import Sweep
 from densebench.errors import CellFailed, DensebenchError, Unavailable
 from densebench.recipe import plan
@@ -23,7 +23,7 @@ from densebench.sinks import journal
 from densebench.sinks.console import Progress
 from densebench.sinks.tensorboard import TensorBoardSink
 from densebench.spec import RunSpec
-from tests.factory import described, header
+from tests.factory import block, described, header
 
 FACTS: dict[str, Any] = {
     "cold_start_s": None,
@@ -48,17 +48,7 @@ Child = Callable[[str, int], jobs.Block]
 
 def measured(ms: float, disturbance: str = "", energy_j: float | None = None) -> jobs.Block:
     """What a child answers at one batch size."""
-    return jobs.Block(
-        samples_ms=(ms, ms),
-        load_s=0.1,
-        first_inference_s=0.2,
-        host_memory_floor_mb=1.0,
-        host_memory_peak_mb=2.0,
-        vram_peak_mb=None,
-        vram_driver_peak_mb=None,
-        energy_j_per_image=energy_j,
-        disturbance=disturbance,
-    )
+    return block((ms, ms), disturbance=disturbance, energy_j_per_image=energy_j)
 
 
 class Children:
@@ -280,12 +270,18 @@ def test_the_baseline_is_in_the_journal_before_what_is_compared_with_it(tmp_path
     """Whenever a run is killed, a row that is there has its baseline there."""
     sweep, _ = sweep_of(tmp_path, steady, focus_batch_sizes=[4])
     timed(sweep)
+    _check_baseline_first(sweep)
+
+
+def _check_baseline_first(sweep: Sweep) -> None:
+    """Every block in the journal has the baseline's of its round there, in a line before."""
     _, records = journal.read(sweep.spec.output_dir)
-    rounds: set[int] = set()
+    rounds: dict[int, set[int]] = {}
     for record in records:
+        known = rounds.setdefault(record.batch_size, set())
         if record.recipe == "baseline":
-            rounds |= set(record.rounds)
-        assert set(record.rounds) <= rounds
+            known |= set(record.rounds)
+        assert set(record.rounds) <= known
 
 
 @pytest.mark.parametrize(("limit", "rounds"), [(28, 7), (6, 1), (3, 0)])
@@ -309,6 +305,46 @@ def test_an_interrupt_costs_the_round_under_way(tmp_path: Path, limit: int, roun
     )
     resumed, _ = sweep_of(tmp_path / "second", answer, focus_batch_sizes=[4], focus_time=0)
     resumed.records.extend(kept)
-    assert {row.processes for row in timed(resumed).values() if row.recipe != "baseline"} == {
-        rounds if rounds >= 5 else rounds + 5
+    assert {row.processes for row in timed(resumed).values() if row.recipe != "baseline"} == {max(rounds, 5)}
+
+
+def test_a_resumed_run_measures_on_what_lacks_rounds(tmp_path: Path) -> None:
+    """A recipe that is new has all rounds, the others those that they lack; what ran before isn't given up.
+
+    Neither is it skipped when a smaller batch size runs out of memory this time.
+    """
+
+    def answer(name: str, size: int) -> jobs.Block:
+        if (name, size) == ("a", 2):
+            raise CellFailed("ended by SIGKILL", out_of_memory=True)
+        return steady(name, size)
+
+    sizes = {"batch_sizes": [2, 4], "focus_batch_sizes": []}
+    first, _ = sweep_of(tmp_path / "first", steady, recipes=["a"], rounds=1, **sizes)
+    timed(first)
+    second, children = sweep_of(tmp_path / "second", answer, rounds=3, **sizes)
+    second.records.extend(first.records)
+    rows = timed(second)
+    assert {key: row.processes for key, row in rows.items() if key[1] == 4} == {
+        ("baseline", 4): 8,  # three rounds for b, beside the one before
+        ("a", 4): 3,
+        ("b", 4): 3,
     }
+    assert (rows["a", 2].status, rows["a", 2].reason) == ("failed", "ended by SIGKILL")
+    assert Counter(children.asked)["a", 4] == 2
+    _check_baseline_first(second)
+
+
+def test_a_recipe_that_is_added_has_a_baseline_of_its_own_rounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the journal too, after each round: the rows that were there have all theirs and are left alone."""
+    monkeypatch.setattr(batch_size, "made_before", lambda *_: FACTS)  # there is no artifact to be whole
+    first, _ = sweep_of(tmp_path / "first", steady, recipes=["a"])
+    timed(first)
+    second, children = sweep_of(tmp_path / "second", steady)
+    second.records.extend(first.records)
+    rows = timed(second)
+    assert (rows["b", 4].processes, rows["b", 4].verdict) == (3, "same")
+    assert {name for name, _ in children.asked} == {"baseline", "b"}
+    _check_baseline_first(second)

@@ -22,7 +22,6 @@ class BatchSize:
         self._sweep = sweep
         self.size = size
         self.focus = size in sweep.spec.focus_batch_sizes
-        self.least = sweep.spec.least_rounds(size)
         cells = [
             Cell(recipe, size, facts, earlier=sweep.latest(recipe, size))
             for recipe, facts in made
@@ -34,29 +33,32 @@ class BatchSize:
         if self._others and self._reference is None:
             self._reference = self._former_reference()
 
-    def wanted(self, count: int) -> list[Cell]:
-        """The cells that need a block in a round after `count` others."""
-        if not (self._others or (self._new_reference and count < self.least)):
+    def wanted(self) -> list[Cell]:
+        """The cells that need a block in the next round."""
+        if not (self._others or (self._new_reference and self._lacks(self._new_reference))):
             return []
         return [*([self._reference] if self._reference else []), *self._others]
 
-    def close_round(self, count: int, *, late: bool) -> None:
-        """After `count` rounds, write down the cells that have enough, or whose time is used up.
+    @property
+    def sure(self) -> bool:
+        """Whether all cells have had the rounds that they are sure to get."""
+        return not any(map(self._lacks, self.wanted()))
 
-        Of those that lack rounds that they are sure to get, what there is is kept: a resumed run goes on from it.
+    def close_round(self, *, late: bool) -> None:
+        """Write down the cells that have enough, or whose time is used up.
+
+        Of those that lack rounds that they are sure to get, what there is is kept, with the baseline's blocks: a
+        resumed run goes on from it.
         """
-        if count < self.least:
-            for cell in self.wanted(count):
-                self._sweep.keep(cell.record(self._sweep, adaptive=self.focus))
-            return
-        done = [cell for cell in self._others if self._enough(cell, late=late)]
-        if done or not self._others:
-            self._finish(done)
+        self._finish([cell for cell in self._others if self._enough(cell, late=late)])
+        if not self.sure:
+            for cell in self.wanted():
+                if cell is self._reference or self._lacks(cell):
+                    self._sweep.keep(cell.record(self._sweep, adaptive=self.focus))
 
-    def interrupt(self, count: int) -> None:
-        """Finish the cells, if they have had all the rounds that they were sure to get."""
-        if count >= self.least:
-            self._finish(list(self._others))
+    def interrupt(self) -> None:
+        """Finish the cells that have had all the rounds that they were sure to get."""
+        self._finish([cell for cell in self._others if not self._lacks(cell)])
 
     def fail(self, cell: Cell, error: Exception) -> bool:
         """Write a failure down as the row and leave the cell out from now on; whether larger batches fail too."""
@@ -73,13 +75,16 @@ class BatchSize:
     def skip(self, recipe: Recipe, reason: str) -> None:
         """Leave out a recipe that can't be expected to run at this batch size, unless it has already."""
         for cell in [*self._others, *([self._new_reference] if self._new_reference else [])]:
-            if cell.recipe is recipe and not cell.blocks:
+            if cell.recipe is recipe and not cell.count:
                 self.fail(cell, Unavailable(reason))
+
+    def _lacks(self, cell: Cell) -> bool:
+        return cell.count < self._sweep.spec.least_rounds(self.size)
 
     def _finish(self, done: list[Cell]) -> None:
         """Write cells down, after the baseline's blocks that they are compared with."""
         last = len(done) == len(self._others)
-        if self._new_reference and last:
+        if self._new_reference and last and not self._lacks(self._new_reference):
             self._sweep.finish(self._new_reference.record(self._sweep, adaptive=self.focus))
             self._new_reference = None
         elif self._reference and done:
@@ -89,6 +94,8 @@ class BatchSize:
             self._others.remove(cell)
 
     def _enough(self, cell: Cell, *, late: bool) -> bool:
+        if self._lacks(cell):
+            return False
         if not self.focus or late or self._reference is None:
             return True
         both = [one.record(self._sweep, adaptive=True) for one in (self._reference, cell)]

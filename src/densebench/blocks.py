@@ -35,6 +35,11 @@ class Cell:
     repeated: list[str] = field(default_factory=list)
     traces: tuple[str, ...] = ()
 
+    @property
+    def count(self) -> int:
+        """Rounds that it has had, those of an earlier run among them."""
+        return len({*(self.earlier.rounds if self.earlier else ()), *self.rounds})
+
     def record(self, sweep: Sweep, *, adaptive: bool) -> Record:
         """What the blocks so far amount to, with those of an earlier run."""
         before = self.earlier

@@ -95,7 +95,8 @@ def run(
         str | None, typer.Option(help="Where rounds go on until the precision target is met; '' for nowhere.")
     ] = None,
     focus_time: Annotated[
-        float | None, typer.Option(help="Seconds that these further rounds may take at each of them.")
+        float | None,
+        typer.Option(help="Seconds that these further rounds may take, times the number of those."),
     ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Load artifacts with code that was not built here.")

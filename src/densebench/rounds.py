@@ -46,19 +46,18 @@ class Rounds:
         """Go round until every cell has enough; the first round has this number."""
         spec, sizes = self._sweep.spec, self._sizes.values()
         focus = [one for one in sizes if one.focus]
-        sure = max((one.least for one in focus), default=0)
         count, late_from = 0, math.inf
         try:
-            while any(one.wanted(count) for one in sizes):
+            while any(one.wanted() for one in sizes):
                 self._round(first, count)
                 count += 1
-                if count == sure:
+                if late_from == math.inf and all(one.sure for one in focus):
                     late_from = time.monotonic() + spec.focus_time * len(focus)
                 for one in sizes:
-                    one.close_round(count, late=time.monotonic() > late_from)
+                    one.close_round(late=time.monotonic() > late_from)
         except KeyboardInterrupt:
             for one in sizes:
-                one.interrupt(count)
+                one.interrupt()
             raise
 
     def _round(self, first: int, count: int) -> None:
@@ -66,14 +65,14 @@ class Rounds:
         sweep, number = self._sweep, first + count
         turns: dict[str, list[Cell]] = {}
         for one in self._sizes.values():
-            for cell in one.wanted(count):
+            for cell in one.wanted():
                 turns.setdefault(cell.recipe.name, []).append(cell)
         order = [name for name in turns for _ in range(sweep.baseline_blocks if name == BASELINE else 1)]
         random.Random(f"{sweep.spec.seed} {number}").shuffle(order)  # noqa: S311 - not a secret
         sweep.progress.stage(f"round {count + 1}", f"{len(order)} processes")
         for place, name in enumerate(order):
             where = f"round {count + 1}, {place + 1} of {len(order)}"
-            wanted = [cell for cell in turns[name] if cell in self._sizes[cell.batch_size].wanted(count)]
+            wanted = [cell for cell in turns[name] if cell in self._sizes[cell.batch_size].wanted()]
             self._blocks(wanted, number, where)
             sizes = tuple(cell.batch_size for cell in turns[name])
             sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, sizes))
@@ -107,7 +106,7 @@ class Rounds:
         for one in self._sizes.values():
             if one.size > size:
                 one.skip(cell.recipe, f"as at batch {size}: {error}")
-        return [cell for cell in others if cell.blocks]
+        return [cell for cell in others if cell.count]
 
     def _untraced(self, cell: Cell) -> bool:
         """Whether its trace is still to be taken: in its first process, or the next if that one ended before."""

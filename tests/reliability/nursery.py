@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from densebench import jobs
-from tests.factory import described
+from tests.factory import block, described
 
 SAMPLES = 10
 
@@ -63,12 +63,4 @@ class InstantNurseries:
         raise AssertionError(job)
 
     def _block(self, size: int) -> jobs.Block:
-        return jobs.Block(
-            samples_ms=tuple(self._random.gauss(10, 0.1) * size for _ in range(SAMPLES)),
-            load_s=0.1,
-            first_inference_s=0.1,
-            host_memory_floor_mb=400.0,
-            host_memory_peak_mb=500.0,
-            vram_peak_mb=None,
-            vram_driver_peak_mb=None,
-        )
+        return block(tuple(self._random.gauss(10, 0.1) * size for _ in range(SAMPLES)))
