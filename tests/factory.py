@@ -9,6 +9,7 @@ from densebench import jobs
 from densebench.record import Record, Row, Status
 from densebench.rows import derive
 from densebench.sinks.journal import Header
+from densebench.timing import OF_THE_FIRST
 
 FACTS: dict[str, Any] = {
     "model": "densenet121",
@@ -44,6 +45,13 @@ def block(samples_ms: tuple[float, ...], **changes: Any) -> jobs.Block:
         "vram_driver_peak_mb": None,
     }
     return jobs.Block(**(facts | changes))
+
+
+def in_one_process(blocks: Mapping[int, jobs.Block]) -> dict[int, jobs.Block]:
+    """What a process answers: figures of a process that has done nothing else are those of its first block."""
+    blank = dict.fromkeys(OF_THE_FIRST)
+    first = next(iter(blocks))
+    return {size: one if size == first else one.model_copy(update=blank) for size, one in blocks.items()}
 
 
 def timed(recipe: str, batch_size: int, throughput: float, **changes: Any) -> Record:

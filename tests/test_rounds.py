@@ -23,7 +23,7 @@ from densebench.sinks import journal
 from densebench.sinks.console import Progress
 from densebench.sinks.tensorboard import TensorBoardSink
 from densebench.spec import RunSpec
-from tests.factory import block, described, header
+from tests.factory import block, described, header, in_one_process
 
 FACTS: dict[str, Any] = {
     "cold_start_s": None,
@@ -74,8 +74,8 @@ class Children:
             except DensebenchError as error:
                 if not blocks:
                     raise
-                return jobs.Measured(blocks=blocks, ended=jobs.problem_of(error))
-        return jobs.Measured(blocks=blocks, traced=dict.fromkeys(job.traces, ""))
+                return jobs.Measured(blocks=in_one_process(blocks), ended=jobs.problem_of(error))
+        return jobs.Measured(blocks=in_one_process(blocks), traced=dict.fromkeys(job.traces, ""))
 
 
 def sweep_of(tmp_path: Path, answer: Child, **flags: Any) -> tuple[Sweep, Children]:
@@ -127,13 +127,24 @@ def test_each_round_has_every_recipe_and_the_baseline_twice(tmp_path: Path) -> N
 
 
 def test_a_process_is_timed_at_each_batch_size_that_needs_it(tmp_path: Path) -> None:
-    """Three rounds at all sizes, the smallest first, then two more at the focus batch sizes alone."""
+    """Three rounds at all sizes, each first in one of them, then two more at the focus batch sizes alone."""
     sweep, children = sweep_of(tmp_path, steady, batch_sizes=[8, 1, 4], focus_batch_sizes=[1, 8])
     rows = timed(sweep)
     sizes = [sizes for name, sizes in children.processes if name == "a"]
-    assert sizes == [(1, 4, 8)] * 3 + [(1, 8)] * 2
+    assert sizes == [(1, 4, 8), (8, 1, 4), (4, 1, 8), (1, 8), (1, 8)]
     assert [rows["a", size].processes for size in (1, 4, 8)] == [5, 3, 5]
     assert [rows["baseline", size].processes for size in (1, 4, 8)] == [10, 6, 10]
+
+
+def test_every_batch_size_is_first_in_some_process(tmp_path: Path) -> None:
+    """Memory is told of a process that has served nothing else: where rounds don't suffice, each has its own."""
+    sweep, children = sweep_of(tmp_path, steady, batch_sizes=[1, 2, 4], focus_batch_sizes=[], rounds=1)
+    rows = timed(sweep)
+    assert [sizes for name, sizes in children.processes if name == "a"] == [(1, 2, 4), (2,), (4,)]
+    assert [rows["a", size].processes for size in (1, 2, 4)] == [1, 2, 2]
+    assert [rows["baseline", size].processes for size in (1, 2, 4)] == [2, 4, 4]
+    assert all(row.host_memory_peak_mb and row.first_inference_s for row in rows.values())
+    _check_baseline_first(sweep)
 
 
 def test_a_crash_at_one_batch_size_costs_that_row(tmp_path: Path) -> None:
@@ -150,7 +161,7 @@ def test_a_crash_at_one_batch_size_costs_that_row(tmp_path: Path) -> None:
     assert rows["a", 4].reason == "ended by SIGSEGV"
     assert [rows["a", size].processes for size in (2, 8)] == [3, 3]
     sizes = [sizes for name, sizes in children.processes if name == "a"]
-    assert sizes == [(2, 4, 8), (8,), (2, 8), (2, 8)]
+    assert sizes == [(2, 4, 8), (8,), (2, 8), (2, 8)]  # both have been first
     assert Counter(children.traced)["a", 2] == 2  # the process that crashed took no trace
     assert rows["a", 2].traces == ("profile/a/bs2.pt.trace.json",)
 
@@ -326,12 +337,12 @@ def test_a_resumed_run_measures_on_what_lacks_rounds(tmp_path: Path) -> None:
     second.records.extend(first.records)
     rows = timed(second)
     assert {key: row.processes for key, row in rows.items() if key[1] == 4} == {
-        ("baseline", 4): 8,  # three rounds for b, beside the one before
+        ("baseline", 4): 10,  # three rounds for b, beside the two before
         ("a", 4): 3,
         ("b", 4): 3,
     }
     assert (rows["a", 2].status, rows["a", 2].reason) == ("failed", "ended by SIGKILL")
-    assert Counter(children.asked)["a", 4] == 2
+    assert Counter(children.asked)["a", 4] == 1
     _check_baseline_first(second)
 
 

@@ -61,6 +61,7 @@ def test_memory_that_pytorch_does_not_see_is_not_told_as_its_own(
     assert (first[1].vram_peak_mb, first[1].vram_driver_peak_mb) == (told, 200.0)
     assert first[1].first_inference_s is not None
     assert second[2].first_inference_s is None  # the process has run before
+    assert (second[2].vram_driver_peak_mb, second[2].host_memory_peak_mb) == (None, None)
     assert second[2].load_s == first[1].load_s
 
 

@@ -44,7 +44,11 @@ class BatchSize:
         """Whether all cells have had the rounds that they are sure to get."""
         return not any(map(self._lacks, self.wanted()))
 
-    def close_round(self, *, late: bool) -> None:
+    def only_fresh(self, cell: Cell) -> bool:
+        """Whether all that it still needs is a process that is timed at it first."""
+        return not self.focus and cell.count >= self._sweep.spec.least_rounds(self.size)
+
+    def close_round(self, number: int, *, late: bool) -> None:
         """Write down the cells that have enough, or whose time is used up.
 
         Of those that lack rounds that they are sure to get, what there is is kept, with the baseline's blocks: a
@@ -53,8 +57,13 @@ class BatchSize:
         self._finish([cell for cell in self._others if self._enough(cell, late=late)])
         if not self.sure:
             for cell in self.wanted():
-                if cell is self._reference or self._lacks(cell):
+                if number in cell.rounds and (cell is self._reference or self._lacks(cell)):
                     self._sweep.keep(cell.record(self._sweep, adaptive=self.focus))
+
+    @property
+    def compared(self) -> bool:
+        """Whether there are recipes left, for the baseline to be measured among."""
+        return bool(self._others)
 
     def interrupt(self) -> None:
         """Finish the cells that have had all the rounds that they were sure to get."""
@@ -79,7 +88,7 @@ class BatchSize:
                 self.fail(cell, Unavailable(reason))
 
     def _lacks(self, cell: Cell) -> bool:
-        return cell.count < self._sweep.spec.least_rounds(self.size)
+        return cell.count < self._sweep.spec.least_rounds(self.size) or not cell.fresh
 
     def _finish(self, done: list[Cell]) -> None:
         """Write cells down, after the baseline's blocks that they are compared with."""

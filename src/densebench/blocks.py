@@ -15,7 +15,7 @@ from densebench.record import Record, Status
 from densebench.stats.comparison import blocks, throughput
 
 
-@dataclass
+@dataclass(eq=False)
 class Cell:
     """One block a round, and what the recipe's artifact is known for.
 
@@ -40,6 +40,12 @@ class Cell:
         """Rounds that it has had, those of an earlier run among them."""
         return len({*(self.earlier.rounds if self.earlier else ()), *self.rounds})
 
+    @property
+    def fresh(self) -> bool:
+        """Whether a process was timed at it first: only that one's memory and first inference are its own."""
+        before = self.earlier is not None and self.earlier.first_inference_s is not None
+        return before or any(one.first_inference_s is not None for one in self.blocks)
+
     def record(self, sweep: Sweep, *, adaptive: bool) -> Record:
         """What the blocks so far amount to, with those of an earlier run."""
         before = self.earlier
@@ -57,16 +63,17 @@ class Cell:
             "roofline_fraction": self._share_of_ceiling(sweep),
         }
         for name in ("host_memory_peak_mb", "vram_peak_mb", "vram_driver_peak_mb"):
-            facts[name] = max(self._figures(name), default=None)
+            facts[name] = max(self._figures(name), default=getattr(before, name, None))
         for name in ("load_s", "first_inference_s", "host_memory_floor_mb", "energy_j_per_image"):
-            facts[name] = median(found) if (found := self._figures(name)) else None
+            found = self._figures(name)
+            facts[name] = median(found) if found else getattr(before, name, None)
         if (joules := facts["energy_j_per_image"]) is not None and not float(str(joules)) > 0:
             facts["energy_j_per_image"] = None  # less than this counter can tell from idling
         if facts["cold_start_s"] is None:  # a start without a compiler's cache is the only kind there is
             firsts = [
                 one.load_s + one.first_inference_s for one in self.blocks if one.first_inference_s is not None
             ]
-            facts["cold_start_s"] = median(firsts) if firsts else None
+            facts["cold_start_s"] = median(firsts) if firsts else getattr(before, "cold_start_s", None)
         return record_of(sweep, self.recipe, self.batch_size, self.started_at, status=Status.OK, **facts)
 
     def _figures(self, name: str) -> Sequence[float]:

@@ -199,7 +199,11 @@ def settled(records: list[Record], spec: RunSpec) -> set[tuple[str, int]]:
         key
         for key, record in latest.items()
         if record.status is Status.SKIPPED
-        or (record.status is Status.OK and len({*record.rounds}) >= spec.least_rounds(record.batch_size))
+        or (
+            record.status is Status.OK
+            and len({*record.rounds}) >= spec.least_rounds(record.batch_size)
+            and record.first_inference_s is not None
+        )
     }
 
 

@@ -48,6 +48,8 @@ def rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
     least = {size: spec.least_rounds(size) for size in set(spec.batch_sizes)}
     traced = {min(least), max(least)}
     rounds = [[size for size in least if least[size] > number] for number in range(max(least.values()))]
+    # each batch size is first in some process: those that these don't suffice for have one of their own
+    rounds += [[size] for size in sorted(least)[1 : max(1, len(least) - len(rounds) + 1)]]
     return sum(process_s(spec, workload, sizes) for sizes in rounds) + sum(
         (WARM_UP + STEPS) * batch_s(workload, size) for size in traced
     )

@@ -113,7 +113,7 @@ class Quality(Answer):
 
 
 class Measure(Frozen):
-    """Load an artifact in a fresh process and time it at each batch size, the smallest first."""
+    """Load an artifact in a fresh process and time it at these batch sizes, in this order."""
 
     kind: Literal["measure"] = "measure"
     folder: Path
@@ -134,8 +134,9 @@ class Block(Frozen):
 
     samples_ms: tuple[float, ...]
     load_s: float
-    first_inference_s: float | None  # of the process: only its first batch size has one
     host_memory_floor_mb: float | None
+    # of the process, which has served others by the time that it comes to a second batch size
+    first_inference_s: float | None
     host_memory_peak_mb: float | None
     vram_peak_mb: float | None
     vram_driver_peak_mb: float | None

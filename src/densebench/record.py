@@ -169,7 +169,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("processes", "fresh processes that the timed batches come from"),
     Column("stable", "whether the row was measured undisturbed"),
     Column("host_memory_floor_mb", "resident memory of the loaded framework, before the model", "MB", 1),
-    Column("host_memory_peak_mb", "peak resident memory of the measuring process", "MB", 1, "lower"),
+    Column(
+        "host_memory_peak_mb",
+        "peak resident memory of a process that has served this batch size alone",
+        "MB",
+        1,
+        "lower",
+    ),
     Column(
         "vram_peak_mb",
         "peak GPU memory that PyTorch's allocator handed out, for engines that use it",
@@ -205,7 +211,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("load_s", "time to load the artifact in a fresh process", "s", 3, "lower"),
     Column(
         "first_inference_s",
-        "time of the first inference after loading, at its smallest batch size",
+        "time of the first inference after loading",
         "s",
         3,
         "lower",

@@ -2,7 +2,8 @@
 
 A recipe is never timed alone. One round holds one process of each recipe that still needs one and two of the
 baseline, in random order, one after the other; the speed-up is taken within rounds. A process loads its artifact
-once and is timed at each batch size that still needs a block, the smallest first.
+once and is timed at each batch size that still needs a block. Memory and the first inference are those of the batch
+size that comes first, so that each batch size comes first in some process.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Rounds:
                 if late_from == math.inf and all(one.sure for one in focus):
                     late_from = time.monotonic() + spec.focus_time * len(focus)
                 for one in sizes:
-                    one.close_round(late=time.monotonic() > late_from)
+                    one.close_round(first + count - 1, late=time.monotonic() > late_from)
         except KeyboardInterrupt:
             for one in sizes:
                 one.interrupt()
@@ -63,19 +64,39 @@ class Rounds:
     def _round(self, first: int, count: int) -> None:
         """One process of each recipe, and as many of the baseline as the sweep says."""
         sweep, number = self._sweep, first + count
-        turns: dict[str, list[Cell]] = {}
-        for one in self._sizes.values():
-            for cell in one.wanted():
-                turns.setdefault(cell.recipe.name, []).append(cell)
+        turns = self._turns()
         order = [name for name in turns for _ in range(sweep.baseline_blocks if name == BASELINE else 1)]
         random.Random(f"{sweep.spec.seed} {number}").shuffle(order)  # noqa: S311 - not a secret
         sweep.progress.stage(f"round {count + 1}", f"{len(order)} processes")
         for place, name in enumerate(order):
             where = f"round {count + 1}, {place + 1} of {len(order)}"
-            wanted = [cell for cell in turns[name] if cell in self._sizes[cell.batch_size].wanted()]
-            self._blocks(wanted, number, where)
+            self._blocks(_in_order([cell for cell in turns[name] if self._open(cell)]), number, where)
             sizes = tuple(cell.batch_size for cell in turns[name])
             sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, sizes))
+
+    def _turns(self) -> dict[str, list[Cell]]:
+        """Each recipe's cells of this round, and the baseline's at the same batch sizes.
+
+        A cell that has its rounds and was never its process's first has a turn when it is to be that.
+        """
+        wanted: dict[str, list[Cell]] = {}
+        for one in self._sizes.values():
+            for cell in one.wanted():
+                wanted.setdefault(cell.recipe.name, []).append(cell)
+        reference = wanted.pop(BASELINE, [])
+        turns = {name: self._chosen(cells) for name, cells in wanted.items()}
+        sizes = {cell.batch_size for cells in turns.values() for cell in cells}
+        alone = self._chosen([cell for cell in reference if not self._sizes[cell.batch_size].compared])
+        among = [cell for cell in reference if cell.batch_size in sizes]
+        return {name: cells for name, cells in {BASELINE: [*among, *alone], **turns}.items() if cells}
+
+    def _chosen(self, cells: list[Cell]) -> list[Cell]:
+        first, others = (ordered := _in_order(cells))[:1], ordered[1:]
+        return first + [cell for cell in others if not self._sizes[cell.batch_size].only_fresh(cell)]
+
+    def _open(self, cell: Cell) -> bool:
+        """Whether it is still measured: it may have failed since the round began."""
+        return cell in self._sizes[cell.batch_size].wanted()
 
     def _blocks(self, wanted: list[Cell], number: int, where: str) -> None:
         """Measure each of these cells of one recipe; those that fail or are disturbed cost a process more."""
@@ -95,7 +116,7 @@ class Rounds:
             left = [cell for cell in wanted if cell.batch_size not in answered]
             if left:
                 left = self._fail(left, error)
-            wanted = sorted([*again, *left], key=lambda cell: cell.batch_size)
+            wanted = _in_order([*again, *left])
 
     def _fail(self, left: list[Cell], error: Exception) -> list[Cell]:
         """The first of these cells failed, before the others had their turn; those that it doesn't concern."""
@@ -106,7 +127,7 @@ class Rounds:
         for one in self._sizes.values():
             if one.size > size:
                 one.skip(cell.recipe, f"as at batch {size}: {error}")
-        return [cell for cell in others if cell.count]
+        return [cell for cell in others if self._open(cell)]
 
     def _untraced(self, cell: Cell) -> bool:
         """Whether its trace is still to be taken: in its first process, or the next if that one ended before."""
@@ -152,3 +173,14 @@ class Rounds:
                 cell.traces = (name,)
         ended = error_of(measured.ended) if measured.ended else CellFailed("ended before its turn")
         return measured.blocks, ended
+
+
+def _in_order(cells: list[Cell]) -> list[Cell]:
+    """Cells of one recipe as a process takes them: first the largest that never was first, then by batch size.
+
+    Where none of them was, the smallest goes first: what needs an extra process is then not what takes longest.
+    """
+    ordered = sorted(cells, key=lambda cell: cell.batch_size)
+    stale = [cell for cell in ordered if not cell.fresh]
+    first = ordered[:1] if len(stale) == len(ordered) else stale[-1:]
+    return [*first, *(cell for cell in ordered if cell not in first)]

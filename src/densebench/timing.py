@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from densebench.engines.base import Session
 
+# figures of a process that has served one batch size only
+OF_THE_FIRST = ("first_inference_s", "host_memory_peak_mb", "vram_peak_mb", "vram_driver_peak_mb")
+
 
 def manifest_of(job: jobs.Evaluate | jobs.Measure) -> artifact.Manifest:
     """The artifact's manifest, its files checked."""
@@ -38,7 +41,7 @@ def loaded(job: jobs.Evaluate | jobs.Measure, manifest: artifact.Manifest) -> It
 def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Measured]:
     """Load; at each batch size run once, warm up, and time single batches; then trace a few where asked to.
 
-    Peaks of memory are those since the start: the batch sizes grow, so that each peak is its own batch size's.
+    Memory is told of the first batch size alone: some engines keep what each batch size took.
     """
     import torch
 
@@ -63,14 +66,12 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
             first_s = time.perf_counter() - began
             budget = latency.Budget(job.sample_seconds, job.timeout_s - used_s - first_s, job.slow_reason)
             facts = _timed(partial(session, images), device, watch, budget, job, size)
+            facts |= {"first_inference_s": first_s, "load_s": load_s, "host_memory_floor_mb": floor_mb}
             if engines.catalogue()[manifest.engine].own_memory:
                 facts["vram_peak_mb"] = None
-            block = jobs.Block(
-                load_s=load_s,
-                first_inference_s=first_s if size == job.batch_sizes[0] else None,
-                host_memory_floor_mb=floor_mb,
-                **facts,
-            )
+            if size != job.batch_sizes[0]:
+                facts |= dict.fromkeys(OF_THE_FIRST)
+            block = jobs.Block(**facts)
             say("end")
             yield jobs.Measured(blocks={size: block})
             used_s = 0.0

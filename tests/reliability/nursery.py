@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from densebench import jobs
-from tests.factory import block, described
+from tests.factory import block, described, in_one_process
 
 SAMPLES = 10
 
@@ -57,7 +57,7 @@ class InstantNurseries:
                 )
             case jobs.Measure():
                 return jobs.Measured(
-                    blocks={size: self._block(size) for size in job.batch_sizes},
+                    blocks=in_one_process({size: self._block(size) for size in job.batch_sizes}),
                     traced=dict.fromkeys(job.traces, ""),
                 )
         raise AssertionError(job)
