@@ -16,7 +16,8 @@ from rich.console import Console
 from densebench import jobs
 from densebench.building import build_artifact
 from densebench.cells import BASELINE_BLOCKS, Sweep, now
-from densebench.isolation import Nurseries, plain_environment
+from densebench.isolation import plain_environment
+from densebench.nurseries import Nurseries
 from densebench.recipe import Recipe, resolve
 from densebench.record import Record, Row
 from densebench.rounds import time_cells

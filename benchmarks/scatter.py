@@ -1,86 +1,108 @@
-"""What makes fresh processes of one artifact differ? Their scatter under several settings of the process.
+"""How much fresh processes of one artifact differ by themselves, and how much by the moment at which they ran.
 
-    python benchmarks/scatter.py results --recipes baseline,openvino --processes 12
+    python benchmarks/scatter.py results --recipes baseline,openvino --image-size 224
 
-Takes the artifacts of a sweep that is there. The settings take turns in random order, so that drift meets all of
-them. Printed for each recipe: the median of the processes' mean latencies, the standard deviation between processes
-with its 95 % interval, and what of it the scatter within a process explains.
+Takes the artifacts of a sweep that is there. Some processes of each recipe live at the same time and take turns, a
+short block each, in random order; the others wait in a read and use no processor. A two-way analysis of variance
+then tells how much is the process (the same in all its blocks), how much the moment (the same for all processes of a
+turn) and how much is neither. With `--settings` this is repeated for processes that are started differently.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import math
 import random
 import statistics
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import chi2
 
-from densebench import jobs
-from densebench.isolation import Nursery, plain_environment
+from densebench.isolation import plain_environment
 from densebench.machine import KEEP_FREED_MEMORY, allowed_threads
 
-ADDR_NO_RANDOMIZE = 0x0040000  # of personality(2)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How processes are started: variables, whether each comes from a server of its own, and where memory lies."""
-
-    variables: Mapping[str, str] = field(default_factory=dict)
-    own_server: bool = False
-    fixed_addresses: bool = False
-
-
-SETTINGS = {
-    "as in a sweep": Setting(),
-    "a server for each": Setting(own_server=True),
-    "fixed addresses": Setting(own_server=True, fixed_addresses=True),
-    "freed memory kept": Setting(KEEP_FREED_MEMORY),
-    "huge pages": Setting({"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}),
-    "bound threads": Setting({"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}),
+SETTINGS: Mapping[str, tuple[Sequence[str], Mapping[str, str]]] = {
+    "plain": ((), {}),
+    "fixed addresses": (("setarch", "-R"), {}),
+    "freed memory kept": ((), KEEP_FREED_MEMORY),
+    "huge pages": ((), {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}),
+    "bound threads": ((), {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}),
 }
+CHILD = """
+import statistics, sys, time
+import torch
+import densebench
+torch.set_num_threads(int(sys.argv[4]))
+call = densebench.load(sys.argv[1])
+images = torch.randn(int(sys.argv[2]), 3, int(sys.argv[3]), int(sys.argv[3]))
+print(0.0, flush=True)
+for line in sys.stdin:
+    seconds = float(line)
+    call(images)
+    times, end = [], time.perf_counter() + seconds
+    while len(times) < 2 or time.perf_counter() < end:
+        began = time.perf_counter()
+        call(images)
+        times.append(time.perf_counter() - began)
+    print(1000 * statistics.fmean(times), flush=True)
+"""
+WARM_UP_S = 1.0
 
 
-@contextmanager
-def server(setting: Setting, threads: int, log: Path) -> Iterator[Nursery]:
-    """A server of processes; personality(2) is inherited, so it is set while the server is started."""
-    libc = ctypes.CDLL(None)
-    before = libc.personality(0xFFFFFFFF)
-    libc.personality(before | ADDR_NO_RANDOMIZE * setting.fixed_addresses)
-    try:
-        nursery = Nursery({**plain_environment(threads), **setting.variables}, log)
-    finally:
-        libc.personality(before)
-    with nursery:
-        yield nursery
+class Process:
+    """One artifact, loaded; it waits until it is asked for a block."""
+
+    def __init__(self, setting: str, arguments: Sequence[object], threads: int) -> None:
+        wrapper, variables = SETTINGS[setting]
+        self._child = subprocess.Popen(
+            [*wrapper, sys.executable, "-c", CHILD, *map(str, arguments), str(threads)],
+            env={**plain_environment(threads), **variables},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._answer()
+
+    def block_ms(self, seconds: float) -> float:
+        """The mean latency of one block."""
+        assert self._child.stdin
+        self._child.stdin.write(f"{seconds}\n")
+        self._child.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """End it."""
+        self._child.kill()
+        self._child.wait()
+
+    def _answer(self) -> float:
+        assert self._child.stdout
+        return float(self._child.stdout.readline())
 
 
-def row(values: list[jobs.Block]) -> tuple[str, ...]:
-    """One line of the table: of logarithms, so that deviations are shares."""
-    means = [math.log(statistics.mean(block.samples_ms)) for block in values]
-    free, sd = len(means) - 1, statistics.stdev(means)
-    low, high = (sd * math.sqrt(free / chi2.ppf(q, free)) for q in (0.975, 0.025))
-    within = statistics.mean(
-        statistics.variance(block.samples_ms) / len(block.samples_ms) / statistics.mean(block.samples_ms) ** 2
-        for block in values
-    )
-    disturbed = sum(bool(block.disturbance) for block in values)
-    middle = math.exp(statistics.median(means))
+def components(logs: Sequence[Sequence[float]]) -> tuple[float, float, float]:
+    """Sums of squares over degrees of freedom: of processes, of turns, of what is left. `logs[process][turn]`."""
+    grand = statistics.fmean(x for line in logs for x in line)
+    rows = [statistics.fmean(line) - grand for line in logs]
+    columns = [statistics.fmean(column) - grand for column in zip(*logs, strict=True)]
+    left = [x - grand - rows[i] - columns[j] for i, line in enumerate(logs) for j, x in enumerate(line)]
+    processes, turns = len(rows), len(columns)
     return (
-        f"{middle:.2f}",
-        f"{100 * sd:.1f} ({100 * low:.1f} to {100 * high:.1f})",
-        f"{100 * math.sqrt(within):.1f}",
-        str(disturbed),
+        turns * sum(x * x for x in rows) / (processes - 1),
+        processes * sum(x * x for x in columns) / (turns - 1),
+        sum(x * x for x in left) / ((processes - 1) * (turns - 1)),
     )
+
+
+def percent(variance: float) -> str:
+    """A standard deviation; where the estimate of a variance is below zero, zero."""
+    return f"{100 * math.sqrt(max(0.0, variance)):.1f}"
 
 
 def main() -> None:
@@ -90,64 +112,64 @@ def main() -> None:
     )
     parser.add_argument("results", type=Path, help="folder of a sweep")
     parser.add_argument("--recipes", default="baseline,openvino")
+    parser.add_argument("--settings", default="plain", help=", ".join(SETTINGS))
     parser.add_argument("--batch-size", type=int, default=1)
-    parser.add_argument("--image-size", type=int, required=True, help="of the sweep")
-    parser.add_argument("--processes", type=int, default=12)
-    parser.add_argument("--sample-time", type=float, default=1.0)
+    parser.add_argument("--image-size", type=int, required=True)
+    parser.add_argument("--generations", type=int, default=3, help="sets of processes, one after the other")
+    parser.add_argument("--processes", type=int, default=4, help="of each recipe and setting at a time")
+    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--block-s", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=allowed_threads())
     given = parser.parse_args()
-    recipes = given.recipes.split(",")
-    found: dict[tuple[str, str], list[jobs.Block]] = {}
-    with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="densebench-scatter-")))
-        timing = timing_images(scratch, given.batch_size, given.image_size)
-        log = scratch / "run.log"
-        shared = {
-            name: stack.enter_context(server(setting, given.threads, log))
-            for name, setting in SETTINGS.items()
-            if not setting.own_server
-        }
-        turns = [(name, recipe) for name in SETTINGS for recipe in recipes]
-        for number in range(given.processes):
-            for name, recipe in random.Random(number).sample(turns, len(turns)):
-                job = jobs.Measure(
-                    folder=given.results / "models" / recipe,
-                    device="cpu",
-                    batch_sizes=(given.batch_size,),
-                    timing_file=timing,
-                    sample_seconds=given.sample_time,
-                    timeout_s=120,
-                    slow_reason="",
-                    threads=given.threads,
-                    trust=False,
-                )
-                with ExitStack() as own:
-                    nursery = shared.get(name) or own.enter_context(
-                        server(SETTINGS[name], given.threads, log)
-                    )
-                    block = nursery.run(job, jobs.Measured, 120).blocks[given.batch_size]
-                found.setdefault((recipe, name), []).append(block)
+    cells = [(recipe, name) for recipe in given.recipes.split(",") for name in given.settings.split(",")]
+    found: dict[tuple[str, str], list[list[list[float]]]] = {cell: [] for cell in cells}
+    for generation in range(given.generations):
+        with ExitStack() as stack:
+            living: list[tuple[tuple[str, str], int, Process]] = []
+            for recipe, name in cells:
+                arguments = (given.results / "models" / recipe, given.batch_size, given.image_size)
+                for number in range(given.processes):
+                    process = Process(name, arguments, given.threads)
+                    stack.callback(process.close)
+                    process.block_ms(WARM_UP_S)
+                    living.append(((recipe, name), number, process))
+            blocks: dict[tuple[str, str], list[list[float]]] = {
+                cell: [[] for _ in range(given.processes)] for cell in cells
+            }
+            for turn in range(given.turns):
+                order = random.Random(f"{generation} {turn}").sample(living, len(living))
+                for cell, number, process in order:
+                    blocks[cell][number].append(math.log(process.block_ms(given.block_s)))
+            for cell in cells:
+                found[cell].append(blocks[cell])
     table = Table(
-        title=f"batch {given.batch_size}, {given.image_size} px, {given.processes} processes each, "
-        f"{given.threads} threads",
+        title=f"batch {given.batch_size}, {given.image_size} px, {given.threads} threads, "
+        f"{given.generations} x {given.processes} processes, {given.turns} blocks of {given.block_s} s each",
         title_justify="left",
     )
-    for column in ("recipe", "setting", "median ms", "sd between, %", "explained within, %", "disturbed"):
+    for column in (
+        "recipe",
+        "setting",
+        "median ms",
+        "process, %",
+        "moment, %",
+        "neither, %",
+        "sequential, %",
+    ):
         table.add_column(column, justify="left" if column in ("recipe", "setting") else "right")
-    for recipe in recipes:
-        for name in SETTINGS:
-            table.add_row(recipe, name, *row(found[recipe, name]))
+    for cell in cells:
+        every = [x for generation in found[cell] for line in generation for x in line]
+        of_process, of_turn, left = (
+            statistics.fmean(part) for part in zip(*map(components, found[cell]), strict=True)
+        )
+        process = (of_process - left) / given.turns
+        moment = (of_turn - left) / given.processes
+        table.add_row(
+            *cell,
+            f"{math.exp(statistics.median(every)):.2f}",
+            *map(percent, (process, moment, left, process + moment + left)),
+        )
     Console().print(table)
-
-
-def timing_images(folder: Path, count: int, pixels: int) -> Path:
-    """Random images: what they show doesn't matter to a latency."""
-    import torch
-    from safetensors.torch import save_file
-
-    path = folder / "timing.safetensors"
-    save_file({"images": torch.randn(count, 3, pixels, pixels)}, path)
-    return path
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,26 @@ class Children:
         self.processes: list[tuple[str, tuple[int, ...]]] = []
         self.asked: list[tuple[str, int]] = []
         self.traced: list[tuple[str, int]] = []
+        self.in_turn: set[tuple[str, tuple[int, ...]]] = set()
+        self.no_company: DensebenchError | None = None
+        self.address = ""
 
     def of(self, variables: Mapping[str, str]) -> Children:
         return self
 
+    @contextmanager
+    def beside(self, job: jobs.Accompany, limit_s: float) -> Iterator[None]:
+        if self.no_company:
+            raise self.no_company
+        assert job.folder.name == "baseline"
+        self.address = job.address
+        yield
+        self.address = ""
+
     def run(self, job: jobs.Measure, answer: object, limit_s: float, say: object) -> jobs.Measured:
         name, blocks = job.folder.name, {}
+        assert job.address == (self.address if job.beside else "")
+        self.in_turn.add((name, job.beside))
         self.processes.append((name, job.batch_sizes))
         self.traced += [(name, size) for size in job.traces]
         for size in job.batch_sizes:
@@ -134,6 +149,29 @@ def test_a_process_is_timed_at_each_batch_size_that_needs_it(tmp_path: Path) -> 
     assert sizes == [(1, 4, 8), (8, 1, 4), (4, 1, 8), (1, 8), (1, 8)]
     assert [rows["a", size].processes for size in (1, 4, 8)] == [5, 3, 5]
     assert [rows["baseline", size].processes for size in (1, 4, 8)] == [10, 6, 10]
+
+
+def test_the_baseline_stands_beside_the_others_at_focus_batch_sizes(tmp_path: Path) -> None:
+    """All but the baseline itself take turns with it; not on a GPU."""
+    sweep, children = sweep_of(tmp_path / "cpu", steady, batch_sizes=[1, 4, 8], focus_batch_sizes=[1, 8])
+    timed(sweep)
+    assert children.in_turn == {("baseline", ()), ("a", (1, 8)), ("b", (1, 8))}
+    assert children.address == ""
+    sweep, children = sweep_of(tmp_path / "cuda", steady, batch_sizes=[1], focus_batch_sizes=[1])
+    sweep.workload = described(device="cuda")
+    timed(sweep)
+    assert children.in_turn == {("baseline", ()), ("a", ()), ("b", ())}
+
+
+def test_a_baseline_that_does_not_come_costs_no_row(tmp_path: Path) -> None:
+    """Then its blocks of the same round are what others are compared with, and the user is told."""
+    sweep, children = sweep_of(tmp_path, steady, batch_sizes=[1], focus_batch_sizes=[1])
+    children.no_company = CellFailed("ended by SIGKILL")
+    noted: list[str] = []
+    sweep.progress.note = noted.append  # type: ignore[method-assign]
+    assert timed(sweep)["a", 1].speedup == pytest.approx(2)
+    assert children.in_turn == {("baseline", ()), ("a", ()), ("b", ())}
+    assert noted == ["no baseline beside the others in this round: ended by SIGKILL"] * 5
 
 
 def test_every_batch_size_is_first_in_some_process(tmp_path: Path) -> None:

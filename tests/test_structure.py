@@ -36,16 +36,19 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("what is changed", ("techniques",)),
     ("what runs it", ("engines",)),
     ("a stack of both, and what it leaves on disk", ("recipe", "artifact")),
-    ("what crosses to a child, and the parent's side of it", ("jobs", "isolation")),
+    ("what crosses to a child, and the parent's side of it", ("jobs", "isolation", "nurseries", "beside")),
     ("numbers", ("measure",)),
     ("where rows go", ("sinks",)),
     ("where profiles are looked at", ("viewer",)),
     ("the answer", ("report",)),
     (
         "the two stories: the child's, of which `building` is a chapter",
-        ("deploy_notes", "steps", "building", "timing", "worker", "zygote"),
+        ("deploy_notes", "steps", "building", "timing", "companion", "worker", "zygote"),
     ),
-    ("and the parent's", ("cells", "blocks", "batch_size", "forecast", "rounds", "folders", "suite")),
+    (
+        "and the parent's",
+        ("cells", "blocks", "batch_size", "company", "forecast", "rounds", "folders", "suite"),
+    ),
     (
         "commands",
         ("estimate", "overview", "predict", "export", "loadtest", "compare", "compare_table", "api"),

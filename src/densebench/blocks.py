@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import fmean, median
 
 from densebench import jobs
 from densebench.cells import Sweep, now, record_of
@@ -55,6 +55,10 @@ class Cell:
         )
         facts: dict[str, object] = dict(self.facts) | {
             "samples_ms": (*(before.samples_ms if before else ()), *(one.samples_ms for one in self.blocks)),
+            "beside_ms": (*self._beside_before(), *(one.beside_ms for one in self.blocks)),
+            "left_out": fmean(
+                [*([before.left_out] if before else ()), *(one.left_out for one in self.blocks)]
+            ),
             "rounds": (*(before.rounds if before else ()), *self.rounds),
             "adaptive": adaptive,
             "stable": not said,
@@ -75,6 +79,10 @@ class Cell:
             ]
             facts["cold_start_s"] = median(firsts) if firsts else getattr(before, "cold_start_s", None)
         return record_of(sweep, self.recipe, self.batch_size, self.started_at, status=Status.OK, **facts)
+
+    def _beside_before(self) -> Sequence[tuple[float, ...]]:
+        before = self.earlier
+        return () if before is None else before.beside_ms or ((),) * len(before.samples_ms)
 
     def _figures(self, name: str) -> Sequence[float]:
         return [value for one in self.blocks if (value := getattr(one, name)) is not None]

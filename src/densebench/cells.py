@@ -14,8 +14,8 @@ from pathlib import Path
 from densebench import jobs
 from densebench.artifact import read_manifest
 from densebench.errors import CellFailed, CellTimedOut, RefusedArtifact, Unavailable, UsageError
-from densebench.isolation import Nurseries
 from densebench.machine import KEEP_FREED_MEMORY
+from densebench.nurseries import Nurseries
 from densebench.recipe import Recipe
 from densebench.record import BASELINE, Record, Row, Status
 from densebench.rows import derive

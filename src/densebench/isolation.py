@@ -15,8 +15,8 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -48,7 +48,7 @@ def plain_environment(threads: int) -> dict[str, str]:
     return kept | {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
 
 
-class _Closed(ABC):
+class Closed(ABC):
     """What is closed at the end of its `with` block, whatever happens there."""
 
     def __enter__(self) -> Self:
@@ -64,7 +64,7 @@ class _Closed(ABC):
         """End whatever runs. Nothing is left behind."""
 
 
-class Nursery(_Closed):
+class Nursery(Closed):
     """Children of one environment, one at a time.
 
     Args:
@@ -117,21 +117,8 @@ class Nursery(_Closed):
             CellTimedOut: the child was ended after `timeout_s` seconds.
 
         """
-        self._wait_until_ready()
-        reader, writer = os.pipe()
+        reader, log_start = self._begin(job)
         try:
-            log_start = os.fstat(self._log.fileno()).st_size
-            try:
-                socket.send_fds(
-                    self._socket,
-                    [json.dumps({"job": job.model_dump(mode="json")}).encode()],
-                    [writer, self._log.fileno()],
-                )
-            except OSError:
-                raise CellFailed(ZYGOTE_GONE) from None
-            finally:
-                os.close(writer)
-            self._child = int(self._receive()["pid"])
             said = self._follow(reader, timeout_s, on_stage)
             problem = said.problem
             if problem is not None and problem.kind == "timed_out":
@@ -152,6 +139,46 @@ class Nursery(_Closed):
             return answer.model_validate({**said.result, "ended": problem})
         assert problem is not None, "a child answers, or has a reason"
         raise error_of(problem)
+
+    @contextmanager
+    def living(self, job: Job, timeout_s: float) -> Iterator[None]:
+        """A child that has said that it is ready, for as long as the block lasts.
+
+        Raises:
+            UsageError, Unavailable, CellFailed: what it said instead, or nothing in time.
+
+        """
+        reader, _ = self._begin(job)
+        try:
+            ready, _, _ = select.select([reader], [], [], timeout_s)
+            line = os.read(reader, 1 << 12).split(b"\n")[0] if ready else b""
+            if not line:
+                raise CellFailed(f"{job.kind}: not ready in {timeout_s:.0f} s")
+            if problem := Message.model_validate_json(line).problem:
+                raise error_of(problem)
+            yield
+        finally:
+            self._kill_child()
+            os.close(reader)
+
+    def _begin(self, job: Job) -> tuple[int, int]:
+        """Start a child: where its words are read, and where in the log its output begins."""
+        self._wait_until_ready()
+        reader, writer = os.pipe()
+        try:
+            log_start = os.fstat(self._log.fileno()).st_size
+            packet = json.dumps({"job": job.model_dump(mode="json")}).encode()
+            try:
+                socket.send_fds(self._socket, [packet], [writer, self._log.fileno()])
+            except OSError:
+                raise CellFailed(ZYGOTE_GONE) from None
+            self._child = int(self._receive()["pid"])
+        except BaseException:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+        return reader, log_start
 
     def _follow(self, reader: int, limit_s: float, on_stage: Callable[[str], None]) -> Message:
         """Read the child's lines until it closes the pipe; return all its answers as one.
@@ -241,31 +268,3 @@ def _death(code: int, last_line: str) -> Problem:
     killed = name == "SIGKILL"
     hint = " (out of memory?)" if killed else ""
     return Problem(kind="failed", message=f"ended by {name}{hint}{said}", out_of_memory=killed)
-
-
-class Nurseries(_Closed):
-    """One nursery for each environment that recipes are measured in, opened when it is first needed.
-
-    Args:
-        plain: the variables that all of them have.
-        log: file that all children's output is appended to.
-
-    """
-
-    def __init__(self, plain: Mapping[str, str], log: Path) -> None:
-        self._plain = plain
-        self._log = log
-        self._open: dict[frozenset[tuple[str, str]], Nursery] = {}
-        self.plain = self.of({})
-
-    def of(self, variables: Mapping[str, str]) -> Nursery:
-        """The nursery whose children start with these variables beside the plain ones."""
-        key = frozenset(variables.items())
-        if key not in self._open:
-            self._open[key] = Nursery({**self._plain, **variables}, self._log)
-        return self._open[key]
-
-    def close(self) -> None:
-        """End whatever runs in any of them."""
-        for nursery in self._open.values():
-            nursery.close()

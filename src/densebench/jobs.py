@@ -125,6 +125,22 @@ class Measure(Frozen):
     slow_reason: str
     idle_watts: float | None = None  # of the whole machine, or None where its energy is not measured
     traces: dict[int, Path] = Field(default_factory=dict)  # by batch size: taken after all else was measured
+    address: str = ""  # of the baseline's process that takes turns with it, and at which batch sizes
+    beside: tuple[int, ...] = ()
+    threads: int
+    trust: bool
+
+
+class Accompany(Frozen):
+    """Load the baseline, and time blocks of it in turn with another process until ended."""
+
+    kind: Literal["accompany"] = "accompany"
+    folder: Path
+    device: str
+    batch_sizes: tuple[int, ...]
+    timing_file: Path
+    address: str
+    timeout_s: float
     threads: int
     trust: bool
 
@@ -133,6 +149,8 @@ class Block(Frozen):
     """Raw latencies of one process at one batch size, and what it took to get there."""
 
     samples_ms: tuple[float, ...]
+    beside_ms: tuple[float, ...] = ()  # of the baseline's process, in turn with it
+    left_out: float = 0.0  # share of the calls: those during which the host took CPU time
     load_s: float
     host_memory_floor_mb: float | None
     # of the process, which has served others by the time that it comes to a second batch size
@@ -169,7 +187,7 @@ class Surveyed(Answer):
     energy_method: str = ""  # what measures energy, or why nothing does
 
 
-Job = Describe | Survey | Build | Evaluate | Measure
+Job = Describe | Survey | Build | Evaluate | Measure | Accompany
 
 
 class Envelope(Frozen):

@@ -47,6 +47,10 @@ class Record(Frozen):
     reason: str = ""
 
     samples_ms: tuple[tuple[float, ...], ...] = ()  # raw latencies: one inner tuple per measuring process
+    beside_ms: tuple[
+        tuple[float, ...], ...
+    ] = ()  # of the baseline's process in turn with each of them, or nothing
+    left_out: float = 0.0  # share of the calls: those during which the host took CPU time
     rounds: tuple[int, ...] = ()  # the round of each process; those of one round ran close to one another
     adaptive: bool = False  # whether the number of rounds was decided by looking at the interval
     stable: bool | None = None
@@ -95,7 +99,7 @@ class Record(Frozen):
     @property
     def blocks(self) -> list[Block]:
         """Each process's round and mean. Without rounds, as before there were any, each has one of its own."""
-        return blocks(self.samples_ms, self.rounds or range(len(self.samples_ms)))
+        return blocks(self.samples_ms, self.rounds or range(len(self.samples_ms)), self.beside_ms)
 
 
 class Row(Record):

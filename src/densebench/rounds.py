@@ -2,7 +2,8 @@
 
 A recipe is never timed alone. One round holds one process of each recipe that still needs one and two of the
 baseline, in random order, one after the other; the speed-up is taken within rounds. A process loads its artifact
-once and is timed at each batch size that still needs a block. Memory and the first inference are those of the batch
+once and is timed at each batch size that still needs a block; at the focus batch sizes it takes turns with a process
+of the baseline that stands beside all of a round. Memory and the first inference are those of the batch
 size that comes first, so that each batch size comes first in some process.
 """
 
@@ -11,13 +12,15 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 from densebench import forecast, jobs
 from densebench.batch_size import BatchSize, Made
 from densebench.blocks import Cell
 from densebench.cells import Sweep
+from densebench.company import company
 from densebench.errors import CellFailed, Unavailable, UsageError
 from densebench.isolation import error_of
 from densebench.record import BASELINE
@@ -42,6 +45,7 @@ class Rounds:
     def __init__(self, sweep: Sweep, sizes: Sequence[BatchSize]) -> None:
         self._sweep = sweep
         self._sizes = {one.size: one for one in sizes}
+        self._companion: jobs.Accompany | None = None
 
     def measure(self, first: int) -> None:
         """Go round until every cell has enough; the first round has this number."""
@@ -68,11 +72,20 @@ class Rounds:
         order = [name for name in turns for _ in range(sweep.baseline_blocks if name == BASELINE else 1)]
         random.Random(f"{sweep.spec.seed} {number}").shuffle(order)  # noqa: S311 - not a secret
         sweep.progress.stage(f"round {count + 1}", f"{len(order)} processes")
-        for place, name in enumerate(order):
-            where = f"round {count + 1}, {place + 1} of {len(order)}"
-            self._blocks(_in_order([cell for cell in turns[name] if self._open(cell)]), number, where)
-            sizes = tuple(cell.batch_size for cell in turns[name])
-            sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, sizes))
+        with self._company(turns) as self._companion:
+            for place, name in enumerate(order):
+                where = f"round {count + 1}, {place + 1} of {len(order)}"
+                self._blocks(_in_order([cell for cell in turns[name] if self._open(cell)]), number, where)
+                sizes = tuple(cell.batch_size for cell in turns[name])
+                sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, sizes))
+
+    def _company(self, turns: Mapping[str, list[Cell]]) -> AbstractContextManager[jobs.Accompany | None]:
+        """The baseline's process that the others take turns with in this round, at the focus batch sizes."""
+        compared = {cell.batch_size for name, cells in turns.items() if name != BASELINE for cell in cells}
+        wanted = {size for size, one in self._sizes.items() if one.focus} & compared
+        return company(
+            self._sweep, [cell.batch_size for cell in turns.get(BASELINE, ()) if cell.batch_size in wanted]
+        )
 
     def _turns(self) -> dict[str, list[Cell]]:
         """Each recipe's cells of this round, and the baseline's at the same batch sizes.
@@ -137,6 +150,7 @@ class Rounds:
     def _process(self, cells: list[Cell], where: str) -> tuple[dict[int, jobs.Block], Exception]:
         """One fresh process at these cells' batch sizes: the blocks that it got to, and why to no more of them."""
         sweep, spec, recipe = self._sweep, self._sweep.spec, cells[0].recipe
+        beside = self._companion if recipe.name != BASELINE else None
         ends = (sweep.batch_sizes[0], sweep.batch_sizes[-1])
         traced = {
             cell.batch_size: f"profile/{recipe.folder}/bs{cell.batch_size}.pt.trace.json"
@@ -153,6 +167,8 @@ class Rounds:
             slow_reason=recipe.slow(sweep.workload.device) or "",
             idle_watts=sweep.survey.idle_watts,
             traces={size: spec.log_dir / name for size, name in traced.items()},
+            address=beside.address if beside else "",
+            beside=beside.batch_sizes if beside else (),
             threads=sweep.threads_of(recipe),
             trust=spec.trust,
         )

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densebench import artifact, engines, jobs
+from densebench.beside import Beside, Told
 from densebench.measure import device as devices
 from densebench.measure import energy, latency, memory
-from densebench.measure.disturbance import Watch
+from densebench.measure.counters import stolen_s
+from densebench.measure.disturbance import Watch, of_row
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from densebench.engines.base import Session
 
+Loading = jobs.Evaluate | jobs.Measure | jobs.Accompany
+TURNS = 4  # blocks of each process at a focus batch size, in the order ABBAABBA: what changes steadily cancels too
 # figures of a process that has served one batch size only
 OF_THE_FIRST = ("first_inference_s", "host_memory_peak_mb", "vram_peak_mb", "vram_driver_peak_mb")
 
 
-def manifest_of(job: jobs.Evaluate | jobs.Measure) -> artifact.Manifest:
+def manifest_of(job: Loading) -> artifact.Manifest:
     """The artifact's manifest, its files checked."""
     return artifact.read_manifest(job.folder, trusted=job.trust)
 
 
 @contextmanager
-def loaded(job: jobs.Evaluate | jobs.Measure, manifest: artifact.Manifest) -> Iterator[Session]:
+def loaded(job: Loading, manifest: artifact.Manifest) -> Iterator[Session]:
     """The artifact as a session, closed at the end whatever happens."""
     session = engines.catalogue()[manifest.engine].load(job.folder, manifest.details, job.device)
     try:
@@ -46,26 +53,29 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
     import torch
 
     device = devices.open_device(job.device)
-    watch = Watch(job.device, job.threads)
     memory.reset_peak()
     floor_mb = memory.resident_mb()
     device.reset_peak()
     say("load")
     started = time.perf_counter()
     manifest = manifest_of(job)
-    with loaded(job, manifest) as session, torch.inference_mode():
+    with (
+        loaded(job, manifest) as session,
+        torch.inference_mode(),
+        Beside(job.address, job.timeout_s / 8) as beside,
+    ):
         device.synchronize()
         load_s = time.perf_counter() - started
         used_s = load_s
         for size in job.batch_sizes:
             say(f"batch {size}")
-            images = _images(job, size)
+            images = images_of(job, size)
             began = time.perf_counter()
             session(images)
             device.synchronize()
             first_s = time.perf_counter() - began
             budget = latency.Budget(job.sample_seconds, job.timeout_s - used_s - first_s, job.slow_reason)
-            facts = _timed(partial(session, images), device, watch, budget, job, size)
+            facts = _timed(partial(session, images), device, budget, job, size, beside)
             facts |= {"first_inference_s": first_s, "load_s": load_s, "host_memory_floor_mb": floor_mb}
             if engines.catalogue()[manifest.engine].own_memory:
                 facts["vram_peak_mb"] = None
@@ -77,10 +87,10 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
             used_s = 0.0
         for size, path in job.traces.items():
             say("profile")
-            yield jobs.Measured(traced={size: _trace(session, _images(job, size), job.device, path)})
+            yield jobs.Measured(traced={size: _trace(session, images_of(job, size), job.device, path)})
 
 
-def _images(job: jobs.Measure, size: int) -> Tensor:
+def images_of(job: jobs.Measure | jobs.Accompany, size: int) -> Tensor:
     """So many of the timing images, and no more of them in memory.
 
     They are plain tensors, as a build's are: a compiler has another graph for those of inference mode.
@@ -92,33 +102,62 @@ def _images(job: jobs.Measure, size: int) -> Tensor:
         return file.get_slice("images")[:size].clone().to(job.device)  # type: ignore[no-any-return]
 
 
+def block(
+    call: Callable[[], object], device: devices.Device, watch: Watch, budget: latency.Budget, threads: int
+) -> latency.Samples:
+    """Time single batches, looking at the machine before and after."""
+    watch.begin()
+    found = latency.sample(
+        call, device, budget, partial(stolen_s, frozenset(os.sched_getaffinity(0))), threads
+    )
+    said = "; ".join(filter(None, (found.disturbance, watch.end())))
+    return replace(found, disturbance=said)
+
+
 def _timed(
     call: Callable[[], object],
     device: devices.Device,
-    watch: Watch,
     budget: latency.Budget,
     job: jobs.Measure,
     size: int,
+    beside: Beside,
 ) -> dict[str, Any]:
-    """Warm up, then time single batches, looking at the machine before and after."""
+    """Warm up, then time single batches; in turn with the baseline's process, where there is one."""
     latency.warm_up(call, device, budget)
+    watch = Watch(job.device, job.threads, steal=False)
     meter = None if job.idle_watts is None else energy.open_meter(job.device)
-    watch.begin()
-    started_j, began = _joules(meter), time.perf_counter()
-    samples = latency.sample(call, device, budget)
-    spent_s, spent_j = time.perf_counter() - began, _joules(meter) - started_j
-    disturbance = watch.end()
+    turns = TURNS if size in job.beside else 1
+    part = replace(budget, sample_s=budget.sample_s / turns)
+    own: list[latency.Samples] = []
+    theirs: list[Told | None] = []
+    spent_s = spent_j = 0.0
+    for turn in range(turns):
+        if turn % 2:
+            theirs.append(beside.block(size, part.sample_s))
+        if turn:
+            call()  # the first call after a hand-over is slow
+        started_j, began = _joules(meter), time.perf_counter()
+        own.append(block(call, device, watch, part, job.threads))
+        spent_s += time.perf_counter() - began
+        spent_j += _joules(meter) - started_j
+        if turn % 2 == 0 and turns > 1:
+            theirs.append(beside.block(size, part.sample_s))
     vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
-    images = len(samples) * size
+    calls = sum(one.calls for one in own)
+    samples = tuple(chain.from_iterable(one.kept_ms for one in own))
+    heard = [one for one in theirs if one is not None]
+    whole = len(heard) == len(theirs)  # else what is there stands for other moments than its own
     return {
         "samples_ms": samples,
+        "beside_ms": tuple(chain.from_iterable(one.samples_ms for one in heard)) if whole else (),
+        "left_out": 1 - len(samples) / calls,
         "host_memory_peak_mb": memory.peak_mb(),
         "vram_peak_mb": vram_peak_mb,
         "vram_driver_peak_mb": vram_driver_peak_mb,
         "energy_j_per_image": None
         if job.idle_watts is None
-        else energy.joules_per_image(spent_j, spent_s, job.idle_watts, images),
-        "disturbance": disturbance,
+        else energy.joules_per_image(spent_j, spent_s, job.idle_watts, calls * size),
+        "disturbance": of_row([*(one.disturbance for one in own), *(one.disturbance for one in heard)]),
     }
 
 

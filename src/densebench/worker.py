@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from densebench import artifact, engines, jobs, recipe
+from densebench.companion import accompany
 from densebench.errors import CellFailed, UsageError
 from densebench.machine import MB
 from densebench.measure import device as devices
@@ -77,6 +78,8 @@ def _prepare_and_do(job: jobs.Job, say: Say) -> Iterator[Frozen]:
             yield evaluate(job, say)
         case jobs.Measure():
             yield from measure(job, say)
+        case jobs.Accompany():
+            yield from accompany(job, say)
 
 
 def _open(workload: jobs.WorkloadJob) -> Workload:

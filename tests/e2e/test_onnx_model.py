@@ -27,6 +27,7 @@ def test_a_sweep_of_a_file(program: Program) -> None:
         recipes=[*RUNS, *NEEDS_PYTORCH],
         batch_sizes=[1, 2],
         rounds=1,
+        focus_batch_sizes=[1],
         focus_time=0,
     )
     done = program.run("run", "--suite", suite, "--output-dir=out", "--log-dir=log", limit_s=280)
@@ -39,6 +40,8 @@ def test_a_sweep_of_a_file(program: Program) -> None:
             assert (row["model"], row["weights"], row["image_size"]) == ("mine.onnx", "mine.onnx", SIZE)
             assert row["accuracy_top1"] is not None
             assert recipe == "baseline" or row["top1_agreement"] > 0.5
+            in_turn = [bool(times) for times in row["beside_ms"]]  # with a process of the baseline
+            assert in_turn == [recipe != "baseline" and size == 1] * len(row["samples_ms"])
         for recipe in NEEDS_PYTORCH:
             row = rows[recipe, size]
             assert row["status"] == "skipped"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from densebench import jobs
@@ -28,6 +29,11 @@ class InstantNurseries:
     def of(self, variables: object) -> Self:
         """Itself, for any environment."""
         return self
+
+    @contextmanager
+    def beside(self, job: jobs.Accompany, timeout_s: float) -> Iterator[None]:
+        """It stands there, and nobody asks."""
+        yield
 
     def close(self) -> None:
         """Nothing runs."""

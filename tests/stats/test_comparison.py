@@ -75,6 +75,13 @@ def test_only_rounds_that_have_both_count() -> None:
     assert speedup([Block(3, 25.0)], baseline) is None
 
 
+def test_a_process_in_turn_with_it_is_what_a_process_is_compared_with() -> None:
+    """Its round's others only where there is none: what the moment did to both of them cancels."""
+    baseline = [Block(1, 100.0), Block(2, 300.0)]
+    ours = [Block(1, 10.0, 20.0), Block(2, 30.0), Block(3, 10.0, 40.0), Block(4, 5.0)]
+    assert log_ratios(ours, baseline) == pytest.approx([math.log(2), math.log(10), math.log(4)])
+
+
 def test_one_process_has_no_interval() -> None:
     """Nothing is known of the spread between processes from one of them."""
     found = throughput([Block(0, 20.0)], 8)

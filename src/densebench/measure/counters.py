@@ -71,6 +71,11 @@ def cpu_s(cpus: frozenset[int]) -> tuple[float, float]:
     return busy * JIFFY_S, stolen * JIFFY_S
 
 
+def stolen_s(cpus: frozenset[int]) -> float:
+    """CPU seconds of these CPUs that the host gave to other guests since the machine started."""
+    return cpu_s(cpus)[1]
+
+
 def own_s() -> float:
     """CPU seconds of this process, its threads and its children, both those alive and those waited for."""
     import psutil

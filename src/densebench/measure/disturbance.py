@@ -51,6 +51,7 @@ class Watch:
         companions: int = 0,
         gpu: Gpu | None = None,
         full_load: bool = False,
+        steal: bool = True,
     ) -> None:
         """Prepare to look.
 
@@ -60,6 +61,7 @@ class Watch:
             companions: other processes of the same run that hold the GPU, idle meanwhile.
             gpu: instead of the one that PyTorch uses.
             full_load: the block takes all that a GPU can give, so that its power limit is no disturbance.
+            steal: CPU time that the host took counts; not where the calls that it hit are left out.
 
         """
         self._cpus = frozenset(os.sched_getaffinity(0))
@@ -68,6 +70,7 @@ class Watch:
         self._device = device
         self._gpu = gpu
         self._full_load = full_load
+        self._steal = steal
         self._before: Counters | None = None
         self._gpu_before = GpuReading()
 
@@ -86,7 +89,7 @@ class Watch:
         # The GPU first: it stops being slowed as soon as it has nothing to do.
         gpu_after = GpuReading.of(self._gpu) if self._gpu else GpuReading()
         after = read_counters(self._cpus)
-        said = on_the_host(self._before, after, len(self._cpus), self._threads)
+        said = on_the_host(self._before, after, len(self._cpus), self._threads, steal=self._steal)
         if said and hasattr(os, "getloadavg"):
             said.append(f"load average {os.getloadavg()[0]:.1f}")
         window_s = after.clock_s - self._before.clock_s
@@ -94,7 +97,14 @@ class Watch:
         return "; ".join(said)
 
 
-def on_the_host(before: Counters, after: Counters, cpus: int, threads: int) -> list[str]:
+def stolen(share: float) -> str:
+    """How much of the CPU time that was wanted here the host gave to others."""
+    return f"{share:.0%} of the CPU time stolen by the host".replace("%", " %")
+
+
+def on_the_host(
+    before: Counters, after: Counters, cpus: int, threads: int, *, steal: bool = True
+) -> list[str]:
     """What disturbed a block between two readings, by the rules above; pure."""
     window_s = max(after.clock_s - before.clock_s, 1e-9)
     said = []
@@ -103,8 +113,8 @@ def on_the_host(before: Counters, after: Counters, cpus: int, threads: int) -> l
         said.append(f"other processes took {others:.2f} of {cpus} cores")
     stolen_s = after.stolen_s - before.stolen_s
     wanted_s = stolen_s + after.busy_s - before.busy_s
-    if stolen_s - 2 * JIFFY_S * cpus > MOST_STOLEN * wanted_s:
-        said.append(f"{stolen_s / wanted_s:.0%} of the CPU time stolen by the host".replace("%", " %"))
+    if steal and stolen_s - 2 * JIFFY_S * cpus > MOST_STOLEN * wanted_s:
+        said.append(stolen(stolen_s / wanted_s))
     pages = after.swapped_pages - before.swapped_pages
     if pages > MOST_SWAPPED_PAGES:
         said.append(f"{pages} pages swapped")

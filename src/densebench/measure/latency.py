@@ -1,4 +1,9 @@
-"""Latency of one synchronous stream: warm up, then time single batches until there are enough."""
+"""Latency of one synchronous stream: warm up, then time single batches until there are enough.
+
+A virtual machine's host may run another guest on a CPU in the middle of a call. A parallel region then waits for the
+thread that was held up: on a shared machine such calls took twice as long as the others. They tell nothing of the
+model and are left out, by what the kernel says was stolen and not by how long they took.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from densebench.errors import Unavailable
+from densebench.measure.counters import JIFFY_S
 from densebench.measure.device import Device
+from densebench.measure.disturbance import MOST_STOLEN, stolen
 
 LEAST_SAMPLES = 2
 LEAST_WARM_UP = 2
@@ -15,6 +22,8 @@ SHORT_WARM_UP_MS = 500.0  # calls that are quick: a few more of them cost nothin
 FEW = 4
 SETTLED = 0.05  # the last call and the fastest one before it differ by no more than this share
 SAFETY = 0.9  # share of the limit that a prediction may fill
+SLICE_MS = 1000 * JIFFY_S  # the kernel counts stolen time in no smaller parts
+PATIENCE = 3  # times the seconds of sampling, to get enough calls that nothing was stolen from
 
 
 @dataclass(frozen=True)
@@ -48,15 +57,54 @@ def _settled(warm: list[float]) -> bool:
     return abs(warm[-1] - fastest) <= SETTLED * fastest
 
 
-def sample(call: Callable[[], object], device: Device, budget: Budget) -> tuple[float, ...]:
-    """Latencies of single calls in ms, at least `LEAST_SAMPLES`, over at least `sample_s` seconds."""
-    samples: list[float] = []
-    total_ms = 0.0
+@dataclass(frozen=True)
+class Samples:
+    """Latencies of single calls in ms, without those during which the host took CPU time."""
+
+    kept_ms: tuple[float, ...]
+    calls: int  # those left out among them
+    disturbance: str = ""  # too few were left: then none is left out, and this says why
+
+
+def sample(
+    call: Callable[[], object],
+    device: Device,
+    budget: Budget,
+    stolen_s: Callable[[], float] = lambda: 0.0,
+    threads: int = 1,
+) -> Samples:
+    """Time single calls for `sample_s` seconds that nothing was stolen from, and at least `LEAST_SAMPLES` of them.
+
+    Args:
+        call: one inference.
+        device: what times it.
+        budget: the seconds of sampling, and of the process.
+        stolen_s: CPU seconds that the host has given to other guests so far.
+        threads: CPUs that a call uses.
+
+    """
+    clean: list[float] = []
+    every: list[float] = []
     enough_ms = 1000 * min(budget.sample_s, budget.timeout_s / 2)
-    while len(samples) < LEAST_SAMPLES or total_ms < enough_ms:
-        samples.append(device.time_ms(call))
-        total_ms += samples[-1]
-    return tuple(samples)
+    most_ms = 1000 * min(PATIENCE * budget.sample_s, budget.timeout_s / 2)
+    taken_s = 0.0
+
+    def enough(samples: list[float], ms: float) -> bool:
+        return len(samples) >= LEAST_SAMPLES and sum(samples) >= ms
+
+    while not enough(clean, enough_ms) and not enough(every, most_ms):
+        before_s = stolen_s()
+        times = [device.time_ms(call)]
+        while sum(times) < SLICE_MS:
+            times.append(device.time_ms(call))
+        lost_s = stolen_s() - before_s
+        every += times
+        taken_s += lost_s
+        if 1000 * lost_s <= MOST_STOLEN * threads * sum(times):
+            clean += times
+    if enough(clean, enough_ms):
+        return Samples(tuple(clean), len(every))
+    return Samples(tuple(every), len(every), stolen(1000 * taken_s / (threads * sum(every))))
 
 
 def check_affordable(batch_ms: float, budget: Budget) -> None:

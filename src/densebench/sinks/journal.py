@@ -204,6 +204,8 @@ def _record(path: Path, number: int, values: dict[str, Any]) -> Record:
     sound = {  # divided by, taken the logarithm of, and paired
         "batch_size": record.batch_size > 0,
         "samples_ms": all(block and min(block) > 0 for block in record.samples_ms),
+        "beside_ms": len(record.beside_ms) in (0, len(record.samples_ms))
+        and all(min(block, default=1) > 0 for block in record.beside_ms),
         "rounds": len(record.rounds) in (0, len(record.samples_ms)),
     }
     for field, fine in sound.items():

@@ -30,10 +30,14 @@ EFFECT_SHARE = 0.1  # an interval that is this share of the effect is narrow eno
 
 @dataclass(frozen=True)
 class Block:
-    """What one process measured: its round, and the mean time of one batch in ms."""
+    """What one process measured: its round, and the mean time of one batch in ms.
+
+    Where a process of the baseline took turns with it, that one's mean too: what the moment did to both cancels.
+    """
 
     round: int
     mean_ms: float
+    beside_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,28 @@ class Estimate:
         return None if self.low is None or self.high is None else math.sqrt(self.high / self.low) - 1
 
 
-def blocks(samples_ms: Sequence[Sequence[float]], rounds: Sequence[int]) -> list[Block]:
+def blocks(
+    samples_ms: Sequence[Sequence[float]],
+    rounds: Sequence[int],
+    beside_ms: Sequence[Sequence[float]] = (),
+) -> list[Block]:
     """One block for each process."""
-    return [Block(number, mean(own)) for own, number in zip(samples_ms, rounds, strict=True)]
+    beside = [mean(one) if one else None for one in beside_ms] or [None] * len(samples_ms)
+    return [Block(n, mean(own), other) for own, n, other in zip(samples_ms, rounds, beside, strict=True)]
 
 
 def log_ratios(recipe: Sequence[Block], baseline: Sequence[Block]) -> list[float]:
-    """For each round that has both: the logarithm of baseline time over recipe time."""
-    ours, theirs = by_round(recipe), by_round(baseline)
-    return [mean(theirs[number]) - mean(ours[number]) for number in ours if number in theirs]
+    """For each round: the logarithm of baseline time over recipe time.
+
+    The baseline's is that of the process that took turns with the recipe's, else that of its round, if it has any.
+    """
+    of_round = {number: mean(logs) for number, logs in by_round(baseline).items()}
+    found: dict[int, list[float]] = defaultdict(list)
+    for block in recipe:
+        theirs = of_round.get(block.round) if block.beside_ms is None else math.log(block.beside_ms)
+        if theirs is not None:
+            found[block.round].append(theirs - math.log(block.mean_ms))
+    return [mean(ratios) for ratios in found.values()]
 
 
 def by_round(processes: Sequence[Block]) -> dict[int, list[float]]:

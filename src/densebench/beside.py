@@ -1,0 +1,70 @@
+"""What a process that is timed says to the baseline's process beside it: time a short block now.
+
+On a shared machine speed changes by a tenth within a second. Blocks of two processes that take turns meet the same
+changes, so that these cancel in their ratio (`benchmarks/scatter.py`).
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from densebench.record import Frozen
+
+
+class Ask(Frozen):
+    """A block is wanted: so many images a call, for so many seconds."""
+
+    batch_size: int
+    seconds: float
+
+
+class Told(Frozen):
+    """Latencies of the baseline's single calls, and what disturbed them."""
+
+    samples_ms: tuple[float, ...]
+    disturbance: str = ""
+
+
+class Beside:
+    """The measuring process's end: asks for blocks, until the other doesn't answer.
+
+    Args:
+        address: of the baseline's socket; empty where none runs.
+        limit_s: seconds that one answer may take.
+
+    """
+
+    def __init__(self, address: str, limit_s: float) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(limit_s)
+        self._answers = False
+        if address:
+            with suppress(OSError):
+                self._socket.connect(address)
+                self._answers = True
+        self._lines = self._socket.makefile("rw", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._lines.close()
+        self._socket.close()
+
+    def block(self, batch_size: int, seconds: float) -> Told | None:
+        """A block of the baseline's, timed now; None from the first time on that there is none."""
+        if not self._answers:
+            return None
+        try:
+            self._lines.write(Ask(batch_size=batch_size, seconds=seconds).model_dump_json() + "\n")
+            self._lines.flush()
+            return Told.model_validate_json(self._lines.readline())
+        except (OSError, ValueError):
+            self._answers = False
+            return None

@@ -1,0 +1,52 @@
+"""The child that stands beside those that are timed: the baseline, which times a short block when asked for one.
+
+Meanwhile it waits in a read and uses no processor.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+
+from densebench import jobs
+from densebench.beside import Ask, Told
+from densebench.measure import device as devices
+from densebench.measure import latency
+from densebench.measure.disturbance import Watch
+from densebench.record import Frozen
+from densebench.timing import block, images_of, loaded, manifest_of
+
+
+def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Frozen]:
+    """Load the baseline, then time blocks for whoever connects, one after the other, until it is ended."""
+    import torch
+
+    device = devices.open_device(job.device)
+    watch = Watch(job.device, job.threads, steal=False)
+    budget = latency.Budget(0.0, job.timeout_s)
+    with (
+        loaded(job, manifest_of(job)) as session,
+        torch.inference_mode(),
+        socket.socket(socket.AF_UNIX) as listening,
+    ):
+        calls = {size: partial(session, images_of(job, size)) for size in job.batch_sizes}
+        for call in calls.values():
+            latency.warm_up(call, device, budget)
+        listening.bind(job.address)
+        listening.listen()
+        say("ready")
+        yield Told(samples_ms=())
+        while True:
+            connection, _ = listening.accept()
+            with connection, suppress(ConnectionError), connection.makefile("rw", encoding="utf-8") as lines:
+                for line in lines:
+                    ask = Ask.model_validate_json(line)
+                    call = calls[ask.batch_size]
+                    call()  # the first call after a hand-over is slow
+                    part = latency.Budget(ask.seconds, job.timeout_s)
+                    found = block(call, device, watch, part, job.threads)
+                    told = Told(samples_ms=found.kept_ms, disturbance=found.disturbance)
+                    lines.write(told.model_dump_json() + "\n")
+                    lines.flush()
