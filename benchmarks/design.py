@@ -1,15 +1,18 @@
-"""Pairs or rounds: which design buys more precision a second? See docs/decisions/0003-rounds-not-pairs.md.
+"""Pairs, rounds or turns: which design buys more precision a second? See docs/decisions/0003-rounds-not-pairs.md.
 
-    python benchmarks/design.py --repeats 12
+    python benchmarks/design.py --repeats 20
 
-Both time the same artifacts: a stack of convolutions in three engines against TorchScript. A pair is a round with one
-recipe and one process of the baseline; a round has all recipes and two of the baseline. Printed for each recipe: the
-standard deviation of one log-ratio, the seconds that one took, and the variance times the seconds.
+All time the same artifacts: a stack of convolutions in three engines against TorchScript. A pair is a round with one
+recipe and one process of the baseline; a round has all recipes and two of the baseline, one after the other. With
+turns a process of the baseline stands beside all of a round, and short blocks of it alternate with each recipe's.
+Printed for each recipe: the standard deviation of one log-ratio, the seconds that one took, and the variance times
+the seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 from pathlib import Path
@@ -19,51 +22,55 @@ from rich.console import Console
 from rich.table import Table
 
 from densebench.machine import allowed_threads
-from densebench.record import Record
-from densebench.stats.comparison import log_ratios
+from densebench.stats.comparison import LOOK_FROM, log_ratios
 
 NAMED = {"baseline": "jit", "onnx": "onnx", "openvino": "openvino", "heavier": "jit"}
+Ratios = dict[str, list[float]]
 RECIPES = tuple(name for name in NAMED if name != "baseline")
 
 
-def measured(bench: Lab, names: tuple[str, ...], baselines: int, seed: int) -> tuple[list[Record], float]:
-    """One round of these recipes with so many processes of the baseline; the records, and its seconds."""
+def measured(bench: Lab, names: tuple[str, ...], baselines: int, seed: int) -> tuple[Ratios, float]:
+    """Rounds of these recipes with so many processes of the baseline: their log-ratios, and the seconds of one."""
     started = time.monotonic()
     records = bench.records(*names, seed=seed, baselines=baselines)
-    return records, time.monotonic() - started
-
-
-def ratio(records: list[Record], name: str) -> float:
-    """The log-ratio of one round."""
-    by_name = {record.recipe: record.blocks for record in records}
-    return log_ratios(by_name[name], by_name["baseline"])[0]
+    blocks = {record.recipe: record.blocks for record in records}
+    ratios = {name: log_ratios(blocks[name], blocks["baseline"]) for name in names}
+    return ratios, (time.monotonic() - started) / len(ratios[names[0]])
 
 
 def main() -> None:
-    """Take both designs in turn, so that drift meets both."""
+    """Take all designs in turn, so that drift meets each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeats", type=int, default=12)
+    parser.add_argument("--repeats", type=int, default=20, help="rounded up to a multiple of five")
     parser.add_argument("--threads", type=int, default=allowed_threads())
     parser.add_argument("--folder", type=Path, default=Path("results-precision"))
     given = parser.parse_args()
     logs: dict[tuple[str, str], list[float]] = {}
     seconds: dict[tuple[str, str], list[float]] = {}
-    sizes = {"batch_sizes": (1,), "focus_batch_sizes": (), "rounds": 1, "sample_time": 0.4}
-    with lab(given.folder / "engines", NAMED, given.threads, **sizes) as bench:
+    five = {"batch_sizes": (1,), "rounds": LOOK_FROM, "focus_time": 0}
+
+    def take(design: str, bench: Lab, names: tuple[str, ...], baselines: int, seed: int) -> None:
+        ratios, spent_s = measured(bench, names, baselines, seed)
+        for name in names:
+            logs.setdefault((design, name), []).extend(ratios[name])
+            seconds.setdefault((design, name), []).append(spent_s / len(names))
+
+    with (
+        lab(given.folder / "engines", NAMED, given.threads, focus_batch_sizes=(), **five) as apart,
+        lab(given.folder / "engines", NAMED, given.threads, focus_batch_sizes=(1,), **five) as beside,
+    ):
         for name in NAMED:
-            bench.build(name, LAYERS + 10 * (name == "heavier"))
-        for number in range(given.repeats):
-            records, spent_s = measured(bench, RECIPES, 2, number)
+            apart.build(name, LAYERS + 10 * (name == "heavier"))
+        for number in range(math.ceil(given.repeats / LOOK_FROM)):
+            take("rounds", apart, RECIPES, 2, number)
+            take("turns", beside, RECIPES, 2, number)
             for name in RECIPES:
-                logs.setdefault(("rounds", name), []).append(ratio(records, name))
-                seconds.setdefault(("rounds", name), []).append(spent_s / len(RECIPES))
-            for name in RECIPES:
-                records, spent_s = measured(bench, (name,), 1, number)
-                logs.setdefault(("pairs", name), []).append(ratio(records, name))
-                seconds.setdefault(("pairs", name), []).append(spent_s)
-    table = Table(title=f"{given.repeats} of each, {given.threads} threads", title_justify="left")
+                take("pairs", apart, (name,), 1, number)
+    table = Table(
+        title=f"{len(logs['pairs', RECIPES[0]])} of each, {given.threads} threads", title_justify="left"
+    )
     for column in ("design", "recipe", "sd of one log-ratio", "seconds each", "variance x seconds"):
         table.add_column(column, justify="left" if column in ("design", "recipe") else "right")
     for (design, name), values in sorted(logs.items()):

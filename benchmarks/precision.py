@@ -18,7 +18,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -118,7 +119,6 @@ def prepared(folder: Path, engine: str, plan: Plan, threads: int) -> Any:
         batch_sizes=(SIZE,),
         focus_batch_sizes=(SIZE,),
         focus_time=plan.further_s,
-        sample_time=0.4,
     )
 
 
@@ -139,25 +139,37 @@ def compare(bench: Lab, name: str, seed: int) -> Callable[[], Any]:
 
 
 def verdicts(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
-    """A/A with every engine; known slow-downs and disturbance with one of them."""
-    for engine in ENGINES:
-        with prepared(folder, engine, plan, threads) as bench:
+    """A/A with every engine; known slow-downs and disturbance with one of them.
+
+    The parts grow together, so that a run that is cut short has some of each.
+    """
+    with ExitStack() as stack:
+        benches = [stack.enter_context(prepared(folder, engine, plan, threads)) for engine in ENGINES]
+        last = benches[-1]
+        for bench in benches:
             fill(bench)
-            for number in range(plan.same):
-                notes.take(f"same {engine} {number}", compare(bench, "twin", number))
-            if engine != ENGINES[-1]:
-                continue
+        for number in range(max(plan.same, plan.disturbed, *plan.more.values())):
+            if number < plan.same:
+                for engine, bench in zip(ENGINES, benches, strict=True):
+                    notes.take(f"same {engine} {number}", compare(bench, "twin", number))
             for percent, times in plan.more.items():
-                for number in range(times):
-                    notes.take(f"more {percent} {number}", compare(bench, f"more{percent}", 100 + number))
-            disturbing = subprocess.Popen([sys.executable, "-c", BURSTS])
-            try:
-                for number in range(plan.disturbed):
-                    notes.take(f"disturbed twin {number}", compare(bench, "twin", 200 + number))
-                    notes.take(f"disturbed more10 {number}", compare(bench, "more10", 300 + number))
-            finally:
-                disturbing.kill()
-                disturbing.wait()
+                if number < times:
+                    notes.take(f"more {percent} {number}", compare(last, f"more{percent}", 100 + number))
+            if number < plan.disturbed:
+                with bursts():
+                    notes.take(f"disturbed twin {number}", compare(last, "twin", 200 + number))
+                    notes.take(f"disturbed more10 {number}", compare(last, "more10", 300 + number))
+
+
+@contextmanager
+def bursts() -> Iterator[None]:
+    """A second program that takes a core now and then."""
+    disturbing = subprocess.Popen([sys.executable, "-c", BURSTS])
+    try:
+        yield
+    finally:
+        disturbing.kill()
+        disturbing.wait()
 
 
 def repeatability(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
@@ -171,7 +183,6 @@ def repeatability(folder: Path, plan: Plan, threads: int, notes: Notebook) -> No
         batch_sizes=(SIZE,),
         focus_batch_sizes=(SIZE,),
         focus_time=plan.further_s,
-        sample_time=0.4,
     ) as bench:
         for name in named:
             bench.build(name, LAYERS + 10 * (name == "heavier"))

@@ -5,7 +5,8 @@
 Takes the artifacts of a sweep that is there. Some processes of each recipe live at the same time and take turns, a
 short block each, in random order; the others wait in a read and use no processor. A two-way analysis of variance
 then tells how much is the process (the same in all its blocks), how much the moment (the same for all processes of a
-turn) and how much is neither. With `--settings` this is repeated for processes that are started differently.
+turn) and how much is neither; once from all calls, and once from those during which the host took no CPU time. With
+`--settings` this is repeated for processes that are started differently.
 """
 
 from __future__ import annotations
@@ -34,23 +35,28 @@ SETTINGS: Mapping[str, tuple[Sequence[str], Mapping[str, str]]] = {
     "bound threads": ((), {"OMP_PROC_BIND": "close", "OMP_PLACES": "cores"}),
 }
 CHILD = """
-import statistics, sys, time
+import os, statistics, sys, time
 import torch
 import densebench
+from densebench.measure.counters import stolen_clock
+stolen_s = stolen_clock(frozenset(os.sched_getaffinity(0)))
 torch.set_num_threads(int(sys.argv[4]))
 call = densebench.load(sys.argv[1])
 images = torch.randn(int(sys.argv[2]), 3, int(sys.argv[3]), int(sys.argv[3]))
-print(0.0, flush=True)
+print("ready", flush=True)
 for line in sys.stdin:
-    seconds = float(line)
     call(images)
-    times, end = [], time.perf_counter() + seconds
-    while len(times) < 2 or time.perf_counter() < end:
-        began = time.perf_counter()
+    every, end = [], time.perf_counter() + float(line)
+    while len(every) < 2 or time.perf_counter() < end:
+        before, began = stolen_s(), time.perf_counter()
         call(images)
-        times.append(time.perf_counter() - began)
-    print(1000 * statistics.fmean(times), flush=True)
+        every.append((time.perf_counter() - began, stolen_s() - before))
+    clean = [s for s, stolen in every if not stolen]
+    print(1000 * statistics.fmean(s for s, _ in every), 1000 * statistics.fmean(clean) if clean else 0, flush=True)
 """
+KINDS = ("all calls", "none robbed")
+Logs = list[list[float]]  # of the blocks' means: [process][turn]
+Cell = tuple[str, str]  # a recipe and a setting
 WARM_UP_S = 1.0
 
 
@@ -69,21 +75,21 @@ class Process:
         )
         self._answer()
 
-    def block_ms(self, seconds: float) -> float:
-        """The mean latency of one block."""
+    def block_ms(self, seconds: float) -> list[float]:
+        """The mean latency of a block: of all calls, and of those that nothing was stolen from (0 without any)."""
         assert self._child.stdin
         self._child.stdin.write(f"{seconds}\n")
         self._child.stdin.flush()
-        return self._answer()
+        return [float(word) for word in self._answer().split()]
 
     def close(self) -> None:
         """End it."""
         self._child.kill()
         self._child.wait()
 
-    def _answer(self) -> float:
+    def _answer(self) -> str:
         assert self._child.stdout
-        return float(self._child.stdout.readline())
+        return self._child.stdout.readline()
 
 
 def components(logs: Sequence[Sequence[float]]) -> tuple[float, float, float]:
@@ -122,54 +128,60 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=allowed_threads())
     given = parser.parse_args()
     cells = [(recipe, name) for recipe in given.recipes.split(",") for name in given.settings.split(",")]
-    found: dict[tuple[str, str], list[list[list[float]]]] = {cell: [] for cell in cells}
-    for generation in range(given.generations):
-        with ExitStack() as stack:
-            living: list[tuple[tuple[str, str], int, Process]] = []
-            for recipe, name in cells:
-                arguments = (given.results / "models" / recipe, given.batch_size, given.image_size)
-                for number in range(given.processes):
-                    process = Process(name, arguments, given.threads)
-                    stack.callback(process.close)
-                    process.block_ms(WARM_UP_S)
-                    living.append(((recipe, name), number, process))
-            blocks: dict[tuple[str, str], list[list[float]]] = {
-                cell: [[] for _ in range(given.processes)] for cell in cells
-            }
-            for turn in range(given.turns):
-                order = random.Random(f"{generation} {turn}").sample(living, len(living))
-                for cell, number, process in order:
-                    blocks[cell][number].append(math.log(process.block_ms(given.block_s)))
-            for cell in cells:
-                found[cell].append(blocks[cell])
     table = Table(
         title=f"batch {given.batch_size}, {given.image_size} px, {given.threads} threads, "
         f"{given.generations} x {given.processes} processes, {given.turns} blocks of {given.block_s} s each",
         title_justify="left",
     )
-    for column in (
-        "recipe",
-        "setting",
-        "median ms",
-        "process, %",
-        "moment, %",
-        "neither, %",
-        "sequential, %",
-    ):
-        table.add_column(column, justify="left" if column in ("recipe", "setting") else "right")
+    for column in ("recipe", "setting", "from", "ms", "process", "moment", "neither", "one block, in %"):
+        table.add_column(column, justify="left" if column in ("recipe", "setting", "from") else "right")
+    found = [generation(given, cells, number) for number in range(given.generations)]
     for cell in cells:
-        every = [x for generation in found[cell] for line in generation for x in line]
-        of_process, of_turn, left = (
-            statistics.fmean(part) for part in zip(*map(components, found[cell]), strict=True)
-        )
-        process = (of_process - left) / given.turns
-        moment = (of_turn - left) / given.processes
-        table.add_row(
-            *cell,
-            f"{math.exp(statistics.median(every)):.2f}",
-            *map(percent, (process, moment, left, process + moment + left)),
-        )
+        for kind, words in enumerate(KINDS):
+            parts = [complete([[block[kind] for block in line] for line in one[cell]]) for one in found]
+            table.add_row(*cell, words, *figures([logs for logs in parts if len(logs[0]) > 1]))
     Console().print(table)
+
+
+def generation(
+    given: argparse.Namespace, cells: Sequence[Cell], number: int
+) -> dict[Cell, list[list[list[float]]]]:
+    """One set of processes that live together: blocks[cell][process][turn]."""
+    with ExitStack() as stack:
+        living: list[tuple[Cell, int, Process]] = []
+        for recipe, name in cells:
+            arguments = (given.results / "models" / recipe, given.batch_size, given.image_size)
+            for place in range(given.processes):
+                process = Process(name, arguments, given.threads)
+                stack.callback(process.close)
+                process.block_ms(WARM_UP_S)
+                living.append(((recipe, name), place, process))
+        blocks: dict[Cell, list[list[list[float]]]] = {
+            cell: [[] for _ in range(given.processes)] for cell in cells
+        }
+        for turn in range(given.turns):
+            for cell, place, process in random.Random(f"{number} {turn}").sample(living, len(living)):
+                blocks[cell][place].append(process.block_ms(given.block_s))
+    return blocks
+
+
+def complete(means: Logs) -> Logs:
+    """Logarithms, of the turns in which every process has a block."""
+    turns = [turn for turn in zip(*means, strict=True) if all(turn)]
+    return [[math.log(turn[place]) for turn in turns] for place in range(len(means))]
+
+
+def figures(generations: Sequence[Logs]) -> tuple[str, ...]:
+    """One line of the table."""
+    if not generations:
+        return ("-",) * 5
+    turns = statistics.fmean(len(logs[0]) for logs in generations)
+    of_process, of_turn, left = (
+        statistics.fmean(part) for part in zip(*map(components, generations), strict=True)
+    )
+    process, moment = (of_process - left) / turns, (of_turn - left) / len(generations[0])
+    middle = statistics.median(x for logs in generations for line in logs for x in line)
+    return (f"{math.exp(middle):.1f}", *map(percent, (process, moment, left, process + moment + left)))
 
 
 if __name__ == "__main__":

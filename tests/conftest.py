@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,7 +104,11 @@ def sweep(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
 
 
 def pytest_configure() -> None:
-    """Each parallel worker, with all that it starts, stays on a core of its own."""
+    """Each parallel worker, with all that it starts, stays on a core of its own; Ctrl-C reaches what tests start.
+
+    A shell that starts the tests in the background has them ignore it, and what they start would inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if worker := os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(worker) % len(cores)]})

@@ -16,7 +16,7 @@ from densebench import artifact, engines, jobs
 from densebench.beside import Beside, Told
 from densebench.measure import device as devices
 from densebench.measure import energy, latency, memory
-from densebench.measure.counters import stolen_s
+from densebench.measure.counters import stolen_clock
 from densebench.measure.disturbance import Watch, of_row
 
 if TYPE_CHECKING:
@@ -106,10 +106,9 @@ def block(
     call: Callable[[], object], device: devices.Device, watch: Watch, budget: latency.Budget, threads: int
 ) -> latency.Samples:
     """Time single batches, looking at the machine before and after."""
+    clock = stolen_clock(frozenset(os.sched_getaffinity(0)))
     watch.begin()
-    found = latency.sample(
-        call, device, budget, partial(stolen_s, frozenset(os.sched_getaffinity(0))), threads
-    )
+    found = latency.sample(call, device, budget, clock, threads)
     said = "; ".join(filter(None, (found.disturbance, watch.end())))
     return replace(found, disturbance=said)
 

@@ -18,6 +18,7 @@ from densebench.measure.counters import (
     cpu_s,
     own_s,
     read_counters,
+    stolen_clock,
     throttled_s,
 )
 from tests.measure.kernel import JIFFIES, Kernel, kernel
@@ -41,6 +42,19 @@ def test_an_old_kernel_has_no_stolen_time(kernel: Kernel) -> None:
     """A line that ends early counts zero for what it doesn't have."""
     kernel.write("stat", f"cpu0 {JIFFIES} 0 0 999")
     assert cpu_s(frozenset({0})) == pytest.approx((1.0, 0.0))
+
+
+@pytest.mark.parametrize("flags", [frozenset(), frozenset({"hypervisor"})])
+def test_only_a_host_can_take_time(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, flags: frozenset[str]
+) -> None:
+    """Where there is one, or was before, the clock is read; else it stands still and costs nothing."""
+    monkeypatch.setattr(counters, "cpu_flags", lambda: flags)
+    kernel.cpus((0, 1.0, 0.0))
+    clock = stolen_clock(frozenset({0}))
+    kernel.cpus((0, 1.0, 0.5))
+    assert clock() == (0.5 if flags else 0.0)
+    assert stolen_clock(frozenset({0}))() == 0.5
 
 
 def test_nothing_to_read_is_nothing_counted(kernel: Kernel) -> None:

@@ -8,6 +8,7 @@ from densebench.record import BASELINE, Row, Status
 from densebench.report.sweep import Finding, Sweep, finding
 from densebench.wording import batches, joined, problems
 
+WORTH_SAYING = 0.01  # share of calls left out
 _ENDED = {Status.SKIPPED: "was skipped", Status.FAILED: "failed", Status.TIMED_OUT: "timed out"}
 
 
@@ -87,6 +88,16 @@ def unstable(sweep: Sweep) -> Iterator[Finding]:
             groups.setdefault(row.disturbance, []).append(row)
     for text, disturbed in groups.items():
         yield finding("limits", f"While {_cells(disturbed)} ran: {text.rstrip('.')}.", disturbed)
+
+
+def robbed(sweep: Sweep) -> Iterator[Finding]:
+    """Calls that were left out, since the host of a virtual machine took CPU time during them."""
+    rows = [row for row in sweep.timed if row.left_out >= WORTH_SAYING]
+    if rows:
+        most = max(rows, key=lambda row: row.left_out)
+        share = f"{100 * most.left_out:.0f} % of the calls of {most.recipe} at batch {most.batch_size}"
+        said = f"The host took CPU time during up to {share}; such calls are left out of every figure."
+        yield finding("limits", said, rows)
 
 
 def _cells(rows: list[Row]) -> str:

@@ -1,0 +1,123 @@
+"""Turns with the baseline's process: it answers when asked, and a process that gets no answer goes on alone."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from queue import Queue
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from densebench import engines, jobs, timing
+from densebench.beside import Beside
+from densebench.companion import accompany
+from tests.test_artifact import PLAIN, make
+
+pytest_plugins = ["tests.fixtures"]
+pytestmark = pytest.mark.usefixtures("own_key")
+NOBODY = "\0densebench-nobody"
+
+
+class Answering:
+    """A session that answers at once."""
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(images), 2)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Timing images, and an engine that needs no model."""
+    engine = replace(engines.catalogue()[PLAIN], load=lambda *_: Answering())
+    monkeypatch.setattr(engines, "catalogue", lambda: {PLAIN: engine})
+    save_file({"images": torch.zeros(2, 3, 16, 16)}, tmp_path / "images")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def address(tmp_path: Path, images: Path) -> Iterator[str]:
+    """Where a companion listens, for batches of 1 and 2."""
+    job = jobs.Accompany(
+        folder=make(tmp_path / "baseline"),
+        device="cpu",
+        batch_sizes=(1, 2),
+        timing_file=images,
+        address=f"\0densebench-test-{tmp_path.name}",
+        timeout_s=100,
+        threads=1,
+        trust=False,
+    )
+    said: Queue[str] = Queue()
+
+    def serve() -> None:
+        with pytest.raises(KeyError):  # how the test ends it
+            list(accompany(job, said.put))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    assert said.get(timeout=30) == "ready"
+    yield job.address
+    with Beside(job.address, 10) as last:
+        assert last.block(99, 0.01) is None
+        assert last.block(1, 0.01) is None  # it is asked no more
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def measured(folder: Path, images: Path, address: str) -> dict[int, jobs.Block]:
+    """What a process answers that is timed at batches of 1 and 2, the first of them in turn with the baseline."""
+    job = jobs.Measure(
+        folder=make(folder),
+        device="cpu",
+        batch_sizes=(1, 2),
+        timing_file=images,
+        sample_seconds=0.04,
+        timeout_s=100,
+        slow_reason="",
+        address=address,
+        beside=(1,),
+        threads=1,
+        trust=False,
+    )
+    return {
+        size: block for part in timing.measure(job, lambda stage: None) for size, block in part.blocks.items()
+    }
+
+
+def test_a_block_is_timed_when_it_is_asked_for(address: str) -> None:
+    """By whoever comes, one after the other."""
+    for size in (1, 2):
+        with Beside(address, 10) as beside:
+            for seconds in (0.01, 0.03):
+                told = beside.block(size, seconds)
+                assert told is not None
+                assert sum(told.samples_ms) >= 1000 * seconds
+
+
+def test_two_processes_take_turns(tmp_path: Path, images: Path, address: str) -> None:
+    """As long for the one as for the other, where it was asked for."""
+    found = measured(tmp_path / "other", images, address)
+    assert sum(found[1].samples_ms) >= 40
+    assert sum(found[1].beside_ms) >= 40
+    assert found[2].beside_ms == ()
+
+
+def test_a_process_without_an_answer_goes_on_alone(tmp_path: Path, images: Path) -> None:
+    """Nobody listens there, or he is gone before he answers."""
+    found = measured(tmp_path / "other", images, NOBODY)
+    assert sum(found[1].samples_ms) >= 40
+    assert found[1].beside_ms == ()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"\0densebench-gone-{tmp_path.name}")
+        listening.listen()
+        with Beside(f"\0densebench-gone-{tmp_path.name}", 10) as beside:
+            listening.accept()[0].close()
+            assert beside.block(1, 0.01) is None
