@@ -1,4 +1,4 @@
-"""Pairs, rounds or turns: which design buys more precision a second? See docs/decisions/0003-rounds-not-pairs.md.
+"""Pairs, rounds or turns: which design buys more precision a second? See docs/decisions/0003-rounds-and-turns.md.
 
     python benchmarks/design.py --repeats 20
 

@@ -110,6 +110,16 @@ def test_two_processes_take_turns(tmp_path: Path, images: Path, address: str) ->
     assert found[2].beside_ms == ()
 
 
+def test_a_slow_process_takes_no_turns(
+    tmp_path: Path, images: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would not fit into its time, and it would be ended."""
+    monkeypatch.setattr(timing.latency, "warm_up", lambda *_: 2100.0)
+    assert measured(tmp_path / "slow", images, address)[1].beside_ms == ()
+    monkeypatch.setattr(timing.latency, "warm_up", lambda *_: 2000.0)
+    assert measured(tmp_path / "quick", images, address)[1].beside_ms
+
+
 def test_a_process_without_an_answer_goes_on_alone(tmp_path: Path, images: Path) -> None:
     """Nobody listens there, or he is gone before he answers."""
     found = measured(tmp_path / "other", images, NOBODY)

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from densebench import engines, estimate, forecast, jobs
+from densebench.machine import MB
 from densebench.measure.profile import STEPS, WARM_UP
 from densebench.recipe import plan, resolve
 from densebench.spec import RunSpec
@@ -127,8 +128,11 @@ def test_a_dry_run_says_what_there_is_no_room_for(tmp_path: Path, monkeypatch: p
 
 
 def test_memory_grows_with_the_model_and_the_batch() -> None:
-    """Weights and images count, and PyTorch alone needs some."""
-    one, many = (RunSpec.create(batch_sizes=[size]) for size in (1, 1000))
+    """Weights and images count, and PyTorch alone needs some; the baseline beside others as much again."""
+    one, many = (RunSpec.create(batch_sizes=[size], focus_batch_sizes=[]) for size in (1, 1000))
     parameters = WORKLOAD.parameters
+    two = RunSpec.create(batch_sizes=[1], focus_batch_sizes=[1])
+    more = forecast.memory_mb(two, parameters, 224) - forecast.memory_mb(one, parameters, 224)
+    assert more == pytest.approx(forecast.FRAMEWORK_MB + 4 * parameters / MB)
     assert 28 < forecast.memory_mb(one, parameters, 224) < forecast.memory_mb(many, parameters, 224)
     assert forecast.memory_mb(one, 10**9, 224) > 4000

@@ -83,9 +83,13 @@ def recipe_disk_mb(spec: RunSpec, parameters: int) -> float:
 
 
 def memory_mb(spec: RunSpec, parameters: int, image_size: int) -> float:
-    """What a child needs whatever the recipe: PyTorch, weights and the largest batch of images, no activations."""
+    """What children need whatever the recipe: PyTorch, weights and the largest batch of images, no activations.
+
+    At focus batch sizes two of them live at a time.
+    """
     images = max(spec.batch_sizes) * 3 * image_size**2
-    return FRAMEWORK_MB + (COPIES * parameters + images) * 4 / MB
+    beside = bool({*spec.batch_sizes} & {*spec.focus_batch_sizes})
+    return (1 + beside) * FRAMEWORK_MB + ((COPIES + beside) * parameters + images) * 4 / MB
 
 
 def needs_mb(

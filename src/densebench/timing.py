@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Loading = jobs.Evaluate | jobs.Measure | jobs.Accompany
 TURNS = 4  # blocks of each process at a focus batch size, in the order ABBAABBA: what changes steadily cancels too
+TURNS_SHARE = 0.25  # of the limit that its calls may take: the baseline's take as long or longer
 # figures of a process that has served one batch size only
 OF_THE_FIRST = ("first_inference_s", "host_memory_peak_mb", "vram_peak_mb", "vram_driver_peak_mb")
 
@@ -62,7 +63,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
     with (
         loaded(job, manifest) as session,
         torch.inference_mode(),
-        Beside(job.address, job.timeout_s / 8) as beside,
+        Beside(job.address, TURNS_SHARE * job.timeout_s / 2) as beside,
     ):
         device.synchronize()
         load_s = time.perf_counter() - started
@@ -122,10 +123,11 @@ def _timed(
     beside: Beside,
 ) -> dict[str, Any]:
     """Warm up, then time single batches; in turn with the baseline's process, where there is one."""
-    latency.warm_up(call, device, budget)
+    call_ms = latency.warm_up(call, device, budget)
     watch = Watch(job.device, job.threads, steal=False)
     meter = None if job.idle_watts is None else energy.open_meter(job.device)
-    turns = TURNS if size in job.beside else 1
+    brief = TURNS * (1 + latency.LEAST_SAMPLES) * call_ms <= 1000 * TURNS_SHARE * job.timeout_s
+    turns = TURNS if size in job.beside and brief else 1
     part = replace(budget, sample_s=budget.sample_s / turns)
     own: list[latency.Samples] = []
     theirs: list[Told | None] = []

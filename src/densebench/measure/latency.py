@@ -35,10 +35,11 @@ class Budget:
     slow_reason: str = ""
 
 
-def warm_up(call: Callable[[], object], device: Device, budget: Budget) -> None:
+def warm_up(call: Callable[[], object], device: Device, budget: Budget) -> float:
     """Call until it has settled: two calls, the last and the fastest before it, are within 5 % of each other.
 
-    At least twice, four times where that takes less than half a second, and thirty times at most.
+    At least twice, four times where that takes less than half a second, and thirty times at most. Returns how
+    long the last one took, in ms.
 
     Raises:
         Unavailable: the first call predicts that the rest won't fit into the limit.
@@ -48,6 +49,7 @@ def warm_up(call: Callable[[], object], device: Device, budget: Budget) -> None:
     check_affordable(warm[0], budget)
     while len(warm) < MOST_WARM_UP and not _settled(warm):
         warm.append(device.time_ms(call))
+    return warm[-1]
 
 
 def _settled(warm: list[float]) -> bool:
