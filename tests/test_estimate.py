@@ -16,7 +16,7 @@ from densebench.machine import MB
 from densebench.measure.profile import STEPS, WARM_UP
 from densebench.recipe import plan, resolve
 from densebench.spec import RunSpec
-from densebench.timing import TURNS
+from densebench.turns import TURNS
 from tests.factory import described
 
 NAMED = {"baseline": "eager"}

@@ -15,7 +15,7 @@ from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP
 from densebench.measure.profile import STEPS, WARM_UP
 from densebench.recipe import Recipe
 from densebench.spec import RunSpec, is_onnx_file
-from densebench.timing import TURNS
+from densebench.turns import TURNS
 
 CHILD_S = 1.5  # starting a child, loading, checking hashes
 BATCH_GAIN = 0.7  # an image in a batch takes about this share of an image alone

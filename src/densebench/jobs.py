@@ -127,6 +127,7 @@ class Measure(Frozen):
     traces: dict[int, Path] = Field(default_factory=dict)  # by batch size: taken after all else was measured
     address: str = ""  # of the baseline's process that takes turns with it, and at which batch sizes
     beside: tuple[int, ...] = ()
+    precision: float = 0.02  # share: they take more turns until their ratio is known as well
     threads: int
     trust: bool
 

@@ -169,6 +169,7 @@ class Rounds:
             traces={size: spec.log_dir / name for size, name in traced.items()},
             address=beside.address if beside else "",
             beside=beside.batch_sizes if beside else (),
+            precision=spec.precision_target / 100,
             threads=sweep.threads_of(recipe),
             trust=spec.trust,
         )

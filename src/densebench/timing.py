@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from densebench import artifact, engines, jobs
+from densebench import artifact, engines, jobs, turns
 from densebench.beside import Beside, Told
 from densebench.measure import device as devices
 from densebench.measure import energy, latency, memory
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from densebench.engines.base import Session
 
 Loading = jobs.Evaluate | jobs.Measure | jobs.Accompany
-TURNS = 4  # blocks of each process at a focus batch size, in the order ABBAABBA: what changes steadily cancels too
-TURNS_SHARE = 0.25  # of the limit that its calls may take: the baseline's take as long or longer
 # figures of a process that has served one batch size only
 OF_THE_FIRST = ("first_inference_s", "host_memory_peak_mb", "vram_peak_mb", "vram_driver_peak_mb")
 
@@ -63,7 +61,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
     with (
         loaded(job, manifest) as session,
         torch.inference_mode(),
-        Beside(job.address, TURNS_SHARE * job.timeout_s / 2) as beside,
+        Beside(job.address, turns.SHARE * job.timeout_s / 2) as beside,
     ):
         device.synchronize()
         load_s = time.perf_counter() - started
@@ -126,31 +124,34 @@ def _timed(
     call_ms = latency.warm_up(call, device, budget)
     watch = Watch(job.device, job.threads, steal=False)
     meter = None if job.idle_watts is None else energy.open_meter(job.device)
-    brief = TURNS * (1 + latency.LEAST_SAMPLES) * call_ms <= 1000 * TURNS_SHARE * job.timeout_s
-    turns = TURNS if size in job.beside and brief else 1
-    part = replace(budget, sample_s=budget.sample_s / turns)
-    own: list[latency.Samples] = []
-    theirs: list[Told | None] = []
     spent_s = spent_j = 0.0
-    for turn in range(turns):
-        if turn % 2:
-            theirs.append(beside.block(size, part.sample_s))
-        if turn:
-            call()  # the first call after a hand-over is slow
+
+    def own(seconds: float) -> latency.Samples:
+        nonlocal spent_s, spent_j
         started_j, began = _joules(meter), time.perf_counter()
-        own.append(block(call, device, watch, part, job.threads))
+        found = block(call, device, watch, replace(budget, sample_s=seconds), job.threads)
         spent_s += time.perf_counter() - began
         spent_j += _joules(meter) - started_j
-        if turn % 2 == 0 and turns > 1:
-            theirs.append(beside.block(size, part.sample_s))
+        return found
+
+    def own_turn(seconds: float) -> latency.Samples:
+        call()  # the first call after a hand-over is slow
+        return own(seconds)
+
+    limit_s, seconds = turns.SHARE * job.timeout_s, budget.sample_s / turns.TURNS
+    ours: list[latency.Samples] = []
+    others: list[Told] = []
+    if size in job.beside and turns.TURNS * (1 + latency.LEAST_SAMPLES) * call_ms <= 1000 * limit_s:
+        theirs = partial(beside.block, size, seconds)
+        ours, others = turns.alternate(partial(own_turn, seconds), theirs, job.precision, limit_s)
+    if not others:
+        ours.append(own(budget.sample_s))
+    calls = sum(one.calls for one in ours)
+    samples = tuple(chain.from_iterable(one.kept_ms for one in ours))
     vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
-    calls = sum(one.calls for one in own)
-    samples = tuple(chain.from_iterable(one.kept_ms for one in own))
-    heard = [one for one in theirs if one is not None]
-    whole = len(heard) == len(theirs)  # else what is there stands for other moments than its own
     return {
         "samples_ms": samples,
-        "beside_ms": tuple(chain.from_iterable(one.samples_ms for one in heard)) if whole else (),
+        "beside_ms": tuple(chain.from_iterable(one.samples_ms for one in others)),
         "left_out": 1 - len(samples) / calls,
         "host_memory_peak_mb": memory.peak_mb(),
         "vram_peak_mb": vram_peak_mb,
@@ -158,7 +159,7 @@ def _timed(
         "energy_j_per_image": None
         if job.idle_watts is None
         else energy.joules_per_image(spent_j, spent_s, job.idle_watts, calls * size),
-        "disturbance": of_row([*(one.disturbance for one in own), *(one.disturbance for one in heard)]),
+        "disturbance": of_row([*(one.disturbance for one in ours), *(one.disturbance for one in others)]),
     }
 
 

@@ -1,0 +1,78 @@
+"""Turns of two processes: in which order, how many, and what becomes of them if one stops answering."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from densebench.beside import Told
+from densebench.measure.latency import Samples
+from densebench.turns import MOST_TURNS, TURNS, alternate
+
+
+class Two:
+    """Both processes: own blocks take `own_ms`, the baseline's `theirs_ms`, until it has answered often enough."""
+
+    def __init__(self, own_ms: Iterator[float], theirs_ms: Iterator[float], answers: int = 100) -> None:
+        self.own_ms, self.theirs_ms, self.answers = own_ms, theirs_ms, answers
+        self.order = ""
+
+    def own(self) -> Samples:
+        self.order += "A"
+        return Samples((next(self.own_ms),), 1)
+
+    def theirs(self) -> Told | None:
+        if self.order.count("B") == self.answers:
+            return None
+        self.order += "B"
+        return Told(samples_ms=(next(self.theirs_ms),))
+
+
+def steady(ms: float, spread: float = 0.0) -> Iterator[float]:
+    """The same again and again, but for a noise of this share."""
+    noise = random.Random(1)
+    while True:
+        yield ms * math.exp(noise.gauss(0, spread))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "spread", "sets"),
+    [
+        (1.0, 0.0, 1),  # quiet
+        (1.0, 0.2, MOST_TURNS // TURNS),  # vague to the end
+        (8.0, 0.2, 1),  # the same noise is no matter for so large an effect
+    ],
+)
+def test_turns_go_on_while_the_ratio_is_vague(ratio: float, spread: float, sets: int) -> None:
+    """In an order in which what changes steadily cancels."""
+    two = Two(steady(10, spread), steady(10 * ratio))
+    ours, others = alternate(two.own, two.theirs, 0.02, 100)
+    assert two.order == "ABBAABBA" * sets
+    assert len(ours) == len(others) == TURNS * sets
+
+
+def test_a_machine_that_gets_slower_steadily_changes_nothing() -> None:
+    """Each block takes 3 % longer than the one before: the ratio comes out as it is."""
+    times = iter([10.0 * 1.03**n for n in range(100)])
+    two = Two(times, times)
+    ours, others = alternate(two.own, two.theirs, 1.0, 100)
+    logs = [math.log(b.samples_ms[0] / a.kept_ms[0]) for a, b in zip(ours, others, strict=True)]
+    assert sum(logs) == pytest.approx(0)
+
+
+def test_turns_end_with_their_time() -> None:
+    """Whatever is not known yet."""
+    two = Two(steady(10, 0.2), steady(10, 0.2))
+    assert len(alternate(two.own, two.theirs, 0.0, 0.0)[0]) == TURNS
+
+
+@pytest.mark.parametrize("answers", [0, 1, 2, 3, 5])
+def test_without_an_answer_the_baselines_blocks_are_dropped(answers: int) -> None:
+    """They would stand for other moments than its own, which stay."""
+    two = Two(steady(10, 0.2), steady(10), answers)
+    ours, others = alternate(two.own, two.theirs, 0.0, 100)
+    assert others == []
+    assert len(ours) == two.order.count("A")
