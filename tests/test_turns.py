@@ -63,6 +63,26 @@ def test_a_machine_that_gets_slower_steadily_changes_nothing() -> None:
     assert sum(logs) == pytest.approx(0)
 
 
+def test_a_disturbed_turn_is_left_out() -> None:
+    """Of either process, while four others are left; else all count, and the row says what disturbed them."""
+
+    def disturbed(at: set[int]) -> tuple[list[Samples], list[Told]]:
+        count = iter(range(1000))
+
+        def own() -> Samples:
+            number = next(count)
+            return Samples((20.0 if number in at else 10.0,), 1, "a backup" if number in at else "")
+
+        return alternate(own, lambda: Told(samples_ms=(10.0,)), 0.02, 100)
+
+    ours, others = disturbed({1, 2})
+    assert [one.kept_ms for one in ours] == [(10.0,)] * 6
+    assert len(others) == 6
+    ours, others = disturbed(set(range(3, 100)))
+    assert len(ours) == len(others) == MOST_TURNS
+    assert ours[-1].disturbance == "a backup"
+
+
 def test_turns_end_with_their_time() -> None:
     """Whatever is not known yet."""
     two = Two(steady(10, 0.2), steady(10, 0.2))

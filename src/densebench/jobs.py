@@ -151,7 +151,7 @@ class Block(Frozen):
 
     samples_ms: tuple[float, ...]
     beside_ms: tuple[float, ...] = ()  # of the baseline's process, in turn with it
-    left_out: float = 0.0  # share of the calls: those during which the host took CPU time
+    left_out: float = 0.0  # share of the calls: during them the host or other processes took CPU time
     load_s: float
     host_memory_floor_mb: float | None
     # of the process, which has served others by the time that it comes to a second batch size

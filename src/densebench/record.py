@@ -50,7 +50,7 @@ class Record(Frozen):
     beside_ms: tuple[
         tuple[float, ...], ...
     ] = ()  # of the baseline's process in turn with each of them, or nothing
-    left_out: float = 0.0  # share of the calls: those during which the host took CPU time
+    left_out: float = 0.0  # share of the calls: during them the host or other processes took CPU time
     rounds: tuple[int, ...] = ()  # the round of each process; those of one round ran close to one another
     adaptive: bool = False  # whether the number of rounds was decided by looking at the interval
     stable: bool | None = None

@@ -124,14 +124,15 @@ def _timed(
     call_ms = latency.warm_up(call, device, budget)
     watch = Watch(job.device, job.threads, steal=False)
     meter = None if job.idle_watts is None else energy.open_meter(job.device)
-    spent_s = spent_j = 0.0
+    spent_s, spent_j, calls = 0.0, 0.0, 0
 
     def own(seconds: float) -> latency.Samples:
-        nonlocal spent_s, spent_j
+        nonlocal spent_s, spent_j, calls
         started_j, began = _joules(meter), time.perf_counter()
         found = block(call, device, watch, replace(budget, sample_s=seconds), job.threads)
         spent_s += time.perf_counter() - began
         spent_j += _joules(meter) - started_j
+        calls += found.calls
         return found
 
     def own_turn(seconds: float) -> latency.Samples:
@@ -146,7 +147,6 @@ def _timed(
         ours, others = turns.alternate(partial(own_turn, seconds), theirs, job.precision, limit_s)
     if not others:
         ours.append(own(budget.sample_s))
-    calls = sum(one.calls for one in ours)
     samples = tuple(chain.from_iterable(one.kept_ms for one in ours))
     vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
     return {

@@ -24,6 +24,7 @@ def alternate(
 ) -> tuple[list[Samples], list[Told]]:
     """Blocks of both: four of each, then four more at a time while their ratio is still vague.
 
+    A turn that something disturbed in either process is left out, as long as four others are left.
     Vague is a standard error, over turns, above `precision` and above a tenth of the effect: on a quiet machine four
     turns suffice, and so they do for what is eight times faster.
 
@@ -37,7 +38,7 @@ def alternate(
     ours: list[Samples] = []
     others: list[Told] = []
     end = time.monotonic() + limit_s
-    while not ours or (len(ours) < MOST_TURNS and time.monotonic() < end and vague(ours, others, precision)):
+    while True:
         for own_first in (True, False) * (TURNS // 2):
             if own_first:
                 ours.append(own())
@@ -47,11 +48,15 @@ def alternate(
             others.append(told)
             if not own_first:
                 ours.append(own())
-    return ours, others
+        pairs = list(zip(ours, others, strict=True))
+        quiet = [pair for pair in pairs if not (pair[0].disturbance or pair[1].disturbance)]
+        enough = len(quiet) >= TURNS
+        if (enough and not vague(quiet, precision)) or len(ours) >= MOST_TURNS or time.monotonic() > end:
+            kept = quiet if enough else pairs
+            return [one for one, _ in kept], [other for _, other in kept]
 
 
-def vague(ours: Sequence[Samples], others: Sequence[Told], precision: float) -> bool:
+def vague(pairs: Sequence[tuple[Samples, Told]], precision: float) -> bool:
     """Whether more turns would tell more."""
-    pairs = zip(ours, others, strict=True)
     logs = [math.log(fmean(other.samples_ms) / fmean(one.kept_ms)) for one, other in pairs]
     return stdev(logs) / math.sqrt(len(logs)) > max(precision, EFFECT_SHARE * abs(fmean(logs)))

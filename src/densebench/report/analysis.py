@@ -44,7 +44,7 @@ LIMITS: tuple[Rule, ...] = (
     reliability.no_baseline,
     reliability.no_accuracy,
     reliability.unstable,
-    reliability.robbed,
+    reliability.left_out,
     reliability.missing,
 )
 KEY: tuple[Rule, ...] = (speed.overall, speed.latency, cost.file_size, quality.no_effect)  # for a summary

@@ -90,14 +90,14 @@ def unstable(sweep: Sweep) -> Iterator[Finding]:
         yield finding("limits", f"While {_cells(disturbed)} ran: {text.rstrip('.')}.", disturbed)
 
 
-def robbed(sweep: Sweep) -> Iterator[Finding]:
-    """Calls that were left out, since the host of a virtual machine took CPU time during them."""
+def left_out(sweep: Sweep) -> Iterator[Finding]:
+    """Calls that don't count, since the host of a virtual machine or other processes took CPU time during them."""
     rows = [row for row in sweep.timed if row.left_out >= WORTH_SAYING]
     if rows:
         most = max(rows, key=lambda row: row.left_out)
         share = f"{100 * most.left_out:.0f} % of the calls of {most.recipe} at batch {most.batch_size}"
-        said = f"The host took CPU time during up to {share}; such calls are left out of every figure."
-        yield finding("limits", said, rows)
+        why = "the host or other processes took CPU time during them"
+        yield finding("limits", f"Left out of every figure were up to {share}: {why}.", rows)
 
 
 def _cells(rows: list[Row]) -> str:
