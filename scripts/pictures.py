@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import shutil
 import socket
 import subprocess
@@ -81,7 +82,7 @@ def of_profiles(browser: Any, address: str, names: tuple[str, str], out: Path) -
     frame.locator("#tab-compare").click()
     for label, name in zip(("From", "To"), names, strict=True):
         choice = frame.get_by_label(label, exact=True)
-        wanted = choice.locator("option").filter(has_text=f"{name}, batch").first
+        wanted = choice.locator("option").filter(has_text=re.compile(f"^{re.escape(name)}, batch")).first
         choice.select_option(label=wanted.inner_text())
     page.wait_for_timeout(SETTLED_MS)
     save(page.locator("iframe").screenshot(), out / "profiles.png")
