@@ -51,8 +51,8 @@ for line in sys.stdin:
         before, began = stolen_s(), time.perf_counter()
         call(images)
         every.append((time.perf_counter() - began, stolen_s() - before))
-    clean = [s for s, stolen in every if not stolen]
-    print(1000 * statistics.fmean(s for s, _ in every), 1000 * statistics.fmean(clean) if clean else 0, flush=True)
+    kinds = [s for s, _ in every], [s for s, stolen in every if not stolen], [s for s, stolen in every if stolen]
+    print(*(1000 * statistics.fmean(kind) if kind else 0 for kind in kinds), len(kinds[2]), len(every), flush=True)
 """
 KINDS = ("all calls", "none robbed")
 Logs = list[list[float]]  # of the blocks' means: [process][turn]
@@ -70,13 +70,12 @@ class Process:
             env={**plain_environment(threads), **variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         )
         self._answer()
 
     def block_ms(self, seconds: float) -> list[float]:
-        """The mean latency of a block: of all calls, and of those that nothing was stolen from (0 without any)."""
+        """Mean latencies of all calls, of those without and with stolen time (0: there is none); counts."""
         assert self._child.stdin
         self._child.stdin.write(f"{seconds}\n")
         self._child.stdin.flush()
@@ -141,6 +140,8 @@ def main() -> None:
             parts = [complete([[block[kind] for block in line] for line in one[cell]]) for one in found]
             table.add_row(*cell, words, *figures([logs for logs in parts if len(logs[0]) > 1]))
     Console().print(table)
+    for cell in cells:
+        print(*cell, robbed([block for one in found for line in one[cell] for block in line]), sep=", ")
 
 
 def generation(
@@ -163,6 +164,16 @@ def generation(
             for cell, place, process in random.Random(f"{number} {turn}").sample(living, len(living)):
                 blocks[cell][place].append(process.block_ms(given.block_s))
     return blocks
+
+
+def robbed(blocks: Sequence[Sequence[float]]) -> str:
+    """How long calls took during which the host took CPU time, and the others."""
+    taken, calls = (sum(block[place] for block in blocks) for place in (3, 4))
+    if not 0 < taken < calls:
+        return f"{taken:.0f} of {calls:.0f} calls robbed"
+    slow = sum(block[2] * block[3] for block in blocks) / taken
+    quick = sum(block[1] * (block[4] - block[3]) for block in blocks) / (calls - taken)
+    return f"{taken:.0f} of {calls:.0f} calls robbed: {slow:.1f} ms on average, the others {quick:.1f} ms"
 
 
 def complete(means: Logs) -> Logs:

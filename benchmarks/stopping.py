@@ -4,7 +4,8 @@
 
 Noise between rounds of several shapes and sizes, at least `LOOK_FROM` rounds and at most 40; a size is the standard
 deviation of one round over the wanted half-width. Printed: the share of intervals that hold the truth, and the mean
-number of rounds, for intervals made for 95 % and for `CONFIDENCE_LOOKED`.
+number of rounds, for intervals made for 95 % and for `CONFIDENCE_LOOKED`. Then, for turns within one process, which
+go on while their ratio is vague: how far the mean logarithm of the speed-up lies from the truth.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import stdtrit
 
+from densebench.beside import Told
+from densebench.measure.latency import Samples
 from densebench.stats.comparison import CONFIDENCE_LOOKED, LOOK_FROM
 from densebench.stats.samples import CONFIDENCE
+from densebench.turns import alternate
 
 RUNS, MOST_ROUNDS = 20_000, 40
+PROCESSES, TARGET = 3000, 0.02
+SPEEDUPS, BLOCK_NOISE = (1.0, 1.05, 1.2, 1.6, 2.7, 7.0), (0.02, 0.05, 0.1, 0.2)
 SIZES = (0.3, 0.7, 1.0, 1.5, 2.5, 5.0)
 
 
@@ -48,6 +54,24 @@ def held(rounds: np.ndarray, confidence: float) -> tuple[float, float]:
     return float((np.abs(mean[runs, last]) <= half[runs, last]).mean()), float(last.mean() + 1)
 
 
+def bias(noise: float, effect: float) -> tuple[float, float, float]:
+    """The mean error of a process's log-ratio, two standard errors of that mean, and the mean number of turns."""
+    rng = np.random.default_rng(0)
+
+    def block(centre: float) -> float:
+        return float(np.exp(centre + noise * rng.standard_normal()))
+
+    errors, turns = [], []
+    for _ in range(PROCESSES):
+        ours, others = alternate(
+            lambda: Samples((block(0.0),), 1), lambda: Told(samples_ms=(block(effect),)), TARGET, np.inf
+        )
+        means = [np.mean([one.samples_ms[0] for one in others]), np.mean([one.kept_ms[0] for one in ours])]
+        errors.append(float(np.log(means[0] / means[1])) - effect)
+        turns.append(len(ours))
+    return float(np.mean(errors)), 2 * float(np.std(errors)) / PROCESSES**0.5, float(np.mean(turns))
+
+
 def main() -> None:
     """Simulate and print."""
     table = Table(title=f"{RUNS} runs each, {LOOK_FROM} to {MOST_ROUNDS} rounds", title_justify="left")
@@ -63,6 +87,14 @@ def main() -> None:
             ]
             cells = [f"{share:.3f} ({rounds:.0f})" for share, rounds in found]
             table.add_row(shape, f"{confidence:.0%}", *cells)
+    Console(width=120).print(table)
+    table = Table(title=f"turns, {PROCESSES} processes each: error in % ± 2 SE (turns)", title_justify="left")
+    table.add_column("noise of a block")
+    for speedup in SPEEDUPS:
+        table.add_column(f"{speedup}x", justify="right")
+    for sd in BLOCK_NOISE:
+        errors = [bias(sd, float(np.log(speedup))) for speedup in SPEEDUPS]
+        table.add_row(f"{sd:.0%}", *(f"{100 * off:+.2f} ± {100 * se:.2f} ({n:.1f})" for off, se, n in errors))
     Console(width=120).print(table)
 
 

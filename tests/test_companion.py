@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from queue import Queue
@@ -14,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from densebench import engines, jobs, timing
-from densebench.beside import Beside
+from densebench.beside import Beside, Told, comes_to_rest
 from densebench.companion import accompany
 from tests.test_artifact import PLAIN, make
 
@@ -100,6 +103,60 @@ def test_a_block_is_timed_when_it_is_asked_for(address: str) -> None:
                 told = beside.block(size, seconds)
                 assert told is not None
                 assert sum(told.samples_ms) >= 1000 * seconds
+
+
+@contextmanager
+def spinning(seconds: float) -> Iterator[list[float]]:
+    """A thread that computes for so long, as those of some engines do after a call; when it has ended."""
+    ended: list[float] = []
+
+    def spin() -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            hashlib.sha256(bytes(1 << 20))  # outside of the interpreter's lock
+        ended.append(time.monotonic())
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    yield ended
+    thread.join()
+
+
+def test_a_process_at_rest_need_not_wait() -> None:
+    """A moment suffices to see it."""
+    began = time.monotonic()
+    assert comes_to_rest()
+    assert time.monotonic() - began < 0.5
+
+
+def test_a_process_whose_threads_spin_is_waited_for() -> None:
+    """Until they have ended; not forever."""
+    with spinning(0.3) as ended:
+        assert comes_to_rest(20)
+        assert ended
+    with spinning(0.3) as ended:
+        assert not comes_to_rest(0.1)
+
+
+def test_nobody_is_asked_while_threads_spin(tmp_path: Path) -> None:
+    """They would slow the other one down, by a third where this was seen."""
+    address = f"\0densebench-spin-{tmp_path.name}"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(address)
+        listening.listen()
+        with Beside(address, 10) as beside, spinning(0.3) as ended:
+            connection, _ = listening.accept()
+            asked: list[float] = []
+
+            def answer() -> None:
+                connection.recv(1000)
+                asked.append(time.monotonic())
+                connection.sendall(b'{"samples_ms": [1.0]}\n')
+
+            threading.Thread(target=answer, daemon=True).start()
+            assert beside.block(1, 0.01) == Told(samples_ms=(1.0,))
+            assert asked[0] >= ended[0]
+        connection.close()
 
 
 def test_two_processes_take_turns(tmp_path: Path, images: Path, address: str) -> None:

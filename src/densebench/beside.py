@@ -1,17 +1,33 @@
 """What a process that is timed says to the baseline's process beside it: time a short block now.
 
 On a shared machine speed changes by a tenth within a second. Blocks of two processes that take turns meet the same
-changes, so that these cancel in their ratio (`benchmarks/scatter.py`).
+changes, so that these cancel in their ratio (`benchmarks/scatter.py`). Neither begins before the other has come to
+rest: threads of some engines go on spinning after a call, and would be in the way (`benchmarks/spinning.py`).
 """
 
 from __future__ import annotations
 
 import socket
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from densebench.record import Frozen
+
+REST_S = 0.01  # a process that used no more than a tenth of this long in CPU time is at rest
+REST_LIMIT_S = 1.0
+
+
+def comes_to_rest(limit_s: float = REST_LIMIT_S) -> bool:
+    """Wait until no thread of this process computes any more; whether that came about in time."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        used_s = time.process_time()
+        time.sleep(REST_S)
+        if time.process_time() - used_s <= REST_S / 10:
+            return True
+    return False
 
 
 class Ask(Frozen):
@@ -58,8 +74,9 @@ class Beside:
         self._socket.close()
 
     def block(self, batch_size: int, seconds: float) -> Told | None:
-        """A block of the baseline's, timed now; None from the first time on that there is none."""
-        if not self._answers:
+        """A block of the baseline's, timed while this process rests; None once there was none."""
+        if not self._answers or not comes_to_rest():
+            self._answers = False
             return None
         try:
             self._lines.write(Ask(batch_size=batch_size, seconds=seconds).model_dump_json() + "\n")

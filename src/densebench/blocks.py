@@ -57,7 +57,10 @@ class Cell:
             "samples_ms": (*(before.samples_ms if before else ()), *(one.samples_ms for one in self.blocks)),
             "beside_ms": (*self._beside_before(), *(one.beside_ms for one in self.blocks)),
             "left_out": fmean(
-                [*([before.left_out] if before else ()), *(one.left_out for one in self.blocks)]
+                [
+                    *([before.left_out] * len(before.samples_ms) if before else ()),
+                    *(b.left_out for b in self.blocks),
+                ]
             ),
             "rounds": (*(before.rounds if before else ()), *self.rounds),
             "adaptive": adaptive,

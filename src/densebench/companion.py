@@ -11,7 +11,8 @@ from contextlib import suppress
 from functools import partial
 
 from densebench import jobs
-from densebench.beside import Ask, Told
+from densebench.beside import Ask, Told, comes_to_rest
+from densebench.errors import CellFailed
 from densebench.measure import device as devices
 from densebench.measure import latency
 from densebench.measure.disturbance import Watch
@@ -47,6 +48,8 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
                     call()  # the first call after a hand-over is slow
                     part = latency.Budget(ask.seconds, job.timeout_s)
                     found = block(call, device, watch, part, job.threads)
+                    if not comes_to_rest():
+                        raise CellFailed("the baseline's threads go on computing after a call")
                     told = Told(samples_ms=found.kept_ms, disturbance=found.disturbance)
                     lines.write(told.model_dump_json() + "\n")
                     lines.flush()

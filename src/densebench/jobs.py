@@ -79,19 +79,24 @@ class BuildDone(Answer):
     build_s: float
 
 
-class Evaluate(Frozen):
+class Loading(Frozen):
+    """What every child is told that loads an artifact."""
+
+    folder: Path
+    device: str
+    threads: int
+    trust: bool
+
+
+class Evaluate(Loading):
     """Load an artifact; check it against its probe, count its effect, measure its accuracy."""
 
     kind: Literal["evaluate"] = "evaluate"
     workload: WorkloadJob
-    folder: Path
-    device: str
     batch_size: int
     reference: Path  # the baseline's outputs: written if `is_reference`, else compared with
     is_reference: bool
     seconds: float
-    threads: int
-    trust: bool
 
 
 class Quality(Answer):
@@ -112,12 +117,10 @@ class Quality(Answer):
     reason: str = ""
 
 
-class Measure(Frozen):
+class Measure(Loading):
     """Load an artifact in a fresh process and time it at these batch sizes, in this order."""
 
     kind: Literal["measure"] = "measure"
-    folder: Path
-    device: str
     batch_sizes: tuple[int, ...]
     timing_file: Path
     sample_seconds: float
@@ -128,22 +131,16 @@ class Measure(Frozen):
     address: str = ""  # of the baseline's process that takes turns with it, and at which batch sizes
     beside: tuple[int, ...] = ()
     precision: float = 0.02  # share: they take more turns until their ratio is known as well
-    threads: int
-    trust: bool
 
 
-class Accompany(Frozen):
+class Accompany(Loading):
     """Load the baseline, and time blocks of it in turn with another process until ended."""
 
     kind: Literal["accompany"] = "accompany"
-    folder: Path
-    device: str
     batch_sizes: tuple[int, ...]
     timing_file: Path
     address: str
     timeout_s: float
-    threads: int
-    trust: bool
 
 
 class Block(Frozen):

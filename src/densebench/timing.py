@@ -24,18 +24,17 @@ if TYPE_CHECKING:
 
     from densebench.engines.base import Session
 
-Loading = jobs.Evaluate | jobs.Measure | jobs.Accompany
 # figures of a process that has served one batch size only
 OF_THE_FIRST = ("first_inference_s", "host_memory_peak_mb", "vram_peak_mb", "vram_driver_peak_mb")
 
 
-def manifest_of(job: Loading) -> artifact.Manifest:
+def manifest_of(job: jobs.Loading) -> artifact.Manifest:
     """The artifact's manifest, its files checked."""
     return artifact.read_manifest(job.folder, trusted=job.trust)
 
 
 @contextmanager
-def loaded(job: Loading, manifest: artifact.Manifest) -> Iterator[Session]:
+def loaded(job: jobs.Loading, manifest: artifact.Manifest) -> Iterator[Session]:
     """The artifact as a session, closed at the end whatever happens."""
     session = engines.catalogue()[manifest.engine].load(job.folder, manifest.details, job.device)
     try:

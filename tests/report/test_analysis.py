@@ -309,6 +309,19 @@ def test_calls_that_were_left_out_are_told() -> None:
     assert "Left out" not in said(derive([timed("baseline", 8, 30, left_out=0.004)]), "limits")
 
 
+def test_processes_without_turns_are_told() -> None:
+    """Where some had a baseline beside them and others had not; a batch size without turns is nothing to tell."""
+    twice = {"samples_ms": ((10.0,) * 5, (10.0,) * 5), "rounds": (0, 1)}
+
+    def told(*beside: tuple[float, ...]) -> str:
+        x = record(recipe="x", batch_size=8, **twice, beside_ms=beside)
+        return said(derive([record(batch_size=8, **twice), x]), "limits")
+
+    assert "Some processes of x at batch 8 took no turns with the baseline" in told((20.0,), ())
+    assert "took no turns" not in told((20.0,), (20.0,))
+    assert "took no turns" not in told((), ())
+
+
 def test_names_from_the_data_stay_on_one_line() -> None:
     """A recipe called with a line break or markup is plain text in one line."""
     rows = rows_of(BASE | {"<script>|\n# x": {8: 90}})

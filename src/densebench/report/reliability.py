@@ -90,6 +90,17 @@ def unstable(sweep: Sweep) -> Iterator[Finding]:
         yield finding("limits", f"While {_cells(disturbed)} ran: {text.rstrip('.')}.", disturbed)
 
 
+def no_turns(sweep: Sweep) -> Iterator[Finding]:
+    """Rows at focus batch sizes some of whose processes had no baseline to take turns with, where others had one."""
+    rows = [row for row in sweep.timed if any(row.beside_ms) and not all(row.beside_ms)]
+    if rows:
+        said = (
+            f"Some processes of {_cells(rows)} took no turns with the baseline, which didn't answer them (run.log "
+            "says why) or would have taken too long: these are held against its blocks of the same round."
+        )
+        yield finding("limits", said, rows)
+
+
 def left_out(sweep: Sweep) -> Iterator[Finding]:
     """Calls that don't count, since the host of a virtual machine or other processes took CPU time during them."""
     rows = [row for row in sweep.timed if row.left_out >= WORTH_SAYING]
