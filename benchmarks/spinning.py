@@ -3,8 +3,9 @@
     python benchmarks/spinning.py results --image-size 32
 
 Takes the artifacts of a sweep that is there. Printed for each recipe: the CPU time that its process used in the half
-second after its last call, and the baseline's median latency in a block after its own rest and right after the
-recipe's block, in two parts: the first 60 ms, and what follows.
+second after its last call; the baseline's median latency in a block after its own rest and right after the recipe's
+block, in two parts: the first 60 ms, and what follows; and how much longer the recipe's own calls take in such
+blocks, with rests between, than in one long run.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ for line in sys.stdin:
         times += [began - started, time.perf_counter() - began]
     print(*times, flush=True)
 """
-BLOCK_S, REST_S, EARLY_S, TIMES = 0.25, 0.5, 0.06, 12
+BLOCK_S, LONG_S, REST_S, EARLY_S, TIMES = 0.25, 2.0, 0.5, 0.06, 12
 Calls = list[tuple[float, float]]  # seconds since the block began, and of the call
 
 
@@ -57,10 +58,10 @@ class Process:
         )
         self._line()
 
-    def block(self) -> Calls:
-        """A quarter of a second of calls."""
+    def block(self, seconds: float = BLOCK_S) -> Calls:
+        """So many seconds of calls."""
         assert self.child.stdin
-        self.child.stdin.write(f"{BLOCK_S}\n")
+        self.child.stdin.write(f"{seconds}\n")
         self.child.stdin.flush()
         numbers = [float(word) for word in self._line().split()]
         return list(zip(numbers[::2], numbers[1::2], strict=True))
@@ -83,19 +84,31 @@ def median_ms(calls: Calls, *, early: bool) -> str:
     return f"{1000 * statistics.median(s for began, s in calls if (began < EARLY_S) == early):.1f}"
 
 
+def mean_s(calls: Calls) -> float:
+    """Mean of the calls but the first of a block, which is slow."""
+    return statistics.fmean(s for began, s in calls if began > calls[0][1] / 2)
+
+
 def main() -> None:
     """Try each recipe beside the baseline."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", type=Path, help="folder of a sweep")
-    parser.add_argument("--recipes", default="channels_last,onnx_int8,openvino")
+    parser.add_argument("--recipes", default="baseline,channels_last,onnx_int8,openvino")
     parser.add_argument("--image-size", type=int, required=True)
     parser.add_argument("--threads", type=int, default=allowed_threads())
     given = parser.parse_args()
     table = Table(title=f"{given.image_size} px, {given.threads} threads", title_justify="left")
     table.add_column("recipe")
-    for column in ("used after a call, ms", "baseline alone, ms: early", "late", "after it: early", "late"):
+    for column in (
+        "used after a call, ms",
+        "baseline alone, ms: early",
+        "late",
+        "after it: early",
+        "late",
+        "short blocks",
+    ):
         table.add_column(column, justify="right")
     baseline = Process(given.results / "models/baseline", given.image_size, given.threads)
     for recipe in given.recipes.split(","):
@@ -103,14 +116,22 @@ def main() -> None:
         used: list[float] = []
         alone: Calls = []
         after: Calls = []
+        longer: list[float] = []
         for _ in range(TIMES):
             alone += baseline.block()
             other.block()
             after += baseline.block()
             other.block()
             used.append(other.rest_s())
+            short = other.block()
+            time.sleep(REST_S)
+            long = other.block(LONG_S)
+            time.sleep(REST_S)
+            short += other.block()
+            longer.append(mean_s(short) / mean_s(long) - 1)
         cells = [median_ms(calls, early=early) for calls in (alone, after) for early in (True, False)]
-        table.add_row(recipe, f"{1000 * statistics.median(used):.0f}", *cells)
+        more = f"{100 * statistics.mean(longer):+.0f} ± {200 * statistics.stdev(longer) / TIMES**0.5:.0f} %"
+        table.add_row(recipe, f"{1000 * statistics.median(used):.0f}", *cells, more)
         other.child.kill()
     baseline.child.kill()
     Console().print(table)

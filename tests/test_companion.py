@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import socket
 import threading
 import time
@@ -16,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from densebench import engines, jobs, timing
+from densebench import beside, engines, jobs, timing
 from densebench.beside import Beside, Told, comes_to_rest
 from densebench.companion import accompany
 from tests.test_artifact import PLAIN, make
@@ -98,9 +99,9 @@ def measured(folder: Path, images: Path, address: str) -> dict[int, jobs.Block]:
 def test_a_block_is_timed_when_it_is_asked_for(address: str) -> None:
     """By whoever comes, one after the other."""
     for size in (1, 2):
-        with Beside(address, 10) as beside:
+        with Beside(address, 10) as other:
             for seconds in (0.01, 0.03):
-                told = beside.block(size, seconds)
+                told = other.block(size, seconds)
                 assert told is not None
                 assert sum(told.samples_ms) >= 1000 * seconds
 
@@ -122,41 +123,74 @@ def spinning(seconds: float) -> Iterator[list[float]]:
     thread.join()
 
 
-def test_a_process_at_rest_need_not_wait() -> None:
-    """A moment suffices to see it."""
-    began = time.monotonic()
-    assert comes_to_rest()
-    assert time.monotonic() - began < 0.5
+class Clock:
+    """Stands for `time` in `beside`: a process whose threads compute for so long, on a machine that is never busy."""
+
+    def __init__(self, busy_s: float) -> None:
+        self.now = 0.0
+        self.busy_s = busy_s
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def process_time(self) -> float:
+        return min(self.now, self.busy_s)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
-def test_a_process_whose_threads_spin_is_waited_for() -> None:
-    """Until they have ended; not forever."""
+@pytest.mark.parametrize(
+    ("busy_s", "limit_s", "rested", "after_s"),
+    [(0.0, 1.0, True, 0.01), (0.3, 1.0, True, 0.31), (0.3, 0.1, False, 0.1)],
+)
+def test_a_process_whose_threads_spin_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, busy_s: float, limit_s: float, *, rested: bool, after_s: float
+) -> None:
+    """Until they have ended, which is seen at once; not forever."""
+    clock = Clock(busy_s)
+    monkeypatch.setattr(beside, "time", clock)
+    assert comes_to_rest(limit_s) == rested
+    assert clock.now == pytest.approx(after_s, abs=0.011)
+
+
+def test_other_threads_count() -> None:
+    """Those of an engine compute outside of the interpreter's lock."""
     with spinning(0.3) as ended:
-        assert comes_to_rest(20)
+        assert comes_to_rest(math.inf)
         assert ended
-    with spinning(0.3) as ended:
-        assert not comes_to_rest(0.1)
 
 
-def test_nobody_is_asked_while_threads_spin(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rests", [True, False])
+def test_nobody_is_asked_while_threads_spin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, rests: bool
+) -> None:
     """They would slow the other one down, by a third where this was seen."""
+    happened: Queue[str] = Queue()
+
+    def rest() -> bool:
+        happened.put("waited")
+        return rests
+
+    monkeypatch.setattr(beside, "comes_to_rest", rest)
     address = f"\0densebench-spin-{tmp_path.name}"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()
-        with Beside(address, 10) as beside, spinning(0.3) as ended:
+        with Beside(address, 10) as other:
             connection, _ = listening.accept()
-            asked: list[float] = []
 
             def answer() -> None:
-                connection.recv(1000)
-                asked.append(time.monotonic())
-                connection.sendall(b'{"samples_ms": [1.0]}\n')
+                with connection:
+                    if connection.recv(1000):
+                        happened.put("asked")
+                        connection.sendall(b'{"samples_ms": [1.0]}\n')
 
-            threading.Thread(target=answer, daemon=True).start()
-            assert beside.block(1, 0.01) == Told(samples_ms=(1.0,))
-            assert asked[0] >= ended[0]
-        connection.close()
+            thread = threading.Thread(target=answer)
+            thread.start()
+            assert other.block(1, 0.01) == (Told(samples_ms=(1.0,)) if rests else None)
+        thread.join()
+    assert list(happened.queue) == (["waited", "asked"] if rests else ["waited"])
 
 
 def test_two_processes_take_turns(tmp_path: Path, images: Path, address: str) -> None:

@@ -3,8 +3,9 @@
 A recipe is never timed alone. One round holds one process of each recipe that still needs one and two of the
 baseline, in random order, one after the other; the speed-up is taken within rounds. A process loads its artifact
 once and is timed at each batch size that still needs a block; at the focus batch sizes it takes turns with a process
-of the baseline that stands beside all of a round. Memory and the first inference are those of the batch
-size that comes first, so that each batch size comes first in some process.
+of the baseline that stands beside all of a round, and where only those are left, one more of the baseline suffices.
+Memory and the first inference are those of the batch size that comes first, so that each batch size comes first in
+some process.
 """
 
 from __future__ import annotations
@@ -69,20 +70,26 @@ class Rounds:
         """One process of each recipe, and as many of the baseline as the sweep says."""
         sweep, number = self._sweep, first + count
         turns = self._turns()
-        order = [name for name in turns for _ in range(sweep.baseline_blocks if name == BASELINE else 1)]
-        random.Random(f"{sweep.spec.seed} {number}").shuffle(order)  # noqa: S311 - not a secret
-        sweep.progress.stage(f"round {count + 1}", f"{len(order)} processes")
         with self._company(turns) as self._companion:
+            repeats = self._baseline_blocks(turns)
+            order = [name for name in turns for _ in range(repeats if name == BASELINE else 1)]
+            random.Random(f"{sweep.spec.seed} {number}").shuffle(order)  # noqa: S311 - not a secret
+            sweep.progress.stage(f"round {count + 1}", f"{len(order)} processes")
             for place, name in enumerate(order):
                 where = f"round {count + 1}, {place + 1} of {len(order)}"
                 self._blocks(_in_order([cell for cell in turns[name] if self._open(cell)]), number, where)
                 sizes = tuple(cell.batch_size for cell in turns[name])
                 sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, sizes))
 
+    def _baseline_blocks(self, turns: Mapping[str, list[Cell]]) -> int:
+        """Its processes in this round: one, for its own row, where all others are compared with their companion."""
+        beside = set(self._companion.batch_sizes) if self._companion else set()
+        compared = _compared(turns)
+        return 1 if compared and compared <= beside else self._sweep.baseline_blocks
+
     def _company(self, turns: Mapping[str, list[Cell]]) -> AbstractContextManager[jobs.Accompany | None]:
         """The baseline's process that the others take turns with in this round, at the focus batch sizes."""
-        compared = {cell.batch_size for name, cells in turns.items() if name != BASELINE for cell in cells}
-        wanted = {size for size, one in self._sizes.items() if one.focus} & compared
+        wanted = {size for size, one in self._sizes.items() if one.focus} & _compared(turns)
         return company(
             self._sweep, [cell.batch_size for cell in turns.get(BASELINE, ()) if cell.batch_size in wanted]
         )
@@ -150,7 +157,7 @@ class Rounds:
     def _process(self, cells: list[Cell], where: str) -> tuple[dict[int, jobs.Block], Exception]:
         """One fresh process at these cells' batch sizes: the blocks that it got to, and why to no more of them."""
         sweep, spec, recipe = self._sweep, self._sweep.spec, cells[0].recipe
-        beside = self._companion if recipe.name != BASELINE else None
+        beside = self._companion
         ends = (sweep.batch_sizes[0], sweep.batch_sizes[-1])
         traced = {
             cell.batch_size: f"profile/{recipe.folder}/bs{cell.batch_size}.pt.trace.json"
@@ -169,7 +176,8 @@ class Rounds:
             traces={size: spec.log_dir / name for size, name in traced.items()},
             address=beside.address if beside else "",
             beside=beside.batch_sizes if beside else (),
-            precision=spec.precision_target / 100,
+            # the baseline's own blocks are turns too, as in short blocks every model is slower; its ratio is known
+            precision=1.0 if recipe.name == BASELINE else spec.precision_target / 100,
             threads=sweep.threads_of(recipe),
             trust=spec.trust,
         )
@@ -190,6 +198,11 @@ class Rounds:
                 cell.traces = (name,)
         ended = error_of(measured.ended) if measured.ended else CellFailed("ended before its turn")
         return measured.blocks, ended
+
+
+def _compared(turns: Mapping[str, list[Cell]]) -> set[int]:
+    """Batch sizes at which others than the baseline are measured."""
+    return {cell.batch_size for name, cells in turns.items() if name != BASELINE for cell in cells}
 
 
 def _in_order(cells: list[Cell]) -> list[Cell]:
