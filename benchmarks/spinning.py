@@ -128,6 +128,7 @@ def main() -> None:
             long = other.block(LONG_S)
             time.sleep(REST_S)
             short += other.block()
+            time.sleep(REST_S)
             longer.append(mean_s(short) / mean_s(long) - 1)
         cells = [median_ms(calls, early=early) for calls in (alone, after) for early in (True, False)]
         more = f"{100 * statistics.mean(longer):+.0f} ± {200 * statistics.stdev(longer) / TIMES**0.5:.0f} %"

@@ -205,9 +205,9 @@ def test_a_slow_process_takes_no_turns(
     tmp_path: Path, images: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would not fit into its time, and it would be ended."""
-    monkeypatch.setattr(timing.latency, "warm_up", lambda *_: 2100.0)
+    monkeypatch.setattr(timing.latency, "warm_up", lambda *_: 3150.0)
     assert measured(tmp_path / "slow", images, address)[1].beside_ms == ()
-    monkeypatch.setattr(timing.latency, "warm_up", lambda *_: 2000.0)
+    monkeypatch.setattr(timing.latency, "warm_up", lambda *_: 3100.0)
     assert measured(tmp_path / "quick", images, address)[1].beside_ms
 
 

@@ -18,6 +18,7 @@ from densebench.measure import latency
 from densebench.measure.disturbance import Watch
 from densebench.record import Frozen
 from densebench.timing import block, images_of, loaded, manifest_of
+from densebench.turns import LEAST_CALLS
 
 
 def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Frozen]:
@@ -46,7 +47,7 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
                     ask = Ask.model_validate_json(line)
                     call = calls[ask.batch_size]
                     call()  # the first call after a hand-over is slow
-                    part = latency.Budget(ask.seconds, job.timeout_s)
+                    part = latency.Budget(ask.seconds, job.timeout_s, least=LEAST_CALLS)
                     found = block(call, device, watch, part, job.threads)
                     if not comes_to_rest():
                         raise CellFailed("the baseline's threads go on computing after a call")

@@ -125,27 +125,29 @@ def _timed(
     meter = None if job.idle_watts is None else energy.open_meter(job.device)
     spent_s, spent_j, calls = 0.0, 0.0, 0
 
-    def own(seconds: float) -> latency.Samples:
+    def own(part: latency.Budget) -> latency.Samples:
         nonlocal spent_s, spent_j, calls
         started_j, began = _joules(meter), time.perf_counter()
-        found = block(call, device, watch, replace(budget, sample_s=seconds), job.threads)
+        found = block(call, device, watch, part, job.threads)
         spent_s += time.perf_counter() - began
         spent_j += _joules(meter) - started_j
         calls += found.calls
         return found
 
-    def own_turn(seconds: float) -> latency.Samples:
-        call()  # the first call after a hand-over is slow
-        return own(seconds)
+    turn = turns.part_of(budget)
 
-    limit_s, seconds = turns.SHARE * job.timeout_s, budget.sample_s / turns.TURNS
+    def own_turn() -> latency.Samples:
+        call()  # the first call after a hand-over is slow
+        return own(turn)
+
+    limit_s = turns.SHARE * job.timeout_s
     ours: list[latency.Samples] = []
     others: list[Told] = []
-    if size in job.beside and turns.TURNS * (1 + latency.LEAST_SAMPLES) * call_ms <= 1000 * limit_s:
-        theirs = partial(beside.block, size, seconds)
-        ours, others = turns.alternate(partial(own_turn, seconds), theirs, job.precision, limit_s)
+    if size in job.beside and turns.TURNS * (1 + turns.LEAST_CALLS) * call_ms <= 1000 * limit_s:
+        theirs = partial(beside.block, size, turn.sample_s)
+        ours, others = turns.alternate(own_turn, theirs, job.precision, limit_s)
     if not others:
-        ours.append(own(budget.sample_s))
+        ours.append(own(budget))
     samples = tuple(chain.from_iterable(one.kept_ms for one in ours))
     vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
     return {

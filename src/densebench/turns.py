@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import fmean, stdev
 
 from densebench.beside import Told
-from densebench.measure.latency import Samples
+from densebench.measure.latency import Budget, Samples
 from densebench.stats.comparison import EFFECT_SHARE
 
 TURNS = 4  # blocks of each in the order ABBAABBA: what changes steadily cancels too
 MOST_TURNS = 12
+LEAST_CALLS = 1  # timed ones of a turn: several turns tell how much they scatter
 SHARE = 0.25  # of a process's time limit that its own blocks may take: the baseline's take as long or longer
+
+
+def part_of(budget: Budget) -> Budget:
+    """What one turn may take of a process's sampling."""
+    return replace(budget, sample_s=budget.sample_s / TURNS, least=LEAST_CALLS)
 
 
 def alternate(

@@ -19,6 +19,7 @@ from densebench.measure.latency import (
     sample,
     warm_up,
 )
+from densebench.turns import part_of
 
 
 class ScriptedDevice:
@@ -173,3 +174,10 @@ def test_quick_calls_are_judged_together() -> None:
     found = sample(device.call, device, Budget(0.05, 100), stolen)
     assert (len(found.kept_ms), found.calls) == (50, 60)
     assert stolen.looks == 2 * 6
+
+
+@pytest.mark.parametrize(("call_ms", "calls"), [(800.0, 1), (100.0, 3)])
+def test_a_turn_needs_one_call(call_ms: float, calls: int) -> None:
+    """A quarter of the sampling, or one call that takes longer: other turns follow."""
+    device = ScriptedDevice([], steady=call_ms)
+    assert sample(device.call, device, part_of(Budget(1.0, 100.0))).kept_ms == (call_ms,) * calls

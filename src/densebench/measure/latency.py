@@ -28,11 +28,12 @@ PATIENCE = 3  # times the seconds of sampling, to get enough calls that nothing 
 
 @dataclass(frozen=True)
 class Budget:
-    """Seconds: how long to sample, when the process will be ended, and why it might be slow."""
+    """Seconds: how long to sample, when the process will be ended, and why it might be slow; the fewest samples."""
 
     sample_s: float
     timeout_s: float
     slow_reason: str = ""
+    least: int = LEAST_SAMPLES
 
 
 def warm_up(call: Callable[[], object], device: Device, budget: Budget) -> float:
@@ -75,7 +76,7 @@ def sample(
     stolen_s: Callable[[], float] = lambda: 0.0,
     threads: int = 1,
 ) -> Samples:
-    """Time single calls for `sample_s` seconds that nothing was stolen from, and at least `LEAST_SAMPLES` of them.
+    """Time single calls for `sample_s` seconds that nothing was stolen from, and at least `budget.least` of them.
 
     Args:
         call: one inference.
@@ -92,7 +93,7 @@ def sample(
     taken_s = 0.0
 
     def enough(samples: list[float], ms: float) -> bool:
-        return len(samples) >= LEAST_SAMPLES and sum(samples) >= ms
+        return len(samples) >= budget.least and sum(samples) >= ms
 
     while not enough(clean, enough_ms) and not enough(every, most_ms):
         before_s = stolen_s()
