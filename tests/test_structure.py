@@ -43,7 +43,7 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("the answer", ("report",)),
     (
         "the two stories: the child's, of which `building` is a chapter",
-        ("deploy_notes", "steps", "building", "turns", "timing", "companion", "worker", "zygote"),
+        ("deploy_notes", "steps", "building", "stream", "turns", "timing", "companion", "worker", "zygote"),
     ),
     (
         "and the parent's",

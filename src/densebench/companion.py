@@ -15,9 +15,9 @@ from densebench.beside import Ask, Told, comes_to_rest
 from densebench.errors import CellFailed
 from densebench.measure import device as devices
 from densebench.measure import latency
-from densebench.measure.disturbance import Watch
 from densebench.record import Frozen
-from densebench.timing import block, images_of, loaded, manifest_of
+from densebench.stream import Stream
+from densebench.timing import images_of, loaded, manifest_of
 from densebench.turns import LEAST_CALLS
 
 
@@ -26,16 +26,18 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
     import torch
 
     device = devices.open_device(job.device)
-    watch = Watch(job.device, job.threads, steal=False)
     budget = latency.Budget(0.0, job.timeout_s)
     with (
         loaded(job, manifest_of(job)) as session,
         torch.inference_mode(),
         socket.socket(socket.AF_UNIX) as listening,
     ):
-        calls = {size: partial(session, images_of(job, size)) for size in job.batch_sizes}
-        for call in calls.values():
-            latency.warm_up(call, device, budget)
+        streams = {
+            size: Stream(partial(session, images_of(job, size)), device, job.threads)
+            for size in job.batch_sizes
+        }
+        for stream in streams.values():
+            stream.warm_up(budget)
         listening.bind(job.address)
         listening.listen()
         say("ready")
@@ -45,10 +47,8 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
             with connection, suppress(ConnectionError), connection.makefile("rw", encoding="utf-8") as lines:
                 for line in lines:
                     ask = Ask.model_validate_json(line)
-                    call = calls[ask.batch_size]
-                    call()  # the first call after a hand-over is slow
                     part = latency.Budget(ask.seconds, job.timeout_s, least=LEAST_CALLS)
-                    found = block(call, device, watch, part, job.threads)
+                    found = streams[ask.batch_size].turn(part)
                     if not comes_to_rest():
                         raise CellFailed("the baseline's threads go on computing after a call")
                     told = Told(samples_ms=found.kept_ms, disturbance=found.disturbance)

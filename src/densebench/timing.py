@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -16,8 +14,8 @@ from densebench import artifact, engines, jobs, turns
 from densebench.beside import Beside, Told
 from densebench.measure import device as devices
 from densebench.measure import energy, latency, memory
-from densebench.measure.counters import stolen_clock
-from densebench.measure.disturbance import Watch, of_row
+from densebench.measure.disturbance import of_row
+from densebench.stream import Stream
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +49,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
     import torch
 
     device = devices.open_device(job.device)
+    meter = None if job.idle_watts is None else energy.open_meter(job.device)
     memory.reset_peak()
     floor_mb = memory.resident_mb()
     device.reset_peak()
@@ -73,8 +72,11 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
             device.synchronize()
             first_s = time.perf_counter() - began
             budget = latency.Budget(job.sample_seconds, job.timeout_s - used_s - first_s, job.slow_reason)
-            facts = _timed(partial(session, images), device, budget, job, size, beside)
+            stream = Stream(partial(session, images), device, job.threads, meter)
+            facts = _timed(stream, budget, job, size, beside)
             facts |= {"first_inference_s": first_s, "load_s": load_s, "host_memory_floor_mb": floor_mb}
+            facts["host_memory_peak_mb"] = memory.peak_mb()
+            facts["vram_peak_mb"], facts["vram_driver_peak_mb"] = device.peak_mb()
             if engines.catalogue()[manifest.engine].own_memory:
                 facts["vram_peak_mb"] = None
             if size != job.batch_sizes[0]:
@@ -100,72 +102,30 @@ def images_of(job: jobs.Measure | jobs.Accompany, size: int) -> Tensor:
         return file.get_slice("images")[:size].clone().to(job.device)  # type: ignore[no-any-return]
 
 
-def block(
-    call: Callable[[], object], device: devices.Device, watch: Watch, budget: latency.Budget, threads: int
-) -> latency.Samples:
-    """Time single batches, looking at the machine before and after."""
-    clock = stolen_clock(frozenset(os.sched_getaffinity(0)))
-    watch.begin()
-    found = latency.sample(call, device, budget, clock, threads)
-    said = "; ".join(filter(None, (found.disturbance, watch.end())))
-    return replace(found, disturbance=said)
-
-
 def _timed(
-    call: Callable[[], object],
-    device: devices.Device,
-    budget: latency.Budget,
-    job: jobs.Measure,
-    size: int,
-    beside: Beside,
+    stream: Stream, budget: latency.Budget, job: jobs.Measure, size: int, beside: Beside
 ) -> dict[str, Any]:
     """Warm up, then time single batches; in turn with the baseline's process, where there is one."""
-    call_ms = latency.warm_up(call, device, budget)
-    watch = Watch(job.device, job.threads, steal=False)
-    meter = None if job.idle_watts is None else energy.open_meter(job.device)
-    spent_s, spent_j, calls = 0.0, 0.0, 0
-
-    def own(part: latency.Budget) -> latency.Samples:
-        nonlocal spent_s, spent_j, calls
-        started_j, began = _joules(meter), time.perf_counter()
-        found = block(call, device, watch, part, job.threads)
-        spent_s += time.perf_counter() - began
-        spent_j += _joules(meter) - started_j
-        calls += found.calls
-        return found
-
-    turn = turns.part_of(budget)
-
-    def own_turn() -> latency.Samples:
-        call()  # the first call after a hand-over is slow
-        return own(turn)
-
+    call_ms = stream.warm_up(budget)
     limit_s = turns.SHARE * job.timeout_s
     ours: list[latency.Samples] = []
     others: list[Told] = []
     if size in job.beside and turns.TURNS * (1 + turns.LEAST_CALLS) * call_ms <= 1000 * limit_s:
+        turn = turns.part_of(budget)
         theirs = partial(beside.block, size, turn.sample_s)
-        ours, others = turns.alternate(own_turn, theirs, job.precision, limit_s)
+        ours, others = turns.alternate(partial(stream.turn, turn), theirs, job.precision, limit_s)
     if not others:
-        ours.append(own(budget))
+        ours.append(stream.block(budget))
     samples = tuple(chain.from_iterable(one.kept_ms for one in ours))
-    vram_peak_mb, vram_driver_peak_mb = device.peak_mb()
     return {
         "samples_ms": samples,
         "beside_ms": tuple(chain.from_iterable(one.samples_ms for one in others)),
-        "left_out": 1 - len(samples) / calls,
-        "host_memory_peak_mb": memory.peak_mb(),
-        "vram_peak_mb": vram_peak_mb,
-        "vram_driver_peak_mb": vram_driver_peak_mb,
+        "left_out": 1 - len(samples) / stream.calls,
         "energy_j_per_image": None
         if job.idle_watts is None
-        else energy.joules_per_image(spent_j, spent_s, job.idle_watts, calls * size),
+        else energy.joules_per_image(stream.spent_j, stream.spent_s, job.idle_watts, stream.calls * size),
         "disturbance": of_row([*(one.disturbance for one in ours), *(one.disturbance for one in others)]),
     }
-
-
-def _joules(meter: energy.Meter | str | None) -> float:
-    return 0.0 if meter is None or isinstance(meter, str) else meter.read_j()
 
 
 def _trace(session: Session, images: Tensor, device: str, path: Path) -> str:

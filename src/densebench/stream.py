@@ -1,0 +1,59 @@
+"""One process's single calls at one batch size, timed block by block: the machine is watched, energy is metered."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from densebench.measure import latency
+from densebench.measure.counters import stolen_clock
+from densebench.measure.device import Device
+from densebench.measure.disturbance import Watch
+from densebench.measure.energy import Meter
+
+
+class Stream:
+    """One synchronous stream of calls.
+
+    Attributes:
+        calls: how many were timed so far, those left out among them.
+        spent_s: seconds that the blocks took.
+        spent_j: joules that they took, where there is a meter and not a reason why not.
+
+    """
+
+    def __init__(
+        self, call: Callable[[], object], device: Device, threads: int, meter: Meter | str | None = None
+    ) -> None:
+        self._call = call
+        self._device = device
+        self._threads = threads
+        self._meter = None if isinstance(meter, str) else meter
+        self._watch = Watch(device.name, threads, steal=False)
+        self._stolen_s = stolen_clock(frozenset(os.sched_getaffinity(0)))
+        self.calls, self.spent_s, self.spent_j = 0, 0.0, 0.0
+
+    def warm_up(self, budget: latency.Budget) -> float:
+        """Call until it has settled; how long the last call took, in ms."""
+        return latency.warm_up(self._call, self._device, budget)
+
+    def block(self, budget: latency.Budget) -> latency.Samples:
+        """Time single calls, looking at the machine before and after."""
+        started_j, began = self._joules(), time.perf_counter()
+        self._watch.begin()
+        found = latency.sample(self._call, self._device, budget, self._stolen_s, self._threads)
+        said = "; ".join(filter(None, (found.disturbance, self._watch.end())))
+        self.spent_s += time.perf_counter() - began
+        self.spent_j += self._joules() - started_j
+        self.calls += found.calls
+        return replace(found, disturbance=said)
+
+    def turn(self, budget: latency.Budget) -> latency.Samples:
+        """A block after one call that isn't timed: the first call after a hand-over is slow."""
+        self._call()
+        return self.block(budget)
+
+    def _joules(self) -> float:
+        return self._meter.read_j() if self._meter else 0.0
