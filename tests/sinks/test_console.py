@@ -70,6 +70,18 @@ def test_plain_lines() -> None:
     ]
 
 
+def test_the_time_left_takes_one_long_part_for_what_it_is() -> None:
+    """One compilation took four times what was thought: an hour and a half doesn't become six."""
+    console, clock = plain(), Clock()
+    progress = Progress(console, clock)
+    progress.start(66, expected_s=6000.0)
+    for seconds in (100.0, 100.0, 100.0, 100.0, 100.0, 400.0):
+        clock.now += seconds
+        progress.worked(100.0)
+    progress.stage("jit", "build")
+    assert text(console) == "jit  build  eta 2 h 36 min\n"
+
+
 def test_the_time_left_forgets_a_forecast_that_was_wrong_about_something_else() -> None:
     """Building took ten times what was thought; timing goes as forecast, and so does what is left of it."""
     console, clock = plain(), Clock()

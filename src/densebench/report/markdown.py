@@ -97,8 +97,9 @@ def _recommendation(sweep: Sweep) -> str:
 
 def _throughput(sweep: Sweep) -> str:
     return (
-        "Images per second of one synchronous stream; in brackets the speed-up over the baseline at the same "
-        f"batch size. The fastest is bold.\n\n{throughput_table(sweep)}"
+        "Images per second of one synchronous stream; in brackets the speed-up over the baseline at the same batch "
+        "size, taken moment by moment and so not quite the quotient of two speeds. The fastest is bold.\n\n"
+        f"{throughput_table(sweep)}"
     )
 
 

@@ -19,7 +19,10 @@ from rich.text import Text
 from densebench.record import Row, Status
 from densebench.wording import STATUS_WORDS, duration, one_line, short, times
 
-RECENT_S = 60.0  # of forecast work: older work says little about what is left
+RECENT_S, RECENT_SHARE = (
+    60.0,
+    0.1,
+)  # of forecast work, or of all of it: older work says little about what is left
 STYLES = {Status.OK: "green", Status.SKIPPED: "yellow", Status.FAILED: "red", Status.TIMED_OUT: "red"}
 
 
@@ -39,6 +42,7 @@ class Progress:
         self._task = TaskID(0)
         self._total = self._done = 0
         self._worked_s = self._spent_s = self._left_s = 0.0
+        self._recent_s = RECENT_S
         self._latest = clock()
 
     def start(self, total_cells: int, done: int = 0, expected_s: float = 0.0) -> None:
@@ -48,6 +52,7 @@ class Progress:
         last tells most, since building is forecast worse than timing.
         """
         self._total, self._done, self._left_s = total_cells, done, expected_s
+        self._recent_s = max(RECENT_S, RECENT_SHARE * expected_s)
         self._latest = self._clock()
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._bar = Bar(
@@ -80,7 +85,7 @@ class Progress:
 
     def worked(self, expected_s: float) -> None:
         """A part of the work is done that was expected to take so long."""
-        fading, now = math.exp(-expected_s / RECENT_S), self._clock()
+        fading, now = math.exp(-expected_s / self._recent_s), self._clock()
         self._worked_s = fading * self._worked_s + expected_s
         self._spent_s = fading * self._spent_s + now - self._latest
         self._latest = now

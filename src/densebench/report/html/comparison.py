@@ -154,4 +154,5 @@ def _note(ran: Sequence[Row]) -> str:
     if len(bare) == len(timed):
         return f"Bars show the throughput. No row has an interval; {rule}."
     note = "Bars show the throughput, the mark on it its 95 % interval"
-    return f"{note}; none in {len(bare)} of {len(timed)} rows: {rule}." if bare else f"{note}."
+    note += f"; none in {len(bare)} of {len(timed)} rows: {rule}." if bare else "."
+    return f"{note} Speed-ups are taken moment by moment, so they aren't quite quotients of throughputs."
