@@ -10,6 +10,9 @@ go on while their ratio is vague: how far the mean logarithm of the speed-up lie
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -17,13 +20,14 @@ from scipy.special import stdtrit
 
 from densebench.beside import Told
 from densebench.measure.latency import Samples
-from densebench.stats.comparison import CONFIDENCE_LOOKED, LOOK_FROM
+from densebench.stats.comparison import CONFIDENCE_LOOKED, LOOK_FROM, log_ratio
 from densebench.stats.samples import CONFIDENCE
 from densebench.turns import alternate
 
 RUNS, MOST_ROUNDS = 20_000, 40
-PROCESSES, TARGET = 3000, 0.02
-SPEEDUPS, BLOCK_NOISE = (1.0, 1.05, 1.2, 1.6, 2.7, 7.0), (0.02, 0.05, 0.1, 0.2)
+PROCESSES, TARGET = 2000, 0.02
+MOMENTS, SLOW_MS, BLOCK_MS = 0.15, 200.0, 250.0  # of turns: how they differ, a call of the baseline, a block
+SPEEDUPS, CALL_NOISE = (1.0, 1.05, 1.2, 1.6, 2.7, 7.0), (0.02, 0.05, 0.1, 0.2)
 SIZES = (0.3, 0.7, 1.0, 1.5, 2.5, 5.0)
 
 
@@ -55,21 +59,39 @@ def held(rounds: np.ndarray, confidence: float) -> tuple[float, float]:
 
 
 def bias(noise: float, effect: float) -> tuple[float, float, float]:
-    """The mean error of a process's log-ratio, two standard errors of that mean, and the mean number of turns."""
-    rng = np.random.default_rng(0)
+    """The mean error of a process's log-ratio, two standard errors of that mean, and the mean number of turns.
 
-    def block(centre: float) -> float:
-        return float(np.exp(centre + noise * rng.standard_normal()))
+    The machine is faster or slower by MOMENTS in each turn, each call takes longer or shorter by `noise`, and a block
+    has as many calls as its quarter of a second takes.
+    """
+    rng = np.random.default_rng(0)
+    moments = itertools.chain.from_iterable(itertools.repeat(np.exp(MOMENTS * x), 2) for x in normals(rng))
+
+    def block(alone_ms: float) -> tuple[float, ...]:
+        times = (
+            next(moments) * alone_ms * np.exp(noise * rng.standard_normal(int(2 * BLOCK_MS / alone_ms) + 2))
+        )
+        return tuple(times[: 1 + int(np.searchsorted(np.cumsum(times), BLOCK_MS))])
 
     errors, turns = [], []
     for _ in range(PROCESSES):
-        ours, others = alternate(
-            lambda: Samples((block(0.0),), 1), lambda: Told(samples_ms=(block(effect),)), TARGET, np.inf
+        ours, others, _ = alternate(
+            lambda: Samples(block(SLOW_MS / np.exp(effect)), 1),
+            lambda: Told(samples_ms=block(SLOW_MS)),
+            TARGET,
+            np.inf,
         )
-        means = [np.mean([one.samples_ms[0] for one in others]), np.mean([one.kept_ms[0] for one in ours])]
-        errors.append(float(np.log(means[0] / means[1])) - effect)
+        counts = [(len(a.kept_ms), len(b.samples_ms)) for a, b in zip(ours, others, strict=True)]
+        sides = [x for a in ours for x in a.kept_ms], [x for b in others for x in b.samples_ms]
+        errors.append(log_ratio(*sides, counts) - effect)
         turns.append(len(ours))
     return float(np.mean(errors)), 2 * float(np.std(errors)) / PROCESSES**0.5, float(np.mean(turns))
+
+
+def normals(rng: np.random.Generator) -> Iterator[float]:
+    """Standard normal numbers without an end."""
+    while True:
+        yield float(rng.standard_normal())
 
 
 def main() -> None:
@@ -89,10 +111,10 @@ def main() -> None:
             table.add_row(shape, f"{confidence:.0%}", *cells)
     Console(width=120).print(table)
     table = Table(title=f"turns, {PROCESSES} processes each: error in % ± 2 SE (turns)", title_justify="left")
-    table.add_column("noise of a block")
+    table.add_column("noise of a call")
     for speedup in SPEEDUPS:
         table.add_column(f"{speedup}x", justify="right")
-    for sd in BLOCK_NOISE:
+    for sd in CALL_NOISE:
         errors = [bias(sd, float(np.log(speedup))) for speedup in SPEEDUPS]
         table.add_row(f"{sd:.0%}", *(f"{100 * off:+.2f} ± {100 * se:.2f} ({n:.1f})" for off, se, n in errors))
     Console(width=120).print(table)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import socket
 import threading
 import time
@@ -20,6 +18,8 @@ from safetensors.torch import save_file
 from densebench import beside, engines, jobs, timing
 from densebench.beside import Beside, Told, comes_to_rest
 from densebench.companion import accompany
+from densebench.stream import Stream
+from densebench.turns import TURNS
 from tests.test_artifact import PLAIN, make
 
 pytest_plugins = ["tests.fixtures"]
@@ -49,6 +49,13 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def address(tmp_path: Path, images: Path) -> Iterator[str]:
     """Where a companion listens, for batches of 1 and 2."""
+    with served(tmp_path, images) as where:
+        yield where
+
+
+@contextmanager
+def served(tmp_path: Path, images: Path) -> Iterator[str]:
+    """A companion in a thread, until the block ends."""
     job = jobs.Accompany(
         folder=make(tmp_path / "baseline"),
         device="cpu",
@@ -71,7 +78,7 @@ def address(tmp_path: Path, images: Path) -> Iterator[str]:
     yield job.address
     with Beside(job.address, 10) as last:
         assert last.block(99, 0.01) is None
-        assert last.block(1, 0.01) is None  # it is asked no more
+        assert last.block(2, 0.01) is None  # it is asked no more
     thread.join(30)
     assert not thread.is_alive()
 
@@ -106,25 +113,8 @@ def test_a_block_is_timed_when_it_is_asked_for(address: str) -> None:
                 assert sum(told.samples_ms) >= 1000 * seconds
 
 
-@contextmanager
-def spinning(seconds: float) -> Iterator[list[float]]:
-    """A thread that computes for so long, as those of some engines do after a call; when it has ended."""
-    ended: list[float] = []
-
-    def spin() -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            hashlib.sha256(bytes(1 << 20))  # outside of the interpreter's lock
-        ended.append(time.monotonic())
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    yield ended
-    thread.join()
-
-
 class Clock:
-    """Stands for `time` in `beside`: a process whose threads compute for so long, on a machine that is never busy."""
+    """Stands for `time` in `beside`: a process whose threads, all of them, compute for so long."""
 
     def __init__(self, busy_s: float) -> None:
         self.now = 0.0
@@ -152,13 +142,6 @@ def test_a_process_whose_threads_spin_is_waited_for(
     monkeypatch.setattr(beside, "time", clock)
     assert comes_to_rest(limit_s) == rested
     assert clock.now == pytest.approx(after_s, abs=0.011)
-
-
-def test_other_threads_count() -> None:
-    """Those of an engine compute outside of the interpreter's lock."""
-    with spinning(0.3) as ended:
-        assert comes_to_rest(math.inf)
-        assert ended
 
 
 @pytest.mark.parametrize("rests", [True, False])
@@ -198,7 +181,12 @@ def test_two_processes_take_turns(tmp_path: Path, images: Path, address: str) ->
     found = measured(tmp_path / "other", images, address)
     assert sum(found[1].samples_ms) >= 40
     assert sum(found[1].beside_ms) >= 40
-    assert found[2].beside_ms == ()
+    assert len(found[1].turns) >= TURNS
+    assert [sum(side) for side in zip(*found[1].turns, strict=True)] == [
+        len(found[1].samples_ms),
+        len(found[1].beside_ms),
+    ]
+    assert (found[2].beside_ms, found[2].turns) == ((), ())
 
 
 def test_a_slow_process_takes_no_turns(
@@ -211,11 +199,25 @@ def test_a_slow_process_takes_no_turns(
     assert measured(tmp_path / "quick", images, address)[1].beside_ms
 
 
-def test_a_process_without_an_answer_goes_on_alone(tmp_path: Path, images: Path) -> None:
+def test_a_slow_baseline_declines(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for it in vain would then be timed while it computes. At other batch sizes it goes on."""
+    monkeypatch.setattr(timing.latency, "warm_up", lambda call, *_: 3200.0 if len(call()) == 1 else 3000.0)
+    with served(tmp_path, images) as address, Beside(address, 10) as other:
+        assert other.block(1, 0.01) is None
+        assert other.block(2, 0.01) is not None
+
+
+def test_a_process_without_an_answer_goes_on_alone(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody listens there, or he is gone before he answers."""
+    turned: list[float] = []
+    turn = Stream.turn
+    monkeypatch.setattr(Stream, "turn", lambda *given: turned.append(1) or turn(*given))
     found = measured(tmp_path / "other", images, NOBODY)
     assert sum(found[1].samples_ms) >= 40
     assert found[1].beside_ms == ()
+    assert len(turned) == TURNS  # in blocks like the baseline's own
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(f"\0densebench-gone-{tmp_path.name}")
         listening.listen()

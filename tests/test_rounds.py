@@ -186,7 +186,7 @@ def test_a_baseline_that_does_not_come_costs_no_row(tmp_path: Path) -> None:
     sweep.progress.note = noted.append  # type: ignore[method-assign]
     assert timed(sweep)["a", 1].speedup == pytest.approx(2)
     assert children.in_turn == {("baseline", ()), ("a", ()), ("b", ())}
-    assert noted == ["no baseline beside the others in this round: ended by SIGKILL"] * 5
+    assert noted == ["no baseline stands beside the others from now on: ended by SIGKILL"]
 
 
 def test_every_batch_size_is_first_in_some_process(tmp_path: Path) -> None:
@@ -276,6 +276,24 @@ def test_disturbed_blocks_are_measured_again_within_a_bound(tmp_path: Path) -> N
     assert once.disturbance == "1 disturbed and repeated: others took 1.00 of 2 cores"
     assert (always.stable, always.processes, seen["b"]) == (False, 3, 5)
     assert "others took 1.00 of 2 cores" in always.disturbance
+
+
+def test_what_was_left_out_is_told(tmp_path: Path) -> None:
+    """Turns with their reason, calls by their share; a resumed row remembers what disturbed it and its peaks."""
+
+    def answer(name: str, size: int) -> jobs.Block:
+        more = {"turns_left_out": "3 of 8 turns left out: a backup", "left_out": 0.25} if name == "a" else {}
+        return block((10.0, 10.0), host_memory_peak_mb=700.0, **more)
+
+    first, _ = sweep_of(tmp_path / "first", answer, recipes=["a"], rounds=1)
+    row = timed(first)["a", 4]
+    assert (row.stable, row.left_out) == (True, 0.25)
+    assert row.disturbance == "3 of 8 turns left out: a backup (in 1 of 1 processes)"
+    second, _ = sweep_of(tmp_path / "second", steady, recipes=["a"], rounds=2)
+    second.records.extend(one.model_copy(update={"stable": False}) for one in first.records)
+    row = timed(second)["a", 4]
+    assert (row.stable, row.processes, row.host_memory_peak_mb) == (False, 2, 700.0)
+    assert row.disturbance == "3 of 8 turns left out: a backup (in 1 of 1 processes)"
 
 
 def test_a_baseline_that_fails_costs_the_comparison(tmp_path: Path) -> None:
@@ -370,6 +388,39 @@ def test_an_interrupt_costs_the_round_under_way(tmp_path: Path, limit: int, roun
     resumed, _ = sweep_of(tmp_path / "second", answer, focus_batch_sizes=[4], focus_time=0)
     resumed.records.extend(kept)
     assert {row.processes for row in timed(resumed).values() if row.recipe != "baseline"} == {max(rounds, 5)}
+
+
+@pytest.mark.parametrize("limit", range(4))
+def test_an_interrupt_of_the_only_round_is_one(tmp_path: Path, limit: int) -> None:
+    """Whoever's turn it was: what has no process of the baseline yet is kept all the same."""
+    calls: list[str] = []
+
+    def answer(name: str, size: int) -> jobs.Block:
+        calls.append(name)
+        if len(calls) == limit + 1:
+            raise KeyboardInterrupt
+        return steady(name, size)
+
+    sweep, _ = sweep_of(tmp_path, answer, rounds=1)
+    with pytest.raises(KeyboardInterrupt):
+        timed(sweep)
+    _, kept = journal.read(sweep.spec.output_dir)
+    assert {record.recipe for record in kept} >= set(calls[:-1]) - {"baseline"}
+
+
+def test_further_rounds_are_kept_as_they_end(tmp_path: Path) -> None:
+    """A kill costs the round under way then too."""
+    noise, kept = random.Random(2), []
+
+    def answer(name: str, size: int) -> jobs.Block:
+        if name == "baseline":
+            kept.append({record.key: record for record in sweep.records})
+        return measured(noise.uniform(5, 15))
+
+    sweep, _ = sweep_of(tmp_path, answer, focus_batch_sizes=[4], focus_time=0.05)
+    timed(sweep)
+    assert [len(one["a", 4].rounds) for one in kept[1:]] == list(range(1, len(kept)))
+    assert len(kept) > 6
 
 
 def test_a_resumed_run_measures_on_what_lacks_rounds(tmp_path: Path) -> None:

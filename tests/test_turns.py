@@ -49,7 +49,7 @@ def steady(ms: float, spread: float = 0.0) -> Iterator[float]:
 def test_turns_go_on_while_the_ratio_is_vague(ratio: float, spread: float, sets: int) -> None:
     """In an order in which what changes steadily cancels."""
     two = Two(steady(10, spread), steady(10 * ratio))
-    ours, others = alternate(two.own, two.theirs, 0.02, 100)
+    ours, others, _ = alternate(two.own, two.theirs, 0.02, 100)
     assert two.order == "ABBAABBA" * sets
     assert len(ours) == len(others) == TURNS * sets
 
@@ -58,7 +58,7 @@ def test_a_machine_that_gets_slower_steadily_changes_nothing() -> None:
     """Each block takes 3 % longer than the one before: the ratio comes out as it is."""
     times = iter([10.0 * 1.03**n for n in range(100)])
     two = Two(times, times)
-    ours, others = alternate(two.own, two.theirs, 1.0, 100)
+    ours, others, _ = alternate(two.own, two.theirs, 1.0, 100)
     logs = [math.log(b.samples_ms[0] / a.kept_ms[0]) for a, b in zip(ours, others, strict=True)]
     assert sum(logs) == pytest.approx(0)
 
@@ -66,21 +66,26 @@ def test_a_machine_that_gets_slower_steadily_changes_nothing() -> None:
 def test_a_disturbed_turn_is_left_out() -> None:
     """Of either process, while four others are left; else all count, and the row says what disturbed them."""
 
-    def disturbed(at: set[int]) -> tuple[list[Samples], list[Told]]:
-        count = iter(range(1000))
+    def disturbed(own_at: set[int], their_at: set[int]) -> tuple[list[Samples], list[Told], str]:
+        mine, others = iter(range(1000)), iter(range(1000))
 
         def own() -> Samples:
-            number = next(count)
-            return Samples((20.0 if number in at else 10.0,), 1, "a backup" if number in at else "")
+            hit = next(mine) in own_at
+            return Samples((20.0 if hit else 10.0,), 1, "a backup" * hit)
 
-        return alternate(own, lambda: Told(samples_ms=(10.0,)), 0.02, 100)
+        def theirs() -> Told:
+            hit = next(others) in their_at
+            return Told(samples_ms=(20.0 if hit else 10.0,), disturbance="an update" * hit)
 
-    ours, others = disturbed({1, 2})
-    assert [one.kept_ms for one in ours] == [(10.0,)] * 6
-    assert len(others) == 6
-    ours, others = disturbed(set(range(3, 100)))
+        return alternate(own, theirs, 0.02, 100)
+
+    ours, others, why = disturbed({1}, {2})
+    assert [one.kept_ms for one in ours] == [other.samples_ms for other in others] == [(10.0,)] * 6
+    assert why == "2 of 8 turns left out: a backup"
+    assert disturbed(set(), {0})[2] == "1 of 8 turns left out: an update"
+    ours, others, why = disturbed(set(range(3, 100)), set())
     assert len(ours) == len(others) == MOST_TURNS
-    assert ours[-1].disturbance == "a backup"
+    assert (ours[-1].disturbance, why) == ("a backup", "")
 
 
 def test_turns_end_with_their_time() -> None:
@@ -93,6 +98,6 @@ def test_turns_end_with_their_time() -> None:
 def test_without_an_answer_the_baselines_blocks_are_dropped(answers: int) -> None:
     """They would stand for other moments than its own, which stay."""
     two = Two(steady(10, 0.2), steady(10), answers)
-    ours, others = alternate(two.own, two.theirs, 0.0, 100)
+    ours, others, _ = alternate(two.own, two.theirs, 0.0, 100)
     assert others == []
     assert len(ours) == two.order.count("A")

@@ -51,14 +51,12 @@ class BatchSize:
     def close_round(self, number: int, *, late: bool) -> None:
         """Write down the cells that have enough, or whose time is used up.
 
-        Of those that lack rounds that they are sure to get, what there is is kept, with the baseline's blocks: a
-        resumed run goes on from it.
+        Of the others what there is is kept, with the baseline's blocks: a resumed run goes on from it.
         """
         self._finish([cell for cell in self._others if self._enough(cell, late=late)])
-        if not self.sure:
-            for cell in self.wanted():
-                if number in cell.rounds and (cell is self._reference or self._lacks(cell)):
-                    self._sweep.keep(cell.record(self._sweep, adaptive=self.focus))
+        for cell in self.wanted():
+            if number in cell.rounds:
+                self._sweep.keep(cell.record(self._sweep, adaptive=self.focus))
 
     @property
     def compared(self) -> bool:
@@ -96,7 +94,7 @@ class BatchSize:
         if self._new_reference and last and not self._lacks(self._new_reference):
             self._sweep.finish(self._new_reference.record(self._sweep, adaptive=self.focus))
             self._new_reference = None
-        elif self._reference and done:
+        elif self._reference and self._reference.count and done:
             self._sweep.keep(self._reference.record(self._sweep, adaptive=self.focus))
         for cell in done:
             self._sweep.finish(cell.record(self._sweep, adaptive=self.focus))

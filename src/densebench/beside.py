@@ -38,7 +38,7 @@ class Ask(Frozen):
 
 
 class Told(Frozen):
-    """Latencies of the baseline's single calls, and what disturbed them."""
+    """Latencies of the baseline's single calls, and what disturbed them; none where it is too slow for turns."""
 
     samples_ms: tuple[float, ...]
     disturbance: str = ""
@@ -74,14 +74,15 @@ class Beside:
         self._socket.close()
 
     def block(self, batch_size: int, seconds: float) -> Told | None:
-        """A block of the baseline's, timed while this process rests; None once there was none."""
+        """A block of the baseline's, timed while this process rests; None where there is none."""
         if not self._answers or not comes_to_rest():
             self._answers = False
             return None
         try:
             self._lines.write(Ask(batch_size=batch_size, seconds=seconds).model_dump_json() + "\n")
             self._lines.flush()
-            return Told.model_validate_json(self._lines.readline())
+            told = Told.model_validate_json(self._lines.readline())
         except (OSError, ValueError):
             self._answers = False
             return None
+        return told if told.samples_ms else None

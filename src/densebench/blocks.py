@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
+from typing import Any
 
 from densebench import jobs
 from densebench.cells import Sweep, now, record_of
@@ -55,7 +56,8 @@ class Cell:
         )
         facts: dict[str, object] = dict(self.facts) | {
             "samples_ms": (*(before.samples_ms if before else ()), *(one.samples_ms for one in self.blocks)),
-            "beside_ms": (*self._beside_before(), *(one.beside_ms for one in self.blocks)),
+            "beside_ms": (*self._former("beside_ms"), *(one.beside_ms for one in self.blocks)),
+            "turns": (*self._former("turns"), *(one.turns for one in self.blocks)),
             "left_out": fmean(
                 [
                     *([before.left_out] * len(before.samples_ms) if before else ()),
@@ -64,13 +66,16 @@ class Cell:
             ),
             "rounds": (*(before.rounds if before else ()), *self.rounds),
             "adaptive": adaptive,
-            "stable": not said,
-            "disturbance": "; ".join(filter(None, (said, again))),
+            "stable": not said and (before is None or before.stable is not False),
+            "disturbance": "; ".join(
+                filter(None, (before.disturbance if before else "", said, again, self._turns_left_out()))
+            ),
             "traces": self.traces or (before.traces if before else ()),
             "roofline_fraction": self._share_of_ceiling(sweep),
         }
         for name in ("host_memory_peak_mb", "vram_peak_mb", "vram_driver_peak_mb"):
-            facts[name] = max(self._figures(name), default=getattr(before, name, None))
+            earlier = getattr(before, name, None)
+            facts[name] = max([*self._figures(name), *([] if earlier is None else [earlier])], default=None)
         for name in ("load_s", "first_inference_s", "host_memory_floor_mb", "energy_j_per_image"):
             found = self._figures(name)
             facts[name] = median(found) if found else getattr(before, name, None)
@@ -83,9 +88,15 @@ class Cell:
             facts["cold_start_s"] = median(firsts) if firsts else getattr(before, "cold_start_s", None)
         return record_of(sweep, self.recipe, self.batch_size, self.started_at, status=Status.OK, **facts)
 
-    def _beside_before(self) -> Sequence[tuple[float, ...]]:
+    def _former(self, name: str) -> Sequence[Any]:
+        """What an earlier run says of each of its processes: nothing of any, where it says nothing."""
         before = self.earlier
-        return () if before is None else before.beside_ms or ((),) * len(before.samples_ms)
+        return () if before is None else getattr(before, name) or ((),) * len(before.samples_ms)
+
+    def _turns_left_out(self) -> str:
+        """Of the first process that had turns disturbed, and how many others had."""
+        told = [one.turns_left_out for one in self.blocks if one.turns_left_out]
+        return f"{told[0]} (in {len(told)} of {len(self.blocks)} processes)" if told else ""
 
     def _figures(self, name: str) -> Sequence[float]:
         return [value for one in self.blocks if (value := getattr(one, name)) is not None]

@@ -18,7 +18,7 @@ from densebench.measure import latency
 from densebench.record import Frozen
 from densebench.stream import Stream
 from densebench.timing import images_of, loaded, manifest_of
-from densebench.turns import LEAST_CALLS
+from densebench.turns import LEAST_CALLS, turn_limit_s
 
 
 def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Frozen]:
@@ -36,8 +36,17 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
             size: Stream(partial(session, images_of(job, size)), device, job.threads)
             for size in job.batch_sizes
         }
-        for stream in streams.values():
-            stream.warm_up(budget)
+        calls_ms = {size: stream.warm_up(budget) for size, stream in streams.items()}
+
+        def answer(ask: Ask) -> Told:
+            if 2 * (1 + LEAST_CALLS) * calls_ms[ask.batch_size] > 1000 * turn_limit_s(job.timeout_s):
+                return Told(samples_ms=())  # who waits for it in vain would then be timed while it computes
+            part = latency.Budget(ask.seconds, job.timeout_s, least=LEAST_CALLS)
+            found = streams[ask.batch_size].turn(part)
+            if not comes_to_rest():
+                raise CellFailed("the baseline's threads go on computing after a call")
+            return Told(samples_ms=found.kept_ms, disturbance=found.disturbance)
+
         listening.bind(job.address)
         listening.listen()
         say("ready")
@@ -46,11 +55,6 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
             connection, _ = listening.accept()
             with connection, suppress(ConnectionError), connection.makefile("rw", encoding="utf-8") as lines:
                 for line in lines:
-                    ask = Ask.model_validate_json(line)
-                    part = latency.Budget(ask.seconds, job.timeout_s, least=LEAST_CALLS)
-                    found = streams[ask.batch_size].turn(part)
-                    if not comes_to_rest():
-                        raise CellFailed("the baseline's threads go on computing after a call")
-                    told = Told(samples_ms=found.kept_ms, disturbance=found.disturbance)
+                    told = answer(Ask.model_validate_json(line))
                     lines.write(told.model_dump_json() + "\n")
                     lines.flush()

@@ -35,7 +35,7 @@ def company(sweep: Sweep, sizes: Sequence[int]) -> Iterator[jobs.Accompany | Non
         try:
             stack.enter_context(sweep.nurseries.beside(job, sweep.spec.cell_timeout))
         except (CellFailed, Unavailable, UsageError) as error:
-            sweep.progress.note(f"no baseline beside the others in this round: {error}")
+            sweep.progress.note(f"no baseline stands beside the others from now on: {error}")
             yield None
         else:
             yield job

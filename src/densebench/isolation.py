@@ -148,12 +148,17 @@ class Nursery(Closed):
             UsageError, Unavailable, CellFailed: what it said instead, or nothing in time.
 
         """
-        reader, _ = self._begin(job)
+        reader, log_start = self._begin(job)
         try:
             ready, _, _ = select.select([reader], [], [], timeout_s)
             line = os.read(reader, 1 << 12).split(b"\n")[0] if ready else b""
             if not line:
-                raise CellFailed(f"{job.kind}: not ready in {timeout_s:.0f} s")
+                ended = (
+                    f"ended at once: {self._last_line(log_start)}"
+                    if ready
+                    else f"not ready in {timeout_s:.0f} s"
+                )
+                raise CellFailed(f"{job.kind}: {ended}")
             if problem := Message.model_validate_json(line).problem:
                 raise error_of(problem)
             yield
@@ -206,7 +211,11 @@ class Nursery(Closed):
     def _wait_until_ready(self) -> None:
         if getattr(self, "_ready", False):
             return
-        select.select([self._socket], [], [], START_LIMIT_S)
+        ready, _, _ = select.select([self._socket], [], [], START_LIMIT_S)
+        if not ready:
+            raise CellFailed(
+                f"the process that children are forked from didn't start in {START_LIMIT_S:.0f} s"
+            )
         self._receive()
         self._ready = True
 

@@ -148,6 +148,8 @@ class Block(Frozen):
 
     samples_ms: tuple[float, ...]
     beside_ms: tuple[float, ...] = ()  # of the baseline's process, in turn with it
+    turns: tuple[tuple[int, int], ...] = ()  # how many of each a turn has
+    turns_left_out: str = ""  # how many turns don't count, and why
     left_out: float = 0.0  # share of the calls: during them the host or other processes took CPU time
     load_s: float
     host_memory_floor_mb: float | None

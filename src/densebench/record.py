@@ -50,6 +50,7 @@ class Record(Frozen):
     beside_ms: tuple[
         tuple[float, ...], ...
     ] = ()  # of the baseline's process in turn with each of them, or nothing
+    turns: tuple[tuple[tuple[int, int], ...], ...] = ()  # calls of both in each turn of each process
     left_out: float = 0.0  # share of the calls: during them the host or other processes took CPU time
     rounds: tuple[int, ...] = ()  # the round of each process; those of one round ran close to one another
     adaptive: bool = False  # whether the number of rounds was decided by looking at the interval
@@ -99,7 +100,7 @@ class Record(Frozen):
     @property
     def blocks(self) -> list[Block]:
         """Each process's round and mean. Without rounds, as before there were any, each has one of its own."""
-        return blocks(self.samples_ms, self.rounds or range(len(self.samples_ms)), self.beside_ms)
+        return blocks(self.samples_ms, self.rounds or range(len(self.samples_ms)), self.beside_ms, self.turns)
 
 
 class Row(Record):

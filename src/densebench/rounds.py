@@ -14,7 +14,6 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 
 from densebench import forecast, jobs
@@ -47,6 +46,7 @@ class Rounds:
         self._sweep = sweep
         self._sizes = {one.size: one for one in sizes}
         self._companion: jobs.Accompany | None = None
+        self._alone = False  # no baseline could stand beside the others: it isn't tried again in each round
 
     def measure(self, first: int) -> None:
         """Go round until every cell has enough; the first round has this number."""
@@ -70,7 +70,9 @@ class Rounds:
         """One process of each recipe, and as many of the baseline as the sweep says."""
         sweep, number = self._sweep, first + count
         turns = self._turns()
-        with self._company(turns) as self._companion:
+        sizes = self._accompanied(turns)
+        with company(sweep, sizes) as self._companion:
+            self._alone |= bool(sizes) and self._companion is None
             repeats = self._baseline_blocks(turns)
             order = [name for name in turns for _ in range(repeats if name == BASELINE else 1)]
             random.Random(f"{sweep.spec.seed} {number}").shuffle(order)  # noqa: S311 - not a secret
@@ -78,8 +80,8 @@ class Rounds:
             for place, name in enumerate(order):
                 where = f"round {count + 1}, {place + 1} of {len(order)}"
                 self._blocks(_in_order([cell for cell in turns[name] if self._open(cell)]), number, where)
-                sizes = tuple(cell.batch_size for cell in turns[name])
-                sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, sizes))
+                timed_at = tuple(cell.batch_size for cell in turns[name])
+                sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, timed_at))
 
     def _baseline_blocks(self, turns: Mapping[str, list[Cell]]) -> int:
         """Its processes in this round: one, for its own row, where all others are compared with their companion."""
@@ -87,12 +89,11 @@ class Rounds:
         compared = _compared(turns)
         return 1 if compared and compared <= beside else self._sweep.baseline_blocks
 
-    def _company(self, turns: Mapping[str, list[Cell]]) -> AbstractContextManager[jobs.Accompany | None]:
-        """The baseline's process that the others take turns with in this round, at the focus batch sizes."""
+    def _accompanied(self, turns: Mapping[str, list[Cell]]) -> list[int]:
+        """The focus batch sizes at which others than the baseline are measured in this round, and it is too."""
         wanted = {size for size, one in self._sizes.items() if one.focus} & _compared(turns)
-        return company(
-            self._sweep, [cell.batch_size for cell in turns.get(BASELINE, ()) if cell.batch_size in wanted]
-        )
+        sizes = [cell.batch_size for cell in turns.get(BASELINE, ()) if cell.batch_size in wanted]
+        return [] if self._alone else sizes
 
     def _turns(self) -> dict[str, list[Cell]]:
         """Each recipe's cells of this round, and the baseline's at the same batch sizes.

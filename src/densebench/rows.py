@@ -55,15 +55,15 @@ def _speed(record: Record, baseline: Record | None) -> dict[str, object]:
     }
     if record.recipe == BASELINE:
         return facts | {"speedup": 1.0}
-    speedup = comparison.speedup(record.blocks, baseline.blocks, confidence) if baseline else None
-    if speedup is None or baseline is None:
+    speedup = comparison.speedup(record.blocks, baseline.blocks if baseline else (), confidence)
+    if speedup is None:
         return facts
     return facts | {
         "speedup": speedup.value,
         "speedup_ci_low": speedup.low,
         "speedup_ci_high": speedup.high,
         "verdict": comparison.verdict(speedup),
-        "break_even_images": _break_even(record, baseline, speedup, 1 / throughput.value),
+        "break_even_images": baseline and _break_even(record, baseline, speedup, 1 / throughput.value),
     }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densebench import artifact, engines, jobs, turns
-from densebench.beside import Beside, Told
+from densebench.beside import Beside, Told, comes_to_rest
 from densebench.measure import device as devices
 from densebench.measure import energy, latency, memory
 from densebench.measure.disturbance import of_row
@@ -59,7 +59,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
     with (
         loaded(job, manifest) as session,
         torch.inference_mode(),
-        Beside(job.address, turns.SHARE * job.timeout_s / 2) as beside,
+        Beside(job.address, turns.turn_limit_s(job.timeout_s)) as beside,
     ):
         device.synchronize()
         load_s = time.perf_counter() - started
@@ -107,19 +107,25 @@ def _timed(
 ) -> dict[str, Any]:
     """Warm up, then time single batches; in turn with the baseline's process, where there is one."""
     call_ms = stream.warm_up(budget)
-    limit_s = turns.SHARE * job.timeout_s
+    limit_s = turns.SHARE * min(job.timeout_s, budget.timeout_s)
     ours: list[latency.Samples] = []
     others: list[Told] = []
+    left_out = ""
     if size in job.beside and turns.TURNS * (1 + turns.LEAST_CALLS) * call_ms <= 1000 * limit_s:
         turn = turns.part_of(budget)
         theirs = partial(beside.block, size, turn.sample_s)
-        ours, others = turns.alternate(partial(stream.turn, turn), theirs, job.precision, limit_s)
-    if not others:
+        ours, others, left_out = turns.alternate(partial(stream.turn, turn), theirs, job.precision, limit_s)
+        while not others and len(ours) < turns.TURNS:  # alone, but as the baseline's own blocks are measured
+            comes_to_rest()
+            ours.append(stream.turn(turn))
+    if not ours:
         ours.append(stream.block(budget))
     samples = tuple(chain.from_iterable(one.kept_ms for one in ours))
     return {
         "samples_ms": samples,
         "beside_ms": tuple(chain.from_iterable(one.samples_ms for one in others)),
+        "turns": tuple((len(a.kept_ms), len(b.samples_ms)) for a, b in zip(ours, others, strict=False)),
+        "turns_left_out": left_out,
         "left_out": 1 - len(samples) / stream.calls,
         "energy_j_per_image": None
         if job.idle_watts is None

@@ -15,7 +15,12 @@ from densebench.stats.comparison import EFFECT_SHARE
 TURNS = 4  # blocks of each in the order ABBAABBA: what changes steadily cancels too
 MOST_TURNS = 12
 LEAST_CALLS = 1  # timed ones of a turn: several turns tell how much they scatter
-SHARE = 0.25  # of a process's time limit that its own blocks may take: the baseline's take as long or longer
+SHARE = 0.25  # of a process's time limit that turns may take, the baseline's blocks among them
+
+
+def turn_limit_s(timeout_s: float) -> float:
+    """How long one block of the baseline's may take, of a process that has so many seconds."""
+    return SHARE * timeout_s / 2
 
 
 def part_of(budget: Budget) -> Budget:
@@ -28,8 +33,8 @@ def alternate(
     theirs: Callable[[], Told | None],
     precision: float,
     limit_s: float,
-) -> tuple[list[Samples], list[Told]]:
-    """Blocks of both: four of each, then four more at a time while their ratio is still vague.
+) -> tuple[list[Samples], list[Told], str]:
+    """Blocks of both: four of each, then four more at a time while their ratio is still vague; what was left out.
 
     A turn that something disturbed in either process is left out, as long as four others are left.
     Vague is a standard error, over turns, above `precision` and above a tenth of the effect: on a quiet machine four
@@ -51,7 +56,7 @@ def alternate(
                 ours.append(own())
             told = theirs()
             if told is None:
-                return ours, []
+                return ours, [], ""
             others.append(told)
             if not own_first:
                 ours.append(own())
@@ -60,7 +65,15 @@ def alternate(
         enough = len(quiet) >= TURNS
         if (enough and not vague(quiet, precision)) or len(ours) >= MOST_TURNS or time.monotonic() > end:
             kept = quiet if enough else pairs
-            return [one for one, _ in kept], [other for _, other in kept]
+            return [one for one, _ in kept], [other for _, other in kept], _left_out(pairs, kept)
+
+
+def _left_out(pairs: Sequence[tuple[Samples, Told]], kept: Sequence[tuple[Samples, Told]]) -> str:
+    """How many turns don't count, and why."""
+    if len(kept) == len(pairs):
+        return ""
+    why = next(one.disturbance or other.disturbance for one, other in pairs if (one, other) not in kept)
+    return f"{len(pairs) - len(kept)} of {len(pairs)} turns left out: {why}"
 
 
 def vague(pairs: Sequence[tuple[Samples, Told]], precision: float) -> bool:

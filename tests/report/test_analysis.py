@@ -310,16 +310,20 @@ def test_calls_that_were_left_out_are_told() -> None:
 
 
 def test_processes_without_turns_are_told() -> None:
-    """Where some had a baseline beside them and others had not; a batch size without turns is nothing to tell."""
+    """At focus batch sizes, whether some of a recipe's processes took none or all; elsewhere there are none."""
     twice = {"samples_ms": ((10.0,) * 5, (10.0,) * 5), "rounds": (0, 1)}
 
-    def told(*beside: tuple[float, ...]) -> str:
-        x = record(recipe="x", batch_size=8, **twice, beside_ms=beside)
-        return said(derive([record(batch_size=8, **twice), x]), "limits")
+    def told(*beside: tuple[float, ...], adaptive: bool = True, device: str = "cpu") -> str:
+        facts = {"batch_size": 8, "adaptive": adaptive, "device": device, **twice}
+        return said(derive([record(**facts), record(recipe="x", **facts, beside_ms=beside)]), "limits")
 
-    assert "Some processes of x at batch 8 took no turns with the baseline" in told((20.0,), ())
+    alone = "Some processes of x at batch 8, or all, took no turns with the baseline"
+    assert alone in told((20.0,), ())
+    assert alone in told((), ())
+    assert alone in told()
     assert "took no turns" not in told((20.0,), (20.0,))
-    assert "took no turns" not in told((), ())
+    assert "took no turns" not in told(adaptive=False)
+    assert "took no turns" not in told(device="cuda")
 
 
 def test_names_from_the_data_stay_on_one_line() -> None:

@@ -18,6 +18,7 @@ from densebench.stats.comparison import (
     Estimate,
     blocks,
     geometric_mean,
+    log_ratio,
     log_ratios,
     narrow_enough,
     speedup,
@@ -78,8 +79,29 @@ def test_only_rounds_that_have_both_count() -> None:
 def test_a_process_in_turn_with_it_is_what_a_process_is_compared_with() -> None:
     """Its round's others only where there is none: what the moment did to both of them cancels."""
     baseline = [Block(1, 100.0), Block(2, 300.0)]
-    ours = [Block(1, 10.0, 20.0), Block(2, 30.0), Block(3, 10.0, 40.0), Block(4, 5.0)]
+    ours = [Block(1, 10.0, math.log(2)), Block(2, 30.0), Block(3, 10.0, math.log(4)), Block(4, 5.0)]
     assert log_ratios(ours, baseline) == pytest.approx([math.log(2), math.log(10), math.log(4)])
+
+
+def test_turns_count_alike_however_many_calls_they_have() -> None:
+    """The machine is half as fast in one of two turns: a quick model has fewer calls in it, a slow one has one."""
+    own, theirs = [10.0] * 24 + [20.0] * 12, [300.0, 600.0]
+    assert log_ratio(own, theirs, [(24, 1), (12, 1)]) == pytest.approx(math.log(30))
+    assert log_ratio(own, theirs) > math.log(33)
+    (found,) = blocks([own], [3], [theirs], [[(24, 1), (12, 1)]])
+    assert found == Block(3, pytest.approx(40 / 3), pytest.approx(math.log(30)))
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.1, 10), st.integers(1, 50), st.integers(1, 50)), min_size=1),
+    st.floats(0.1, 10),
+)
+def test_what_a_moment_does_to_both_cancels(turns: list[tuple[float, int, int]], factor: float) -> None:
+    """Whatever it does, and whatever the number of calls that fit into it."""
+    own = [10 * slow for slow, mine, _ in turns for _ in range(mine)]
+    theirs = [10 * factor * slow for slow, _, other in turns for _ in range(other)]
+    counts = [(mine, other) for _, mine, other in turns]
+    assert log_ratio(own, theirs, counts) == pytest.approx(math.log(factor), abs=1e-9)
 
 
 def test_one_process_has_no_interval() -> None:

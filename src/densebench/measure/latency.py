@@ -39,8 +39,8 @@ class Budget:
 def warm_up(call: Callable[[], object], device: Device, budget: Budget) -> float:
     """Call until it has settled: two calls, the last and the fastest before it, are within 5 % of each other.
 
-    At least twice, four times where that takes less than half a second, and thirty times at most. Returns how
-    long the last one took, in ms.
+    At least twice, four times where that takes less than half a second, thirty times at most, and no longer than
+    leaves time for sampling. Returns how long the last one took, in ms.
 
     Raises:
         Unavailable: the first call predicts that the rest won't fit into the limit.
@@ -48,9 +48,16 @@ def warm_up(call: Callable[[], object], device: Device, budget: Budget) -> float
     """
     warm = [device.time_ms(call)]
     check_affordable(warm[0], budget)
-    while len(warm) < MOST_WARM_UP and not _settled(warm):
+    while (
+        len(warm) < MOST_WARM_UP and not _settled(warm) and (len(warm) < LEAST_WARM_UP or _fits(warm, budget))
+    ):
         warm.append(device.time_ms(call))
     return warm[-1]
+
+
+def _fits(warm: list[float], budget: Budget) -> bool:
+    """Whether there is time for one more call and the least sampling after it."""
+    return sum(warm) + (1 + LEAST_SAMPLES) * warm[-1] <= 1000 * SAFETY * budget.timeout_s
 
 
 def _settled(warm: list[float]) -> bool:

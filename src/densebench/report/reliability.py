@@ -91,12 +91,17 @@ def unstable(sweep: Sweep) -> Iterator[Finding]:
 
 
 def no_turns(sweep: Sweep) -> Iterator[Finding]:
-    """Rows at focus batch sizes some of whose processes had no baseline to take turns with, where others had one."""
-    rows = [row for row in sweep.timed if any(row.beside_ms) and not all(row.beside_ms)]
+    """Rows at focus batch sizes with processes that took no turns with the baseline's."""
+    rows = [
+        row
+        for row in sweep.timed
+        if row.device == "cpu" and row.adaptive and row.recipe != BASELINE
+        if not (row.beside_ms and all(row.beside_ms))
+    ]
     if rows:
         said = (
-            f"Some processes of {_cells(rows)} took no turns with the baseline, which didn't answer them (run.log "
-            "says why) or would have taken too long: these are held against its blocks of the same round."
+            f"Some processes of {_cells(rows)}, or all, took no turns with the baseline, which didn't answer them "
+            "(run.log says why) or would have taken too long: these are held against its blocks of the same round."
         )
         yield finding("limits", said, rows)
 

@@ -206,6 +206,7 @@ def _record(path: Path, number: int, values: dict[str, Any]) -> Record:
         "samples_ms": all(block and min(block) > 0 for block in record.samples_ms),
         "beside_ms": len(record.beside_ms) in (0, len(record.samples_ms))
         and all(min(block, default=1) > 0 for block in record.beside_ms),
+        "turns": _sound_turns(record),
         "rounds": len(record.rounds) in (0, len(record.samples_ms)),
     }
     for field, fine in sound.items():
@@ -213,6 +214,18 @@ def _record(path: Path, number: int, values: dict[str, Any]) -> Record:
             message = f"{path} line {number} is damaged ({field}): restore the file or start a new run"
             raise InputError(message)
     return record
+
+
+def _sound_turns(record: Record) -> bool:
+    """Whether the turns that a process had, if it had any, are all of its calls and of those beside it."""
+    if not record.turns:
+        return True
+    sides = list(zip(record.samples_ms, record.beside_ms, strict=True)) if record.beside_ms else []
+    return len(record.turns) == len(sides) and all(
+        min(map(min, turns)) > 0 and tuple(map(sum, zip(*turns, strict=True))) == (len(own), len(theirs))
+        for turns, (own, theirs) in zip(record.turns, sides, strict=True)
+        if turns
+    )
 
 
 def _fault(path: Path, number: int, error: ValidationError) -> str:

@@ -13,11 +13,13 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from densebench.stats.samples import CONFIDENCE, mean
 
 Verdict = Literal["faster", "slower", "same", "unclear"]
+Turns = Sequence[tuple[int, int]]  # calls of the one process and of the other in each turn
 
 CLEAR = 0.03  # speed-ups within 1 ± this are no difference
 LEAST_ROUNDS = 3
@@ -32,12 +34,12 @@ EFFECT_SHARE = 0.1  # an interval that is this share of the effect is narrow eno
 class Block:
     """What one process measured: its round, and the mean time of one batch in ms.
 
-    Where a process of the baseline took turns with it, that one's mean too: what the moment did to both cancels.
+    Where a process of the baseline took turns with it, the logarithm of its time over this one's too.
     """
 
     round: int
     mean_ms: float
-    beside_ms: float | None = None
+    log_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,33 @@ def blocks(
     samples_ms: Sequence[Sequence[float]],
     rounds: Sequence[int],
     beside_ms: Sequence[Sequence[float]] = (),
+    turns: Sequence[Turns] = (),
 ) -> list[Block]:
-    """One block for each process."""
-    beside = [mean(one) if one else None for one in beside_ms] or [None] * len(samples_ms)
-    return [Block(n, mean(own), other) for own, n, other in zip(samples_ms, rounds, beside, strict=True)]
+    """One block for each process; those beside which the baseline's took turns have their ratio from these."""
+    count = len(samples_ms)
+    four = zip(samples_ms, rounds, beside_ms or [()] * count, turns or [()] * count, strict=True)
+    return [
+        Block(number, mean(own), log_ratio(own, theirs, each) if theirs else None)
+        for own, number, theirs, each in four
+    ]
+
+
+def log_ratio(own_ms: Sequence[float], theirs_ms: Sequence[float], turns: Turns = ()) -> float:
+    """The logarithm of the others' time over the own one, every turn counting the same for both.
+
+    A turn lasts so many seconds: a quick model has fewer calls in it while the machine is slow, one that is slower
+    than a turn has one in each. Means over all calls would weigh the moments differently, in favour of the quick one.
+
+    Args:
+        own_ms: latencies of single calls, turn after turn.
+        theirs_ms: those of the process that took turns with it.
+        turns: how many calls of both each turn has; without, all are of one.
+
+    """
+    own, theirs = iter(own_ms), iter(theirs_ms)
+    each = turns or [(len(own_ms), len(theirs_ms))]
+    means = [(mean(list(islice(own, mine))), mean(list(islice(theirs, other)))) for mine, other in each]
+    return math.log(math.fsum(other for _, other in means) / math.fsum(mine for mine, _ in means))
 
 
 def log_ratios(recipe: Sequence[Block], baseline: Sequence[Block]) -> list[float]:
@@ -72,9 +97,10 @@ def log_ratios(recipe: Sequence[Block], baseline: Sequence[Block]) -> list[float
     of_round = {number: mean(logs) for number, logs in by_round(baseline).items()}
     found: dict[int, list[float]] = defaultdict(list)
     for block in recipe:
-        theirs = of_round.get(block.round) if block.beside_ms is None else math.log(block.beside_ms)
-        if theirs is not None:
-            found[block.round].append(theirs - math.log(block.mean_ms))
+        if block.log_ratio is not None:
+            found[block.round].append(block.log_ratio)
+        elif block.round in of_round:
+            found[block.round].append(of_round[block.round] - math.log(block.mean_ms))
     return [mean(ratios) for ratios in found.values()]
 
 
