@@ -29,9 +29,9 @@ def nursery(tmp_path: Path) -> Iterator[Nursery]:
         yield opened
 
 
-def do(nursery: Nursery, what: str, folder: Path, timeout_s: float = PATIENCE_S, **more) -> jobs.BuildDone:
-    """Have a child do one of the things in `stand_in/sitecustomize.py`."""
-    job = jobs.Build(
+def job_of(what: str, folder: Path) -> jobs.Build:
+    """One of the things in `stand_in/sitecustomize.py`."""
+    return jobs.Build(
         workload=jobs.WorkloadJob(model="", weights="", data="", image_size=32, seed=0),
         recipe=what,
         named={},
@@ -40,7 +40,11 @@ def do(nursery: Nursery, what: str, folder: Path, timeout_s: float = PATIENCE_S,
         folder=folder,
         threads=1,
     )
-    return nursery.run(job, jobs.BuildDone, timeout_s, **more)
+
+
+def do(nursery: Nursery, what: str, folder: Path, timeout_s: float = PATIENCE_S, **more) -> jobs.BuildDone:
+    """Have a child do it."""
+    return nursery.run(job_of(what, folder), jobs.BuildDone, timeout_s, **more)
 
 
 def family(folder: Path) -> list[int]:
@@ -86,6 +90,32 @@ def test_an_error_in_the_child_is_raised_in_the_parent(nursery, tmp_path, what, 
     with pytest.raises(kind) as caught:
         do(nursery, what, tmp_path)
     assert str(caught.value) == said
+
+
+def test_a_child_lives_as_long_as_it_is_wanted(nursery, tmp_path):
+    """From its first word on; then it is ended with all that it started, and the next one can come."""
+    for _ in range(2):
+        with nursery.living(job_of("hang", tmp_path), PATIENCE_S):
+            while not (tmp_path / FAMILY).exists():
+                time.sleep(0.01)
+        assert gone(family(tmp_path))
+        (tmp_path / FAMILY).unlink()
+
+
+@pytest.mark.parametrize(
+    ("what", "limit_s", "kind", "said"),
+    [
+        ("silent crash", PATIENCE_S, CellFailed, "build: ended at once: the last words"),
+        ("silent usage", PATIENCE_S, UsageError, "that file is no good"),
+        ("silent sleep", 0.6, CellFailed, "build: not ready in 1 s"),
+    ],
+)
+def test_a_child_that_does_not_come_to_life_says_why(nursery, tmp_path, what, limit_s, kind, said):
+    """Whether it ended, was refused or took too long; the next job is done."""
+    with pytest.raises(kind) as caught, nursery.living(job_of(what, tmp_path), limit_s):
+        raise AssertionError("it is not ready")
+    assert str(caught.value) == said
+    do(nursery, "answer", tmp_path)
 
 
 def test_running_out_of_memory_is_told_apart(nursery, tmp_path):

@@ -70,6 +70,24 @@ def test_plain_lines() -> None:
     ]
 
 
+def test_a_long_stage_is_not_silent_off_the_terminal() -> None:
+    """A line a minute, not one for every word of a child."""
+    console, clock = plain(), Clock()
+    progress = Progress(console, clock)
+    progress.start(66, expected_s=600.0)
+    progress.stage("round 1", "21 processes")
+    for number in range(1, 22):
+        clock.now += 20.0
+        progress.worked(10.0)
+        progress.detail("jit", f"round 1, {number} of 21", "batch 8")
+    assert text(console).splitlines()[:3] == [
+        "round 1  21 processes",
+        "jit  round 1, 3 of 21  batch 8  eta 19 min",
+        "jit  round 1, 6 of 21  batch 8  eta 18 min",
+    ]
+    assert len(text(console).splitlines()) == 8
+
+
 def test_the_time_left_takes_one_long_part_for_what_it_is() -> None:
     """One compilation took four times what was thought: an hour and a half doesn't become six."""
     console, clock = plain(), Clock()

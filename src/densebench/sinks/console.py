@@ -23,6 +23,7 @@ RECENT_S, RECENT_SHARE = (
     60.0,
     0.1,
 )  # of forecast work, or of all of it: older work says little about what is left
+SILENT_S = 60.0  # off the terminal, a long stage says how far it is when nothing was said for so long
 STYLES = {Status.OK: "green", Status.SKIPPED: "yellow", Status.FAILED: "red", Status.TIMED_OUT: "red"}
 
 
@@ -43,7 +44,7 @@ class Progress:
         self._total = self._done = 0
         self._worked_s = self._spent_s = self._left_s = 0.0
         self._recent_s = RECENT_S
-        self._latest = clock()
+        self._latest = self._said = clock()
 
     def start(self, total_cells: int, done: int = 0, expected_s: float = 0.0) -> None:
         """Begin. `done` cells are there already, from the run that this one resumes.
@@ -78,10 +79,12 @@ class Progress:
             self._line(Text("  ".join([*words, *([left] if left else [])])))
 
     def detail(self, recipe: str, stage: str, words: str) -> None:
-        """How far a long stage is, on the bar alone."""
+        """How far a long stage is: on the bar, elsewhere now and then."""
+        text, left = f"{one_line(recipe)}  {stage}  {one_line(words)}", self._time_left()
         if self._bar is not None:
-            text = f"{one_line(recipe)}  {stage}  {one_line(words)}"
-            self._bar.update(self._task, description=text, left=self._time_left(), refresh=True)
+            self._bar.update(self._task, description=text, left=left, refresh=True)
+        elif self._clock() - self._said >= SILENT_S:
+            self._line(Text("  ".join(filter(None, (text, left)))))
 
     def worked(self, expected_s: float) -> None:
         """A part of the work is done that was expected to take so long."""
@@ -125,4 +128,5 @@ class Progress:
         return f"eta {duration(self._spent_s / self._worked_s * self._left_s)}"
 
     def _line(self, text: Text) -> None:
+        self._said = self._clock()
         self._console.print(text, soft_wrap=self._bar is None, highlight=False)
