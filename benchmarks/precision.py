@@ -1,7 +1,7 @@
 """Whether the suite's intervals and verdicts mean what they say, on this machine, beside the peers' plain figures.
 
-    python benchmarks/precision.py            # under 100 minutes on two slow cores; goes on where it was stopped
-    python benchmarks/precision.py --fast     # the same with fewer repetitions, under 15
+    python benchmarks/precision.py            # two to three hours on two slow cores; goes on where it was stopped
+    python benchmarks/precision.py --fast     # the same with fewer repetitions, half an hour there
 
 Parts: a recipe against itself (A/A), artifacts with 3, 5 and 10 % more work, how often the interval holds the grand
 mean, how well speed-ups repeat (beside torch's Timer and OpenVINO's benchmark_app), all of it under disturbance, and

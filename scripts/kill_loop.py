@@ -4,7 +4,7 @@
 
 After every kill: no process of the run is alive and its scratch folder is gone; the journal still starts with all
 that it held before; every artifact, trace, table and report that has its name is whole. A sweep that gets to its end
-has every cell in the CSV once, no successful row of a recipe measured twice, and no file but those that belong
+has every cell in the CSV once, no recipe's row measured on once it has its rounds, and no file but those that belong
 there; then a new one is begun. Exits 1 at the first check that fails.
 """
 

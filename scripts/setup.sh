@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The virtual environment `.venv` at the repository's root, from a hashed lock. Quick when nothing has changed.
 #
-#   scripts/setup.sh [requirements.lock|requirements-dev.lock]
+#   scripts/setup.sh [requirements.lock|requirements-dev.lock|requirements-tensorrt.lock]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 lock=${1:-requirements.lock}

@@ -24,7 +24,17 @@ pytest_plugins = ["tests.fixtures"]
 ABLE = sorted({engine.name for engine in engines.catalogue().values() if engine.triton})
 
 
-def make(folder: Path, engine: Engine, details: dict[str, Any] | None = None, **changes: Any) -> Path:
+INPUT: dict[str, Any] = {
+    "shape": (None, 3, 16, 24),
+    "resize": 16,
+    "crop": 16,
+    "interpolation": "bilinear",
+    "mean": (0.5, 0.5, 0.5),
+    "std": (0.25, 0.25, 0.25),
+}
+
+
+def make(folder: Path, engine: Engine, **changes: Any) -> Path:
     """An artifact whose files are words, under the names that the engine gives its own."""
     with new_folder(folder) as part:
         for name in engine.triton.files if engine.triton else ("weights.bin",):
@@ -33,16 +43,9 @@ def make(folder: Path, engine: Engine, details: dict[str, Any] | None = None, **
             "recipe": "bf16+some:precision=int8",
             "steps": engine.name,
             "engine": engine.name,
-            "details": details or {"largest_batch": 16},
+            "details": {"largest_batch": 16},
             "model": "tiny",
-            "input": {
-                "shape": (None, 3, 16, 24),
-                "resize": 16,
-                "crop": 16,
-                "interpolation": "bilinear",
-                "mean": (0.5, 0.5, 0.5),
-                "std": (0.25, 0.25, 0.25),
-            },
+            "input": INPUT,
             "classes": ("cat", "dog"),
             "device": "cpu",
             "host_settings": {"threads": 2},
@@ -92,7 +95,7 @@ def test_each_engine_that_can_be_served(tmp_path: Path, name: str) -> None:
 
 def test_a_plan_takes_no_more_than_its_profile(tmp_path: Path) -> None:
     """Triton's largest batch is the plan's."""
-    source = make(tmp_path / "made", tensorrt.ENGINE, {"largest_batch": 12})
+    source = make(tmp_path / "made", tensorrt.ENGINE, input=INPUT | {"largest_batch": 12})
     model = export_triton(source, tmp_path / "out")
     assert settings(model)["max_batch_size"] == "12"
     assert (model / "1" / "model.plan").is_file()
@@ -100,14 +103,7 @@ def test_a_plan_takes_no_more_than_its_profile(tmp_path: Path) -> None:
 
 def test_a_fixed_batch_is_part_of_the_shape(tmp_path: Path, any_batch: Engine) -> None:
     """Triton then does no batching; where any size is taken, it may gather 32."""
-    fixed = {
-        "shape": (4, 3, 16, 24),
-        "resize": 16,
-        "crop": 16,
-        "interpolation": "",
-        "mean": (0,),
-        "std": (1,),
-    }
+    fixed = INPUT | {"shape": (4, 3, 16, 24)}
     said = settings(export_triton(make(tmp_path / "a", any_batch, input=fixed), tmp_path / "out"))
     assert said["max_batch_size"] == "0"
     assert "dims: [4, 3, 16, 24]" in said["input"]

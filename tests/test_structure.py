@@ -150,7 +150,7 @@ def test_no_module_hides_a_public_function() -> None:
 
 def test_the_table_names_nothing_that_is_gone() -> None:
     """A place in the table is of a module that exists."""
-    known = {name_of(path) for path in modules()} | {"predict"}  # promised by the command line
+    known = {name_of(path) for path in modules()}
     assert set(PLACE) <= known
 
 

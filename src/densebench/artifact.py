@@ -34,9 +34,13 @@ class File(Frozen):
 
 
 class Input(Frozen):
-    """What a caller feeds: FP32 NCHW images. The batch in `shape` is None where any size is taken."""
+    """What a caller feeds: FP32 NCHW images.
+
+    The batch in `shape` is None where it may differ from call to call: any, or up to `largest_batch`.
+    """
 
     shape: tuple[int | None, int, int, int]
+    largest_batch: int | None = None
     dtype: str = "float32"
     layout: str = "NCHW"
     resize: int

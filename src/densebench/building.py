@@ -138,6 +138,7 @@ def _manifest(
         model=workload.model_name,
         input=artifact.Input(
             shape=(workload.onnx_file.batch_size if workload.onnx_file else None, *workload.input_shape),
+            largest_batch=built.largest_batch,
             resize=preprocessing.resize,
             crop=preprocessing.crop,
             interpolation=preprocessing.interpolation,

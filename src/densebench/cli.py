@@ -70,9 +70,14 @@ def run(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads; default: all that this process may use.")
     ] = None,
-    output_dir: Annotated[Path | None, typer.Option(help="Where the results go.")] = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the results go; an earlier run's are moved to previous/<time>/ in it."),
+    ] = None,
     log_dir: Annotated[Path | None, typer.Option(help="Where TensorBoard's files and the traces go.")] = None,
-    suite: Annotated[str | None, typer.Option(help="A TOML file with these flags as keys.")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="A TOML file with these flags as keys; see the README.")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small images, one batch size: a first look.")
     ] = False,
@@ -83,14 +88,18 @@ def run(
         bool, typer.Option("--resume", help="Go on with the run in the output folder.")
     ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of everything drawn at random.")] = None,
-    cell_timeout: Annotated[float | None, typer.Option(help="Seconds that one row may take.")] = None,
+    cell_timeout: Annotated[
+        float | None, typer.Option(help="Seconds for a process at a batch size; ten times that for a build.")
+    ] = None,
     precision_target: Annotated[
         float | None, typer.Option(help="Wanted half-width of intervals, percent.")
     ] = None,
     max_accuracy_drop: Annotated[
         float | None, typer.Option(help="Top-1 that may be lost, percentage points.")
     ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Fresh processes for each row.")] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="Fresh processes for each row; at focus batch sizes at least 5.")
+    ] = None,
     focus_batch_sizes: Annotated[
         str | None, typer.Option(help="Where rounds go on until the precision target is met; '' for nowhere.")
     ] = None,

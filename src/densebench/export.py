@@ -65,7 +65,7 @@ def configuration(manifest: Manifest, triton: Triton) -> str:
     """The text of `config.pbtxt`: names, shapes, the largest batch, and the kind of device it was built for."""
     batch, *image = manifest.input.shape
     classes = [len(manifest.classes)]
-    largest = triton.largest_batch(manifest.details) or LARGEST_BATCH
+    largest = manifest.input.largest_batch or LARGEST_BATCH
     if batch is not None:  # without batching, shapes tell the batch
         image, classes, largest = [batch, *image], [batch, *classes], 0
     kind = "KIND_CPU" if manifest.device == "cpu" else "KIND_GPU"

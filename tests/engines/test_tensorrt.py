@@ -136,7 +136,7 @@ def test_a_plan_answers_as_the_model_did(
 
 def test_one_profile_holds_every_batch_size(tiny: Workload, tmp_path: Path) -> None:
     """From 1 to the largest, fastest in the middle; strongly typed, and FP32 is FP32."""
-    make(tiny, tmp_path, "fp16")
+    assert make(tiny, tmp_path, "fp16").built.largest_batch == 8
     (config,) = fake_tensorrt.BUILT
     shapes = [profile.shapes["images"] for profile in config.profiles]
     assert shapes == [((1, 3, 16, 16), (4, 3, 16, 16), (8, 3, 16, 16))]

@@ -126,20 +126,19 @@ def test_a_falling_clock_is_told(before: float | None, then: float | None, expec
 def test_what_slows_a_gpu_is_told() -> None:
     """The reasons that hold at the end, those that held for a part of the block, and others' work."""
     quiet = GpuReading(1980.0, frozenset(), {"heat": 5.0, "power limit": 9.0}, 0)
-    assert on_the_gpu(quiet, quiet, 10, 0) == []
-    assert on_the_gpu(quiet, replace(quiet, slowed_by=frozenset({"heat"})), 10, 0) == [
+    assert on_the_gpu(quiet, quiet, 10) == []
+    assert on_the_gpu(quiet, replace(quiet, slowed_by=frozenset({"heat"})), 10) == [
         "the GPU was slowed down: heat"
     ]
     held = replace(quiet, slowed_s={"heat": 5.1, "power limit": 9.9})
-    assert on_the_gpu(quiet, held, 10, 0) == ["the GPU was slowed down: power limit"]
-    assert on_the_gpu(quiet, replace(held, clock_mhz=1.0), 10, 0, full_load=True) == []
+    assert on_the_gpu(quiet, held, 10) == ["the GPU was slowed down: power limit"]
+    assert on_the_gpu(quiet, replace(held, clock_mhz=1.0), 10, full_load=True) == []
     hot = replace(held, slowed_by=frozenset({"heat"}))
-    assert on_the_gpu(quiet, hot, 10, 0, full_load=True) == ["the GPU was slowed down: heat"]
-    assert on_the_gpu(replace(quiet, slowed_s={}), held, 10, 0) == []
-    assert on_the_gpu(quiet, replace(quiet, others=1), 10, 0) == ["1 other process on the GPU"]
-    assert on_the_gpu(replace(quiet, others=3), quiet, 10, 1) == ["2 other processes on the GPU"]
-    assert on_the_gpu(replace(quiet, others=1), quiet, 10, 1) == []
-    assert on_the_gpu(quiet, replace(quiet, clock_mhz=1200.0), 10, 0) == [
+    assert on_the_gpu(quiet, hot, 10, full_load=True) == ["the GPU was slowed down: heat"]
+    assert on_the_gpu(replace(quiet, slowed_s={}), held, 10) == []
+    assert on_the_gpu(quiet, replace(quiet, others=1), 10) == ["1 other process on the GPU"]
+    assert on_the_gpu(replace(quiet, others=3), quiet, 10) == ["3 other processes on the GPU"]
+    assert on_the_gpu(quiet, replace(quiet, clock_mhz=1200.0), 10) == [
         "the GPU's clock fell from 1980 to 1200 MHz"
     ]
 

@@ -19,7 +19,7 @@ from torchvision import datasets, models
 
 from densebench import workloads
 from densebench.errors import InputError, UsageError
-from densebench.workloads import WorkloadRequest, open_workload, pin
+from densebench.workloads import WorkloadRequest, open_workload
 from densebench.workloads.base import cache_folder
 from densebench.workloads.downloads import DownloadFailed, fetch
 from densebench.workloads.folder import IMAGENETTE
@@ -193,7 +193,6 @@ def test_auto_falls_back_to_digits_with_a_note(no_network: None) -> None:
     assert (workload.weights.label, workload.data.label) == ("digits", "digits")
     assert "network is unreachable" in workload.notes[0]
     assert "digits" in workload.notes[0]
-    assert pin(request, workload) == WorkloadRequest(weights="digits", data="digits", image_size=64)
 
 
 def test_auto_of_another_model_falls_back_to_random(no_network: None) -> None:

@@ -100,7 +100,7 @@ def build(
         program = exported(module, example)
         aoti_compile_and_package(program, package_path=str(folder / PACKAGE))
     details = {"precision": precision, "convolutions": _convolutions(program)}
-    return Built(details=details, rounds=precision != "fp32")
+    return Built(details, rounds=precision != "fp32", largest_batch=MOST_IMAGES)
 
 
 def exported(module: nn.Module, example: Tensor) -> ExportedProgram:

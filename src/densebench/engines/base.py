@@ -53,13 +53,15 @@ class Built:
 
     `details` is what `load` needs to know (JSON); `caches` names the files that only make loading faster.
     `rounds` says that the artifact computes in another precision than the model that was given, by the engine's
-    own doing: the probe that reloads are checked against is then the artifact's, not the model's.
+    own doing: the probe that reloads are checked against is then the artifact's, not the model's. `largest_batch` is
+    the largest that the artifact takes, None for any.
     """
 
     details: dict[str, Any] = field(default_factory=dict)
     caches: tuple[str, ...] = ()
     cold_start_s: float | None = None
     rounds: bool = False
+    largest_batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,6 @@ class Triton:
         files: file of the artifact -> its name in the model's version folder.
         input: name of the tensor of images (n, c, h, w), float32.
         output: name of the tensor of logits (n, classes), float32.
-        largest_batch: details -> the largest batch that the artifact takes, or None for any.
 
     """
 
@@ -79,7 +80,6 @@ class Triton:
     files: Mapping[str, str]
     input: str
     output: str
-    largest_batch: Callable[[Mapping[str, Any]], int | None] = lambda details: None
 
 
 @dataclass(frozen=True, eq=False)  # a registration is itself alone, and can be a key

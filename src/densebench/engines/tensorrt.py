@@ -89,13 +89,14 @@ def build(
     (folder / PLAN).write_bytes(plan.content)
     (folder / TIMINGS).write_bytes(plan.timings)
     (folder / OPERATORS).write_text(json.dumps(graph.operators), encoding="utf-8")
+    largest = max(target.batch_sizes)
     details = {
         "precision": precision,
-        "largest_batch": max(target.batch_sizes),
+        "largest_batch": largest,
         "classes": len(workload.weights.classes),
         "bound_to": bound_to(),
     }
-    return Built(details=details, caches=(TIMINGS,), rounds=True)
+    return Built(details, (TIMINGS,), rounds=True, largest_batch=largest)
 
 
 def load(folder: Path, details: Mapping[str, Any], device: str) -> PlanSession:
@@ -176,6 +177,5 @@ ENGINE = Engine(
         {PLAN: "model.plan"},
         INPUT,
         OUTPUT,
-        largest_batch=lambda details: details["largest_batch"],
     ),
 )

@@ -48,7 +48,6 @@ class Watch:
         device: str = "cpu",
         threads: int = 1,
         *,
-        companions: int = 0,
         gpu: Gpu | None = None,
         full_load: bool = False,
         steal: bool = True,
@@ -58,7 +57,6 @@ class Watch:
         Args:
             device: `cpu` or `cuda`; on CUDA the driver is asked too, if it answers.
             threads: how many the block computes with.
-            companions: other processes of the same run that hold the GPU, idle meanwhile.
             gpu: instead of the one that PyTorch uses.
             full_load: the block takes all that a GPU can give, so that its power limit is no disturbance.
             steal: CPU time that the host took counts; not where the calls that it hit are left out.
@@ -66,7 +64,6 @@ class Watch:
         """
         self._cpus = frozenset(os.sched_getaffinity(0))
         self._threads = threads
-        self._companions = companions
         self._device = device
         self._gpu = gpu
         self._full_load = full_load
@@ -93,7 +90,7 @@ class Watch:
         if said and hasattr(os, "getloadavg"):
             said.append(f"load average {os.getloadavg()[0]:.1f}")
         window_s = after.clock_s - self._before.clock_s
-        said += on_the_gpu(self._gpu_before, gpu_after, window_s, self._companions, full_load=self._full_load)
+        said += on_the_gpu(self._gpu_before, gpu_after, window_s, full_load=self._full_load)
         return "; ".join(said)
 
 
@@ -127,7 +124,7 @@ def on_the_host(
 
 
 def on_the_gpu(
-    before: GpuReading, after: GpuReading, window_s: float, companions: int, *, full_load: bool = False
+    before: GpuReading, after: GpuReading, window_s: float, *, full_load: bool = False
 ) -> list[str]:
     """What disturbed a block on the GPU between two readings; pure."""
     counted = {
@@ -138,7 +135,7 @@ def on_the_gpu(
     limited = full_load and "power limit" in after.slowed_by | counted
     reasons = sorted((after.slowed_by | counted) - ({"power limit"} if limited else set()))
     said = [f"the GPU was slowed down: {', '.join(reasons)}"] if reasons else []
-    others = max(before.others, after.others) - companions
+    others = max(before.others, after.others)
     if others > 0:
         said.append(f"{others} other process{'es' * (others > 1)} on the GPU")
     return said if limited else said + _fall("GPU", before.clock_mhz, after.clock_mhz)

@@ -10,8 +10,6 @@ from pathlib import Path
 from densebench import atomic
 from densebench.record import COLUMNS, Row
 
-FILE_NAME = "benchmark_results.csv"
-
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write all rows, replacing the file in one step.

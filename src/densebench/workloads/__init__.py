@@ -34,7 +34,6 @@ __all__ = [
     "WorkloadRequest",
     "cache_folder",
     "open_workload",
-    "pin",
 ]
 
 AUTO_DEADLINE_S = 10.0  # what `auto` spends on one download before it does without
@@ -86,13 +85,6 @@ def load_model(model_name: str, weights: Weights) -> nn.Module:
     model = construct(model_name, len(weights.classes), weights.preprocessing.channels)
     model.load_state_dict({name: value.clone() for name, value in weights.state.items()}, assign=True)
     return model
-
-
-def pin(request: WorkloadRequest, workload: Workload) -> WorkloadRequest:
-    """The request with what `auto` came to, so that another process opens the same workload, at once."""
-    weights = workload.weights.label if request.weights == "auto" else request.weights
-    data = workload.data.label if request.data == "auto" else request.data
-    return replace(request, weights=weights, data=data)
 
 
 def _open_weights(request: WorkloadRequest) -> Weights:
