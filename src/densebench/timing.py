@@ -114,7 +114,8 @@ def _timed(
     if size in job.beside and turns.TURNS * (1 + turns.LEAST_CALLS) * call_ms <= 1000 * limit_s:
         turn = turns.part_of(budget)
         theirs = partial(beside.block, size, turn.sample_s)
-        ours, others, left_out = turns.alternate(partial(stream.turn, turn), theirs, job.precision, limit_s)
+        most_s = min(limit_s, turns.LONGEST * budget.sample_s)
+        ours, others, left_out = turns.alternate(partial(stream.turn, turn), theirs, job.precision, most_s)
         while not others and len(ours) < turns.TURNS:  # alone, but as the baseline's own blocks are measured
             comes_to_rest()
             ours.append(stream.turn(turn))

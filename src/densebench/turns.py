@@ -14,6 +14,7 @@ from densebench.stats.comparison import EFFECT_SHARE
 
 TURNS = 4  # blocks of each in the order ABBAABBA: what changes steadily cancels too
 MOST_TURNS = 12
+LONGEST = 8.0  # times the seconds of sampling, after which no more turns begin: of a slow model four must do
 LEAST_CALLS = 1  # timed ones of a turn: several turns tell how much they scatter
 SHARE = 0.25  # of a process's time limit that turns may take, the baseline's blocks among them
 

@@ -98,6 +98,27 @@ def test_damage_before_the_last_line_is_refused(records: list[Record], data: st.
             journal.read(folder)
 
 
+@pytest.mark.parametrize("text", [r"\ud800", r"\udfff"])
+def test_half_a_character_is_refused(tmp_path: Path, text: str) -> None:
+    """JSON can say it, and no file of text could then be written."""
+    path = write(tmp_path, [record(reason="REASON")])
+    path.write_bytes(path.read_bytes().replace(b"REASON", text.encode()))
+    with pytest.raises(InputError, match="line 2 is damaged"):
+        journal.read(tmp_path)
+
+
+def test_turns_have_all_calls(tmp_path: Path) -> None:
+    """Those of both processes; else the line is damaged."""
+    sides = {"samples_ms": ((1.0, 1.0, 2.0),), "beside_ms": ((5.0, 9.0),), "rounds": (0,)}
+    whole = record(**sides, turns=(((2, 1), (1, 1)),))
+    write(tmp_path / "whole", [whole])
+    assert journal.read(tmp_path / "whole")[1] == [whole]
+    for number, turns in enumerate(((((2, 1), (2, 1)),), (((3, 2), (0, 0)),), (((3, 2),), ((1, 1),)))):
+        write(tmp_path / str(number), [record(**sides, turns=turns)])
+        with pytest.raises(InputError, match=r"damaged \(turns\)"):
+            journal.read(tmp_path / str(number))
+
+
 def test_each_append_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record is synced before append returns, and readable while the journal is open."""
     synced: list[int] = []

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError, field_validator
+from pydantic_core import from_json
 
 from densebench.atomic import sync_folder
 from densebench.errors import InputError
@@ -172,8 +173,10 @@ def _parse(path: Path) -> tuple[Header, list[Record], int]:
 
 def _load(path: Path, number: int, line: bytes, kind: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        value = from_json(
+            line
+        )  # unlike json.loads it refuses halves of characters, which no file could be written with
+    except ValueError as error:
         message = f"{path} line {number} is damaged ({error}): restore the file or start a new run"
         raise InputError(message) from None
     if not isinstance(value, dict) or value.pop("type", None) != kind:
