@@ -16,6 +16,9 @@ TURNS = 4  # blocks of each in the order ABBAABBA: what changes steadily cancels
 MOST_TURNS = 12
 LONGEST = 8.0  # times the seconds of sampling, after which no more turns begin: of a slow model four must do
 LEAST_CALLS = 1  # timed ones of a turn: several turns tell how much they scatter
+WORTH_TELLING = (
+    0.25  # of the turns: fewer are a shared machine's noise, of which the share of calls left out tells
+)
 SHARE = 0.25  # of a process's time limit that turns may take, the baseline's blocks among them
 
 
@@ -70,8 +73,8 @@ def alternate(
 
 
 def _left_out(pairs: Sequence[tuple[Samples, Told]], kept: Sequence[tuple[Samples, Told]]) -> str:
-    """How many turns don't count, and why."""
-    if len(kept) == len(pairs):
+    """How many turns don't count, and why, where they are more than a few."""
+    if len(pairs) - len(kept) <= WORTH_TELLING * len(pairs):
         return ""
     why = next(one.disturbance or other.disturbance for one, other in pairs if (one, other) not in kept)
     return f"{len(pairs) - len(kept)} of {len(pairs)} turns left out: {why}"
