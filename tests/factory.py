@@ -28,6 +28,18 @@ FACTS: dict[str, Any] = {
 }
 
 
+def input_of(height: int, width: int) -> dict[str, Any]:
+    """What a manifest says of its input: any number of colour images of this size."""
+    return {
+        "shape": (None, 3, height, width),
+        "resize": 16,
+        "crop": 16,
+        "interpolation": "bilinear",
+        "mean": (0.5, 0.5, 0.5),
+        "std": (0.25, 0.25, 0.25),
+    }
+
+
 def record(**changes: Any) -> Record:
     """A record of the baseline at batch 1, with some fields changed."""
     return Record.model_validate(FACTS | changes)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from densebench import artifact, engines, trust
 from densebench.artifact import MANIFEST, Manifest, hash_files, new_folder, read_manifest, write_manifest
 from densebench.errors import RefusedArtifact
+from tests.factory import input_of
 
 pytest_plugins = ["tests.fixtures"]
 pytestmark = pytest.mark.usefixtures("own_key")
@@ -41,14 +42,7 @@ def make(folder: Path, engine: str = PLAIN, *, caches: tuple[str, ...] = (), **c
             "engine": engine,
             "details": {"architecture": {"model": "tiny", "classes": 2}},
             "model": "tiny",
-            "input": {
-                "shape": (None, 3, 16, 16),
-                "resize": 16,
-                "crop": 16,
-                "interpolation": "bilinear",
-                "mean": (0.5, 0.5, 0.5),
-                "std": (0.25, 0.25, 0.25),
-            },
+            "input": input_of(16, 16),
             "classes": ("cat", "dog"),
             "device": "cpu",
             "host_settings": {"threads": 2},

@@ -17,6 +17,7 @@ from densebench.engines import eager, tensorrt
 from densebench.engines.base import Engine, Triton
 from densebench.errors import InputError, RefusedArtifact, UsageError
 from densebench.export import export_triton
+from tests.factory import input_of
 
 pytestmark = pytest.mark.usefixtures("own_key")
 pytest_plugins = ["tests.fixtures"]
@@ -24,14 +25,7 @@ pytest_plugins = ["tests.fixtures"]
 ABLE = sorted({engine.name for engine in engines.catalogue().values() if engine.triton})
 
 
-INPUT: dict[str, Any] = {
-    "shape": (None, 3, 16, 24),
-    "resize": 16,
-    "crop": 16,
-    "interpolation": "bilinear",
-    "mean": (0.5, 0.5, 0.5),
-    "std": (0.25, 0.25, 0.25),
-}
+INPUT = input_of(16, 24)
 
 
 def make(folder: Path, engine: Engine, **changes: Any) -> Path:

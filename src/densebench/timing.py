@@ -82,7 +82,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
             if size != job.batch_sizes[0]:
                 facts |= dict.fromkeys(OF_THE_FIRST)
             block = jobs.Block(**facts)
-            say("end")
+            say(f"batch {size} done")
             yield jobs.Measured(blocks={size: block})
             used_s = 0.0
         for size, path in job.traces.items():

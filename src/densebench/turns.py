@@ -16,9 +16,8 @@ TURNS = 4  # blocks of each in the order ABBAABBA: what changes steadily cancels
 MOST_TURNS = 12
 LONGEST = 8.0  # times the seconds of sampling, after which no more turns begin: of a slow model four must do
 LEAST_CALLS = 1  # timed ones of a turn: several turns tell how much they scatter
-WORTH_TELLING = (
-    0.25  # of the turns: fewer are a shared machine's noise, of which the share of calls left out tells
-)
+# of the turns left out: fewer are a shared machine's noise, of which the share of calls left out tells
+WORTH_TELLING = 0.25
 SHARE = 0.25  # of a process's time limit that turns may take, the baseline's blocks among them
 
 

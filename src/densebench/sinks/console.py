@@ -19,10 +19,8 @@ from rich.text import Text
 from densebench.record import Row, Status
 from densebench.wording import STATUS_WORDS, duration, one_line, short, times
 
-RECENT_S, RECENT_SHARE = (
-    60.0,
-    0.1,
-)  # of forecast work, or of all of it: older work says little about what is left
+# of the forecast work, in seconds or as a share of all of it: older work says little about what is left
+RECENT_S, RECENT_SHARE = 60.0, 0.1
 SILENT_S = 60.0  # off the terminal, a long stage says how far it is when nothing was said for so long
 STYLES = {Status.OK: "green", Status.SKIPPED: "yellow", Status.FAILED: "red", Status.TIMED_OUT: "red"}
 

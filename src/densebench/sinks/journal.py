@@ -173,9 +173,7 @@ def _parse(path: Path) -> tuple[Header, list[Record], int]:
 
 def _load(path: Path, number: int, line: bytes, kind: str) -> dict[str, Any]:
     try:
-        value = from_json(
-            line
-        )  # unlike json.loads it refuses halves of characters, which no file could be written with
+        value = from_json(line)  # refuses halves of characters, which no file could be written with
     except ValueError as error:
         message = f"{path} line {number} is damaged ({error}): restore the file or start a new run"
         raise InputError(message) from None
