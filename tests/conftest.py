@@ -6,15 +6,17 @@ import csv
 import json
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.browser import chromium
 from tests.e2e.program import Finished, Program, write_suite
 
 # Threads that wait for each other are up to fifty times slower while other programs use the cores.
@@ -37,6 +39,7 @@ RECIPES = (
 SIZES = (2, 16)
 SWEEP_MODULES = {
     "tests/e2e/test_deploy_notes.py",
+    "tests/e2e/test_pages.py",
     "tests/e2e/test_reload.py",
     "tests/e2e/test_sweep.py",
     "tests/e2e/test_tensorboard.py",
@@ -83,6 +86,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def program(home: Path, tmp_path: Path) -> Program:
     """densebench, to be run in an empty folder."""
     return Program(home, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium of the system."""
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

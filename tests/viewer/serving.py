@@ -16,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.program import wait_for
+import pytest
+
+from tests.e2e.program import Program, wait_for
+
+ANY = ("--port", "0", "--profiler-port", "0")
 
 
 @dataclass(frozen=True)
@@ -89,3 +93,21 @@ def viewer(log_dir: Path, home: Path, kind: str = "profiles", path: Path | None 
     finally:
         process.kill()
         process.communicate()
+
+
+@contextmanager
+def viewed(
+    program: Program, logs: Path, *flags: str
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """The command once it has said that it serves, and what it said, by title."""
+    with program.started("view", "--log-dir", logs, *(flags or ANY)) as process:
+        said: dict[str, str] = {}
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("Ctrl-C"):
+                break
+            title, address = line.split()
+            said[title] = address
+        else:
+            pytest.fail(f"it ended: {process.stderr.read() if process.stderr else ''}")
+        yield process, said

@@ -6,7 +6,6 @@ Set DENSEBENCH_SHOTS to a folder to have a picture of each view written there.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,10 @@ from typing import Any
 import pytest
 
 from tests.viewer.making import allocation, call, layers, log_folder, network, on_gpu, step, write
+from tests.viewer.paging import VIEWS, Page
 from tests.viewer.serving import Server, viewer
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no chromium: apt-get install chromium")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 EVIL = "<img src=x onerror=\"parent.document.title='run'\">"
-VIEWS = ("overview", "operators", "memory", "timeline", "compare")
-# TensorBoard's own page says this of itself.
-KNOWN = ("Multiple instances of Three.js",)
 
 
 def compiled() -> list[dict[str, Any]]:
@@ -63,68 +48,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write(logs / "profile" / "zz-broken" / "bs8.pt.trace.json", [], '{"traceEvents": [')
     with viewer(logs, folder / "cache") as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium."""
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield found
-        found.close()
-
-
-class Page:
-    """The viewer's frame, and what went wrong in it."""
-
-    def __init__(self, browser: Any, server: Server, **look: Any) -> None:
-        self.problems: list[str] = []
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, **look)
-        context.route("**", lambda route: self._route(route, server.address))
-        self.outer = context.new_page()
-        self.outer.on("console", lambda message: self._note(message.type, message.text))
-        self.outer.on("pageerror", lambda error: self._note("error", str(error)))
-        self.outer.goto(f"{server.address}/#pytorch_profiler")
-        self.frame = self.outer.frame_locator("iframe")
-        self.shown("overview")
-
-    def again(self) -> None:
-        """As it was when it was opened: TensorBoard around it, which takes most of the time, stays."""
-        inner = self.outer.locator("iframe").element_handle().content_frame()
-        inner.evaluate("sessionStorage.clear()")
-        inner.goto(inner.url)
-        self.shown("overview")
-
-    def _route(self, route: Any, address: str) -> None:
-        if route.request.url.startswith((address, "data:", "blob:")):
-            route.continue_()
-        else:
-            self.problems.append(f"asked {route.request.url}")
-            route.abort()
-
-    def _note(self, kind: str, text: str) -> None:
-        if kind in {"error", "warning"} and not any(known in text for known in KNOWN):
-            self.problems.append(text)
-
-    def shown(self, view: str) -> Any:
-        """The view's part of the page, once it is drawn."""
-        self.frame.locator(f"#view[data-view={view}]:not([aria-busy])").wait_for(timeout=60_000)
-        return self.frame.locator("#view")
-
-    def open(self, view: str) -> Any:
-        """Turn to a view."""
-        self.frame.locator(f"#tab-{view}").click()
-        return self.shown(view)
-
-    def pick(self, label: str, choice: str) -> None:
-        """Choose from a list."""
-        self.frame.get_by_label(label, exact=True).select_option(label=choice)
-        self.frame.locator("#view:not([aria-busy])").wait_for(timeout=60_000)
-
-    def rows(self) -> list[list[str]]:
-        """The cells of the large table."""
-        lines = self.frame.locator(".table tbody tr").all()
-        return [line.locator("th, td").all_inner_texts() for line in lines]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -17,9 +16,8 @@ import pytest
 
 from tests.e2e.program import Program, all_gone, family
 from tests.viewer.making import log_folder, network
-from tests.viewer.serving import Server
+from tests.viewer.serving import ANY, Server, viewed
 
-ANY = ("--port", "0", "--profiler-port", "0")
 SECRET = b"this line must not leave the machine"
 TRICKS = (
     "/../secret.txt",
@@ -38,24 +36,6 @@ TRICKS = (
 def logs(tmp_path: Path) -> Path:
     """A run's log folder."""
     return log_folder(tmp_path / "logs", {"baseline": network()})
-
-
-@contextmanager
-def viewed(
-    program: Program, logs: Path, *flags: str
-) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """The command once it has said that it serves, and what it said, by title."""
-    with program.started("view", "--log-dir", logs, *(flags or ANY)) as process:
-        said: dict[str, str] = {}
-        assert process.stdout
-        for line in process.stdout:
-            if line.startswith("Ctrl-C"):
-                break
-            title, address = line.split()
-            said[title] = address
-        else:
-            pytest.fail(f"it ended: {process.stderr.read() if process.stderr else ''}")
-        yield process, said
 
 
 @contextmanager
