@@ -156,6 +156,22 @@ class Lab:
             sweep.scalars.close()
         return sweep.records
 
+    def throughput(self, name: str, size: int, seconds: float) -> float:
+        """Images a second of one fresh process that is timed for so long."""
+        job = jobs.Measure(
+            folder=self.spec.output_dir / "models" / self.recipe(name).folder,
+            device="cpu",
+            batch_sizes=(size,),
+            timing_file=self.timing_file,
+            sample_seconds=seconds,
+            timeout_s=self.spec.cell_timeout,
+            slow_reason="",
+            threads=self.threads,
+            trust=False,
+        )
+        samples = self.nurseries.plain.run(job, jobs.Measured, self.spec.cell_timeout).blocks[size].samples_ms
+        return 1000 * size * len(samples) / sum(samples)
+
 
 @contextmanager
 def lab(folder: Path, named: Mapping[str, str], threads: int, **spec: Any) -> Iterator[Lab]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import LAYERS, PIXELS, Lab, lab
+from peers import SECONDS, bare_loop, benchmark_app
 from rich.console import Console
 from rich.table import Table
 
@@ -67,12 +67,13 @@ class Plan:
     same: int
     more: dict[int, int]
     repeats: int
+    alternations: int
     disturbed: int
     further_s: float
 
 
-FULL = Plan(same=20, more={3: 10, 5: 30, 10: 10}, repeats=6, disturbed=10, further_s=45.0)
-FAST = Plan(same=4, more={3: 2, 5: 6, 10: 2}, repeats=3, disturbed=2, further_s=20.0)
+FULL = Plan(same=20, more={3: 10, 5: 30, 10: 10}, repeats=6, alternations=20, disturbed=10, further_s=45.0)
+FAST = Plan(same=4, more={3: 2, 5: 6, 10: 2}, repeats=3, alternations=4, disturbed=2, further_s=20.0)
 
 
 class Notebook:
@@ -186,10 +187,10 @@ def repeatability(folder: Path, plan: Plan, threads: int, notes: Notebook) -> No
     ) as bench:
         for name in named:
             bench.build(name, LAYERS + 10 * (name == "heavier"))
-        ir = folder / "engines/models/openvino/model.xml"
+        file = folder / "engines/models/openvino/model.xml"
         for number in range(plan.repeats):
             notes.take(f"repeat {number}", partial(compare_all, bench, 400 + number))
-            notes.take(f"app {number}", lambda: benchmark_app(ir, threads))
+            notes.take(f"app {number}", lambda: benchmark_app(file, SIZE, PIXELS, threads, "fp32"))
             notes.take(f"timer {number}", lambda: timer(here, threads))
 
 
@@ -210,25 +211,24 @@ def timer(here: str, threads: int) -> float:
     return float(done.stdout)
 
 
-def benchmark_app(file: Path, threads: int) -> float:
-    """Images per second as OpenVINO's own tool says, in one synchronous stream."""
-    given = f"-hint none -api sync -nireq 1 -nstreams 1 -nthreads {threads} -t 5 -d CPU -infer_precision f32"
-    done = subprocess.run(
-        [
-            Path(sys.executable).with_name("benchmark_app"),
-            "-m",
-            file,
-            *given.split(),
-            "-shape",
-            f"[{SIZE},3,{PIXELS},{PIXELS}]",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = re.search(r"Throughput:\s*([0-9.]+) FPS", done.stdout)
-    assert found
-    return float(found[1])
+def agreement(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
+    """The same file here, in a bare loop and in benchmark_app, in turn: what the harness costs, and what it sees."""
+    with lab(
+        folder / "engines", {"baseline": "jit", "openvino": "openvino"}, threads, batch_sizes=(SIZE,)
+    ) as bench:
+        bench.build("openvino", LAYERS)
+        file = folder / "engines/models/openvino/model.xml"
+        for number in range(plan.alternations):
+
+            def measure() -> dict[str, float]:
+                given = (file, SIZE, PIXELS, threads, "fp32")
+                return {
+                    "here": bench.throughput("openvino", SIZE, SECONDS),
+                    "a bare loop": bare_loop(*given),
+                    "benchmark_app": benchmark_app(*given),
+                }
+
+            notes.take(f"agreement {number}", measure)
 
 
 def overhead_us() -> float:
@@ -275,10 +275,12 @@ def show(notes: Notebook, console: Console) -> None:
         table.add_row("throughput of openvino, run to run", f"{rate:.1f} %", "-")
         table.add_row("the same by benchmark_app", f"{spread(of('app ')):.1f} %", "-")
         table.add_row("speed-up of jit by torch's Timer", f"{spread(of('timer ')):.1f} %", "-")
-        logs = [math.log(a["openvino"]["throughput"] / b) for a, b in zip(repeats, of("app "), strict=False)]
-        centre, half = statistics.mean(logs), 2 * statistics.stdev(logs) / math.sqrt(len(logs))
-        ratio_text = f"{math.exp(centre):.3f} ±{half:.3f}"
-        table.add_row("openvino here over benchmark_app", ratio_text, "within 2 %")
+    alternated = of("agreement ")
+    for peer in alternated[0] if len(alternated) > 1 else ():
+        if peer != "here":
+            logs = [math.log(one["here"] / one[peer]) for one in alternated]
+            centre, half = statistics.mean(logs), 2 * statistics.stdev(logs) / math.sqrt(len(logs))
+            table.add_row(f"openvino here over {peer}", f"{math.exp(centre):.3f} ±{half:.3f}", "within 2 %")
     for name, good in (("twin", ("same", "unclear")), ("more10", ("slower", "unclear"))):
         runs = of(f"disturbed {name} ")
         right = sum(one["verdict"] in good for one in runs)
@@ -298,16 +300,15 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--threads", type=int, default=allowed_threads())
     parser.add_argument("--folder", type=Path, default=Path("results-precision"))
-    parser.add_argument("--only", choices=["verdicts", "repeatability"], help="one part")
+    parser.add_argument("--only", choices=["verdicts", "repeatability", "agreement"], help="one part")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     console = Console()
     plan = FAST if given.fast else FULL
     notes = Notebook(given.folder / "found.jsonl", console)
-    if given.only != "repeatability":
-        verdicts(given.folder, plan, given.threads, notes)
-    if given.only != "verdicts":
-        repeatability(given.folder, plan, given.threads, notes)
+    for part in (verdicts, repeatability, agreement):
+        if given.only in (None, part.__name__):
+            part(given.folder, plan, given.threads, notes)
     show(notes, console)
 
 

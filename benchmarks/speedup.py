@@ -15,13 +15,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
 import statistics
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
+from peers import LIMIT_S, SECONDS, Peer, bare_loop, benchmark_app
 from rich.console import Console
 from rich.table import Table
 
@@ -31,71 +28,7 @@ from densebench.record import Row, Status
 from densebench.sinks.console import Progress
 from densebench.spec import RunSpec
 
-LIMIT_S = 900.0
-SECONDS = 4
-BARE_LOOP = """
-import sys, time
-import numpy, onnxruntime
-file, size, pixels, threads, seconds = sys.argv[1], *map(int, sys.argv[2:])
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-images = numpy.random.default_rng(0).standard_normal((size, 3, pixels, pixels), "float32")
-feed = {session.get_inputs()[0].name: images}
-for _ in range(3):
-    session.run(None, feed)
-started, runs = time.perf_counter(), 0
-while time.perf_counter() - started < seconds:
-    session.run(None, feed)
-    runs += 1
-print(runs * size / (time.perf_counter() - started))
-"""
-
-
-def bare_loop(file: Path, size: int, pixels: int, threads: int, precision: str) -> float:  # noqa: ARG001
-    """Images per second of an ONNX file in a loop of five lines."""
-    arguments = [str(file), *map(str, (size, pixels, threads, SECONDS))]
-    done = subprocess.run(
-        [sys.executable, "-c", BARE_LOOP, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=LIMIT_S,
-    )
-    return float(done.stdout)
-
-
-def benchmark_app(file: Path, size: int, pixels: int, threads: int, precision: str) -> float:
-    """Images per second as OpenVINO's own tool measures them, in one synchronous stream."""
-    program = Path(sys.executable).with_name("benchmark_app")
-    given = f"-hint none -api sync -nireq 1 -nstreams 1 -nthreads {threads} -t {SECONDS} -d CPU"
-    hint = "bf16" if precision == "bf16" else "f32"
-    done = subprocess.run(
-        [
-            program,
-            "-m",
-            file,
-            *given.split(),
-            "-infer_precision",
-            hint,
-            "-shape",
-            f"[{size},3,{pixels},{pixels}]",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=LIMIT_S,
-    )
-    found = re.search(r"Throughput:\s*([0-9.]+) FPS", done.stdout)
-    if not found:
-        raise SystemExit(f"benchmark_app said nothing of a throughput: {done.stdout[-300:]}")
-    return float(found[1])
-
-
-PEERS: dict[str, Callable[[Path, int, int, int, str], float]] = {
-    "model.onnx": bare_loop,
-    "model.xml": benchmark_app,
-}
+PEERS: dict[str, Peer] = {"model.onnx": bare_loop, "model.xml": benchmark_app}
 
 
 def main() -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from densebench import jobs
 from densebench.errors import CellFailed, CellTimedOut, Unavailable, UsageError
-from densebench.isolation import SCRATCH, Nursery, plain_environment
+from densebench.isolation import Nursery, plain_environment
+from densebench.machine import SCRATCH
 from tests.stand_in import FAMILY, on_path
 
 PATIENCE_S = 20.0

@@ -64,6 +64,7 @@ class Facts(Frozen):
 
     parameters: int
     macs_g: float
+    activations: int | None = None  # see `record.Record`; manifests of older builds don't say
     zero_fraction: float
     build_s: float
     cold_start_s: float | None

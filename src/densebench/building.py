@@ -59,6 +59,7 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
         facts = artifact.Facts(
             parameters=ready.parameters,
             macs_g=ready.macs / 1e9,
+            activations=ready.activations,
             zero_fraction=ready.zero_fraction,
             build_s=build_s,
             cold_start_s=built.cold_start_s,
@@ -78,6 +79,7 @@ class _Ready:
     outputs: Tensor
     parameters: int
     macs: int  # of one image
+    activations: int
     zero_fraction: float
     seconds: float = 0.0  # that it took to make
 
@@ -91,11 +93,13 @@ def _changed(
     model, seconds = apply_techniques(job, recipe, workload, say)
     with torch.inference_mode():
         outputs = model(probe)
+    seen = observe(model.core, model, probe[:1])
     return _Ready(
         model=model,
         outputs=outputs,
         parameters=sum(p.numel() for p in model.parameters()),
-        macs=observe(model.core, model, probe[:1]).macs.total(),
+        macs=seen.macs.total(),
+        activations=seen.activations,
         zero_fraction=zero_fraction(model.core),
         seconds=seconds,
     )
@@ -105,7 +109,8 @@ def _as_it_is(file: OnnxFile, recipe: Recipe, probe: Tensor) -> _Ready:
     """The user's own graph, which no technique can change."""
     if reason := recipe.unfit(file.path.name):
         raise Unavailable(reason)
-    return _Ready(file, file.run(probe.cpu()), file.parameters, file.macs, file.zero_fraction)
+    outputs = file.run(probe.cpu())
+    return _Ready(file, outputs, file.parameters, file.macs, file.activations, file.zero_fraction)
 
 
 def _answers(engine: Engine, folder: Path, details: dict[str, Any], device: str, probe: Tensor) -> Tensor:

@@ -36,7 +36,6 @@ TUNING_PREFIXES = (
     "TORCHINDUCTOR_",
 )
 START_LIMIT_S = 300.0
-SCRATCH = "DENSEBENCH_SCRATCH"  # the folder that zygotes remove should the parent be killed
 GOODBYE = b"goodbye"
 ZYGOTE_GONE = "the process that starts children has ended: see run.log"
 T = TypeVar("T", bound=Answer)

@@ -104,6 +104,7 @@ class Quality(Answer):
 
     parameters: int
     macs_g: float
+    activations: int | None = None
     zero_fraction: float
     model_size_mb: float
     effect: str

@@ -10,6 +10,9 @@ from pathlib import Path
 OWN_CGROUP = Path("/proc/self/cgroup")
 CGROUPS = Path("/sys/fs/cgroup")
 
+# names a sweep's own folder of temporary files, which zygotes remove should the parent be killed
+SCRATCH = "DENSEBENCH_SCRATCH"
+
 MB = 1_000_000  # bytes; every figure in MB here is decimal
 
 # glibc: freed memory stays with the process, so that the kernel need not map and clear fresh pages. On a virtual

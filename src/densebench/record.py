@@ -62,6 +62,7 @@ class Record(Frozen):
     model_size_mb: float | None = None
     parameters: int | None = None
     macs_g: float | None = None
+    activations: int | None = None  # elements of one image that convolutions and linear layers read and write
     zero_fraction: float | None = None
     precision: str = ""  # what most multiplications run in
     accuracy_top1: float | None = None

@@ -18,8 +18,8 @@ from densebench import forecast, jobs
 from densebench.cells import BUILD_PATIENCE, Sweep, make, now, settled
 from densebench.errors import CellFailed, Unavailable
 from densebench.folders import check_writable, disk_explained, held, set_aside
-from densebench.isolation import SCRATCH, plain_environment
-from densebench.machine import allowed_threads
+from densebench.isolation import plain_environment
+from densebench.machine import SCRATCH, allowed_threads
 from densebench.measure.environment import environment, environment_id
 from densebench.measure.hazards import room, warnings
 from densebench.nurseries import Nurseries

@@ -159,6 +159,7 @@ def evaluate(job: jobs.Evaluate, say: Say) -> jobs.Quality:
         quality = jobs.Quality(
             parameters=facts.parameters,
             macs_g=facts.macs_g,
+            activations=facts.activations,
             zero_fraction=facts.zero_fraction,
             model_size_mb=manifest.size_bytes / MB,
             effect=_effect(session, images, manifest),

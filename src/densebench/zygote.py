@@ -17,7 +17,8 @@ import socket
 import sys
 from contextlib import suppress
 
-from densebench.isolation import GOODBYE, SCRATCH
+from densebench.isolation import GOODBYE
+from densebench.machine import SCRATCH
 
 PR_SET_PDEATHSIG = 1
 MAX_JOB_BYTES = 1 << 17

@@ -2,6 +2,7 @@
 
 A `g++` that stands first on the PATH precompiles that header once per set of flags and passes everything else
 on. Code and flags are the same. Measured on two cores: 4.4 s of processor time a kernel without, 0.75 s with.
+All builds of a sweep share the header.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from densebench.machine import SCRATCH
 
 # Whoever makes the folder makes the header; others compile plainly until it is there, so nobody waits.
 _WRAPPER = """#!/bin/sh
@@ -47,11 +50,14 @@ def precompiled_headers() -> Iterator[None]:
         yield
         return
     path = os.environ["PATH"]
-    with tempfile.TemporaryDirectory(prefix="densebench-headers-") as store:
-        wrapper = Path(store) / "g++"
+    with tempfile.TemporaryDirectory(prefix="densebench-headers-") as folder:
+        # never a folder that others may write to: a header is code
+        store = Path(os.environ.get(SCRATCH, folder)) / "headers"
+        store.mkdir(exist_ok=True)
+        wrapper = Path(folder) / "g++"
         wrapper.write_text(_WRAPPER.format(real=real, store=store), encoding="utf-8")
         wrapper.chmod(0o755)
-        os.environ["PATH"] = f"{store}{os.pathsep}{path}"
+        os.environ["PATH"] = f"{folder}{os.pathsep}{path}"
         try:
             yield
         finally:

@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from densebench import atomic
-from densebench.record import Frozen
+from densebench.record import Frozen, Record
 
 NAMES = {"float32": "FP32", "bfloat16": "BF16", "float16": "FP16", "int8": "INT8"}
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 METHOD = 1  # raised when what is measured changes, so that older files are passed over
 
 
@@ -60,6 +61,25 @@ def share(macs_g: float | None, throughput: float | None, precision: str, ceilin
     if macs_g is None or throughput is None or ceiling is None:
         return None
     return 2 * macs_g * throughput / ceiling.gop_per_s
+
+
+def intensity(row: Record) -> float | None:
+    """Operations on each byte that must move at least, or None where the model wasn't counted.
+
+    Layer after layer, each convolution and linear layer reads its input and its weights and writes its output, all
+    in the row's precision, and whatever stands between them is fused into them. A larger batch shares the weights.
+    Caches that keep a layer's output for the next one make it less; what isn't fused, or is in FP32, makes it more.
+    """
+    item = ITEM_BYTES.get(row.precision)
+    if row.macs_g is None or not row.activations or row.parameters is None or item is None:
+        return None
+    moved = item * (row.batch_size * row.activations + row.parameters)
+    return 2e9 * row.macs_g * row.batch_size / moved
+
+
+def roof(intensity: float, precision: str, ceilings: Ceilings) -> float:
+    """The most that arithmetic and memory allow together, 1e9 operations a second; the precision has a ceiling."""
+    return min(ceilings.compute[precision].gop_per_s, intensity * ceilings.memory_gb_per_s)
 
 
 def ceilings_of(kept: Mapping[str, Any] | None) -> Ceilings | None:

@@ -21,6 +21,7 @@ class Seen:
     layouts: Counter[str] = field(default_factory=Counter)  # of inputs that differ between NHWC and NCHW
     linears: Counter[str] = field(default_factory=Counter)  # weight format -> layers
     macs: Counter[str] = field(default_factory=Counter)  # "int8" for quantized weights, else output precision
+    activations: int = 0  # elements of one image that these layers read and write
     constructed_macs: int = 0  # with all the channels that the layers were constructed with
 
 
@@ -50,6 +51,7 @@ def observe(core: nn.Module, run: Any, images: Tensor) -> Seen:
             kernel = module.in_features
             positions = output[0].numel() // module.out_features
         seen.macs[precision] += output[0].numel() * kernel
+        seen.activations += inputs[0][0].numel() + output[0].numel()
         seen.constructed_macs += positions * math.prod(constructed_shape(module))
 
     layers = [m for m in core.modules() if isinstance(m, nn.Conv2d | nn.Linear)]

@@ -21,6 +21,7 @@ PERFORMANCE: tuple[Rule, ...] = (
     speed.latency,
     speed.saturation,
     speed.ceiling,
+    speed.roofs,
     speed.no_clear_difference,
     speed.slower,
     quality.no_effect,

@@ -15,7 +15,6 @@ from tensorboard.plugins.image import metadata
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
-from densebench.measure.ceilings import ceilings_of
 from densebench.record import Row
 from densebench.report.analysis import PERFORMANCE, TRADE_OFFS
 from densebench.report.facts import setting, sweep_of, title
@@ -55,8 +54,7 @@ def write_board(log_dir: Path, header: Header, rows: Sequence[Row]) -> None:
     with EventFile(folder, RUN) as file:
         for name, text in _texts(header, sweep).items():
             file.add(now, 0, text_pb(f"analysis/{name}", for_tensorboard(text)))
-        ceilings = ceilings_of(header.ceilings)
-        for section in sections(sweep, series_of(rows), choose(sweep), [log_dir], ceilings):
+        for section in sections(sweep, series_of(rows), choose(sweep), [log_dir]):
             for chart in section.charts:
                 for tag, step, view in _placed(chart):
                     file.add(now, step, _image(f"{section.name}/{tag}", chart, view))

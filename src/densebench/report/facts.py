@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from densebench.measure.ceilings import ceilings_of
 from densebench.record import Row
 from densebench.report.sweep import Sweep
 from densebench.sinks.journal import Header
@@ -13,9 +14,9 @@ from densebench.wording import STATUS_WORDS, joined
 
 
 def sweep_of(header: Header, rows: Sequence[Row]) -> Sweep:
-    """The rows with the accuracy limit that the run was given."""
+    """The rows with the accuracy limit that the run was given, and the ceilings that it found."""
     limit = header.spec.get("max_accuracy_drop", header.spec.get("max-accuracy-drop", 1.0))
-    return Sweep(tuple(rows), float(limit))
+    return Sweep(tuple(rows), float(limit), ceilings_of(header.ceilings))
 
 
 def title(rows: Sequence[Row]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from densebench.measure.ceilings import called
+from densebench.measure.ceilings import called, intensity, roof
 from densebench.record import BASELINE, Row, recipes_in_order
 from densebench.report.sweep import Finding, Sweep, change, finding, gap, throughput
 from densebench.wording import batches, joined, short, spread, times
@@ -122,6 +122,40 @@ def ceiling(sweep: Sweep) -> Iterator[Finding]:
     if furthest is not nearest:
         sentence += f"; furthest: {furthest.recipe} with {_of_ceiling(low, furthest)}"
     yield finding("ceiling", f"{sentence}.", (row for _, row in known))
+
+
+def roofs(sweep: Sweep) -> Iterator[Finding]:
+    """Whether arithmetic or memory is the lower roof, and so whether a larger batch can raise it."""
+    ceilings = sweep.ceilings
+    if ceilings is None or len({row.environment_id for row in sweep.timed}) > 1:
+        return
+    known = [
+        (across, row)
+        for row in sweep.timed
+        if (across := intensity(row)) is not None and row.precision in ceilings.compute
+    ]
+    if not known:
+        return
+    memory = [
+        row
+        for across, row in known
+        if roof(across, row.precision, ceilings) < ceilings.compute[row.precision].gop_per_s
+    ]
+    least, most = min(known, key=lambda pair: pair[0]), max(known, key=lambda pair: pair[0])
+    where = (
+        f"{short(least[0])} ({least[1].recipe} at batch {least[1].batch_size}) to {short(most[0])} operations on "
+        "each byte that must move at least"
+    )
+    if memory:
+        owns = [[row for row in memory if row.recipe == recipe] for recipe in recipes_in_order(memory)]
+        listed = joined([f"{own[0].recipe} at {batches(row.batch_size for row in own)}" for own in owns])
+        sentence = f"Memory is the lower roof of {listed}, with {where}: a larger batch shares the weights."
+    else:
+        sentence = (
+            f"Arithmetic is everywhere the lower roof, not memory, with {where}: a larger batch doesn't lift it, and "
+            "what it brings comes from kernels that are better filled."
+        )
+    yield finding("roof", sentence, (row for _, row in known))
 
 
 def _of_ceiling(share: float, row: Row) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from densebench.measure.ceilings import Ceilings
 from densebench.record import BASELINE, Row, Status, recipes_in_order
 from densebench.stats.comparison import CLEAR, Verdict
 from densebench.wording import one_line, short
@@ -32,10 +33,11 @@ def finding(topic: str, sentence: str, rows: Iterable[Row]) -> Finding:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All rows of a run, and the accuracy loss that is allowed (percentage points)."""
+    """All rows of a run, the accuracy loss that is allowed (percentage points), and the machine's ceilings."""
 
     rows: tuple[Row, ...]
     max_accuracy_drop: float = 1.0
+    ceilings: Ceilings | None = None
 
     @cached_property
     def timed(self) -> tuple[Row, ...]:

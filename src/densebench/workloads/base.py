@@ -115,6 +115,7 @@ class OnnxFile:
         quantized: whether it computes in INT8 already.
         parameters: elements of its weights.
         macs: multiply-accumulates of one image.
+        activations: elements of one image that convolutions and products of matrices read and write.
         zero_fraction: share of exact zeros in the weights.
         run: images on the CPU -> logits, by ONNX Runtime.
 
@@ -129,6 +130,7 @@ class OnnxFile:
     quantized: bool
     parameters: int
     macs: int
+    activations: int
     zero_fraction: float
     run: Callable[[Tensor], Tensor] = field(repr=False)
 

@@ -16,10 +16,11 @@ PRODUCTS = {"Gemm", "MatMul", "QLinearMatMul", "MatMulInteger"}
 
 @dataclass(frozen=True)
 class Counts:
-    """Of a whole graph; `macs` are of one image, `zero_fraction` is of weights (what has two dimensions or more)."""
+    """Of a whole graph; MACs and activations are of one image, zeros of what has two dimensions or more."""
 
     parameters: int
     macs: int
+    activations: int  # elements that convolutions and products of matrices read and write
     zero_fraction: float
 
 
@@ -53,8 +54,12 @@ def count(model: onnx.ModelProto, name: str, shape: tuple[int, int, int, int]) -
             elements += values.size
             zeros += int(values.size - np.count_nonzero(values))
     shapes = _shapes(model, name, shape)
-    macs = sum(_macs(node, shapes) for node in model.graph.node) // shape[0]
-    return Counts(parameters, macs, zeros / max(elements, 1))
+    working = [node for node in model.graph.node if node.op_type in CONVOLUTIONS | PRODUCTS]
+    macs = sum(_macs(node, shapes) for node in working) // shape[0]
+    moved = sum(
+        math.prod(shapes.get(name, (0,))) for node in working for name in (node.input[0], node.output[0])
+    )
+    return Counts(parameters, macs, moved // shape[0], zeros / max(elements, 1))
 
 
 def _shapes(model: onnx.ModelProto, name: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -81,9 +86,7 @@ def _shapes(model: onnx.ModelProto, name: str, shape: tuple[int, ...]) -> dict[s
 
 
 def _macs(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Of one node, for the whole batch; 0 for other nodes, and where a shape isn't known."""
-    if node.op_type not in CONVOLUTIONS | PRODUCTS:
-        return 0
+    """Of one node, for the whole batch; 0 where a shape isn't known."""
     # operators of QLinear kind take scale and zero point after each tensor
     weight = shapes.get(node.input[3 if node.op_type.startswith("Q") else 1], ())
     if not weight or node.output[0] not in shapes:

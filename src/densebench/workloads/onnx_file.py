@@ -62,6 +62,7 @@ def open_onnx_file(request: WorkloadRequest) -> Opened:
         quantized=any("QuantizeLinear" in name or name.startswith("QLinear") for name in operators),
         parameters=counts.parameters,
         macs=counts.macs,
+        activations=counts.activations,
         zero_fraction=counts.zero_fraction,
         run=run,
     )

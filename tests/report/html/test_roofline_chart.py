@@ -1,17 +1,18 @@
-"""The roofline chart: bars against the ceiling of each recipe's own precision."""
+"""The roofline: markers at the operations on each byte, under the roof of their precision."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import plotly.graph_objects as go
 import pytest
 
-from densebench.measure.ceilings import Ceiling, Ceilings
+from densebench.measure.ceilings import Ceiling, Ceilings, intensity, roof
 from densebench.record import Row
+from densebench.report.analysis import PERFORMANCE, apply
+from densebench.report.facts import sweep_of
 from densebench.report.html import page
-from densebench.report.html.style import THEMES, painted, series_of
+from densebench.report.html.style import THEMES, painted
 from tests.factory import header, rows_of
 from tests.report.html.test_page import data_of
 
@@ -25,15 +26,17 @@ CEILINGS = Ceilings(
     memory_gb_per_s=40,
 )
 KEPT = CEILINGS.model_dump(mode="json")
+NAMES = ("baseline", "x", "blind")
 
 
 def rows(**changes: Any) -> list[Row]:
-    """A baseline in FP32, a recipe in INT8, and one without a share."""
+    """2 GMAC, 30 M weights and 50 M activations an image, in FP32 and in INT8; of one recipe nothing is counted."""
     found = rows_of(
         {"baseline": {1: 20, 8: 30}, "x": {8: 80}, "blind": {8: 50}},
-        precision={"baseline": "float32", "x": "int8"},
-        macs_g={"baseline": 2.0, "x": 2.0, "blind": 2.0},
-        roofline_fraction={"baseline": 0.3, "x": 0.2},
+        precision={"baseline": "float32", "x": "int8", "blind": "int8"},
+        macs_g=dict.fromkeys(NAMES, 2.0),
+        parameters=dict.fromkeys(NAMES, 30_000_000),
+        activations=dict.fromkeys(NAMES[:2], 50_000_000),
     )
     return [row.model_copy(update=changes) for row in found]
 
@@ -45,37 +48,56 @@ def drawn(found: list[Row], ceilings: dict[str, Any] | None = KEPT) -> dict[str,
     return charts.get("roofline")
 
 
-def test_each_bar_is_held_against_its_own_precision() -> None:
-    """What is reached in the recipe's colour, its share at the end, its ceiling as a mark."""
+def said(found: list[Row], ceilings: dict[str, Any] | None = KEPT) -> list[str]:
+    """The sentence about the roofs, if there is one."""
+    findings = apply(PERFORMANCE, sweep_of(header(ceilings=ceilings), found))
+    return [one.sentence for one in findings if one.topic == "roof"]
+
+
+def test_operations_on_each_byte() -> None:
+    """Four bytes an element in FP32, one in INT8; a larger batch shares the weights."""
+    first, second, integer, blind = rows()
+    assert intensity(first) == pytest.approx(4e9 / (4 * 80e6))
+    assert intensity(second) == pytest.approx(8 * 4e9 / (4 * (8 * 50e6 + 30e6)))
+    assert intensity(integer) == pytest.approx(4 * (intensity(second) or 0))
+    assert intensity(blind) is None
+
+
+def test_the_roof_is_the_lower_of_both() -> None:
+    """Memory's slope up to the bend, arithmetic from there on."""
+    assert roof(5, "float32", CEILINGS) == 200
+    assert roof(10, "float32", CEILINGS) == roof(100, "float32", CEILINGS) == 400
+    assert roof(100, "int8", CEILINGS) == 1600
+
+
+def test_markers_stand_under_the_roof_of_their_precision() -> None:
+    """What is reached at the operations on each byte, and a line for each precision that bends where it should."""
     found = rows()
     chart = drawn(found)
     assert chart is not None
-    bar, marks = chart["views"][-1]["data"]
-    assert bar["x"] == [pytest.approx(120), pytest.approx(320)]  # 2 x 2 GMAC x 30 and 80 images/s
-    assert bar["text"] == ["30 %", "20 %"]
-    assert marks["x"] == [400, 1600]
-    assert marks["y"] == bar["y"]
-    colours = {one.recipe: one.colour for one in series_of(found)}
-    assert bar["marker"]["color"] == [colours["baseline"], colours["x"]]
-    layout = chart["views"][-1]["layout"]
-    assert [one["text"] for one in layout["annotations"]] == ["FP32 400", "INT8 1600"]
-    assert "GOP/s" in layout["xaxis"]["title"]["text"]
-    assert layout["xaxis"]["range"][1] > 1600
-    assert all("<b>" not in one for one in marks["customdata"])
+    (view,) = chart["views"]
+    roofs, marks = view["data"][:2], view["data"][2:]
+    assert [one["text"][-1] for one in roofs] == ["FP32", "INT8"]
+    for trace, name in zip(roofs, ("float32", "int8"), strict=True):
+        assert trace["y"] == [pytest.approx(roof(across, name, CEILINGS)) for across in trace["x"]]
+    assert 40 in roofs[1]["x"], "1600 GOP/s at 40 GB/s"
+    assert marks[0]["x"] == [pytest.approx(intensity(found[0])), pytest.approx(intensity(found[1]))]
+    assert marks[0]["y"] == [pytest.approx(80), pytest.approx(120)]  # 2 x 2 GMAC x 20 and 30 images/s
+    assert len(marks) == 2, "what was not counted is not drawn"
 
 
 def test_the_same_in_words() -> None:
-    """Every bar in a table, and the machine's ceilings with the engine that reached each and the ridge."""
+    """Every marker in a table with what its roof is of, and the roofs with the engine that reached each."""
     chart = drawn(rows())
     assert chart is not None
-    shares, ceilings = chart["figures"]
-    assert shares["lines"] == [
-        ["baseline", "FP32", "1", "80.0", "400", "30"],
-        ["baseline", "FP32", "8", "120", "400", "30"],
-        ["x", "INT8", "8", "320", "1600", "20"],
+    under, roofs = chart["figures"]
+    assert under["lines"] == [
+        ["baseline", "FP32", "1", "12.5", "80.0", "400", "arithmetic", "20"],
+        ["baseline", "FP32", "8", "18.6", "120", "400", "arithmetic", "30"],
+        ["x", "INT8", "8", "74.4", "320", "1600", "arithmetic", "20"],
     ]
-    assert ceilings["lines"] == [["FP32", "one", "400", "10.0"], ["INT8", "<b>other", "1600", "40.0"]]
-    assert "40.0 GB/s" in ceilings["title"]
+    assert roofs["lines"] == [["FP32", "one", "400", "10.0"], ["INT8", "<b>other", "1600", "40.0"]]
+    assert "40.0 GB/s" in roofs["title"]
 
 
 def test_it_is_in_plotlys_own_words() -> None:
@@ -87,28 +109,30 @@ def test_it_is_in_plotlys_own_words() -> None:
             assert go.Figure(painted(view["data"], theme), painted(view["layout"], theme)).data
 
 
-def test_it_stands_between_the_operators_and_the_build() -> None:
-    """In the section that has said so far that nothing was measured."""
-    text = page(header(ceilings=KEPT), rows())
-    places = [text.index(f'<section id="{name}"') for name in ("operators", "roofline", "build")]
-    assert places == sorted(places)
-    assert "Not measured: the records hold no share" not in text
-    assert re.search(r"Operations a second, and the ceiling of each recipe", text[places[1] : places[2]])
+def test_the_text_says_which_roof_is_lower() -> None:
+    """Arithmetic with these counts; memory where ten times as much moves, and for whom."""
+    (quick,) = said(rows())
+    assert quick == (
+        "Arithmetic is everywhere the lower roof, not memory, with 12.5 (baseline at batch 1) to 74.4 operations on "
+        "each byte that must move at least: a larger batch doesn't lift it, and what it brings comes from kernels "
+        "that are better filled."
+    )
+    (slow,) = said([row.model_copy(update={"activations": 500_000_000}) for row in rows()])
+    assert slow.startswith(
+        "Memory is the lower roof of baseline at batches 1 and 8, x at batch 8 and blind at batch 8,"
+    )
 
 
-def test_disturbed_ceilings_are_told() -> None:
-    """Shares of a ceiling that is too low are too high."""
-    low = CEILINGS.model_copy(update={"disturbance": "other processes took 1.50 of 2 cores"})
-    told = page(header(ceilings=low.model_dump(mode="json")), rows())
-    assert "(other processes took 1.50 of 2 cores), so it can do more" in told
-    assert "so it can do more" not in page(header(ceilings=KEPT), rows())
-
-
-def test_without_shares_or_ceilings_there_is_none() -> None:
-    """Nothing is drawn that was not measured, and nothing of one machine is held against another's ceiling."""
-    assert drawn(rows(roofline_fraction=None)) is None
-    assert drawn(rows(precision="")) is None
-    assert drawn(rows(), None) is None
-    assert drawn(rows(), {"device": "cpu"}) is None
+def test_without_counts_or_ceilings_there_is_none() -> None:
+    """Nothing is drawn or said of what wasn't counted, nor of one machine under another's roof."""
     first, *others = rows()
-    assert drawn([first.model_copy(update={"environment_id": "feedbeef"}), *others]) is None
+    elsewhere = [first.model_copy(update={"environment_id": "feedbeef"}), *others]
+    for found, ceilings in (
+        (rows(activations=None), KEPT),
+        (rows(precision=""), KEPT),
+        (rows(), None),
+        (rows(), {"device": "cpu"}),
+        (elsewhere, KEPT),
+    ):
+        assert drawn(found, ceilings) is None
+        assert said(found, ceilings) == []

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from densebench.measure.ceilings import ceilings_of
 from densebench.record import Row
 from densebench.report.analysis import LIMITS, PERFORMANCE, TRADE_OFFS, apply
 from densebench.report.facts import environment, setting, sweep_of, title
@@ -49,7 +48,7 @@ def page(header: Header, rows: Sequence[Row], log_dirs: Sequence[Path] = ()) -> 
     sweep = sweep_of(header, rows)
     chosen = choose(sweep)
     series = series_of(rows)
-    shown = sections(sweep, series, chosen, log_dirs, ceilings_of(header.ceilings))
+    shown = sections(sweep, series, chosen, log_dirs)
     limits = _evident(apply([rule for rule in LIMITS if rule is not missing], sweep))
     scripts = {"plotly": get_plotlyjs(), "script": (ASSETS / "page.js").read_text(encoding="utf-8")}
     data = {"themes": THEMES, "charts": [chart.spec() for section in shown for chart in section.charts]}

@@ -1,139 +1,129 @@
-"""Operations a second against what this machine reaches in the same precision, as far as a roofline is measured.
+"""The roofline: operations a second over operations on each byte, under what arithmetic and memory allow.
 
-The roofline's slope, what memory allows, needs the bytes that a recipe moves. Those aren't measured: of memory
-there is only the ridge, the operations on each byte from which on arithmetic is the lower ceiling.
+Source: Williams et al., "Roofline: An Insightful Visual Performance Model for Multicore Architectures", 2009.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from densebench.measure.ceilings import Ceiling, Ceilings, called
+from densebench.measure.ceilings import Ceilings, called, intensity, roof
 from densebench.record import Row
-from densebench.report.html.chart import Bar, Chart, Figures, Spec, View, axis, bars
-from densebench.report.html.style import Series, chart_text
-from densebench.wording import one_line, short
+from densebench.report.html.ceiling_chart import disturbed, of_one_machine
+from densebench.report.html.chart import Chart, Figures, Spec, View, log_axis
+from densebench.report.html.style import DASHES, Series, chart_text
+from densebench.wording import short
 
-UNIT = "1e9 operations a second (GOP/s)"
-Cell = tuple[Series, Row, float, Ceiling]  # with what the row reaches, GOP/s
+ACROSS = "Operations on each byte that must move at least"
+UP = "1e9 operations a second (GOP/s)"
+Place = tuple[Row, float, float]  # a row, its operations on each byte, and what it reaches in GOP/s
 
 
 def roofline(series: Sequence[Series], ceilings: Ceilings | None) -> Chart | None:
-    """One bar per recipe, marked at its own precision's ceiling; None without ceilings or shares of them."""
-    if ceilings is None or len({row.environment_id for one in series for row in one.rows}) > 1:
-        return None  # a header's ceilings are of one machine
-    cells = [cell for one in series for row in one.rows if (cell := _cell(one, row, ceilings))]
-    if not cells:
+    """Each recipe's batch sizes as markers under the roof of their precision; None without ceilings or counts."""
+    if ceilings is None or not of_one_machine(series):
         return None
-    sizes = sorted({row.batch_size for _, row, _, _ in cells})
-    views = tuple(
-        _view(f"batch {size}", [cell for cell in cells if cell[1].batch_size == size]) for size in sizes
-    )
+    placed = [(one, found) for one in series if (found := _places(one, ceilings))]
+    if not placed:
+        return None
     lines = tuple(
         (
             one.name,
             called(row.precision),
             f"{row.batch_size}",
-            short(reached),
-            short(ceiling.gop_per_s),
-            _percent(row),
+            short(across),
+            short(up),
+            short(allowed := roof(across, row.precision, ceilings)),
+            "memory" if allowed < ceilings.compute[row.precision].gop_per_s else "arithmetic",
+            short(100 * up / allowed, 2),
         )
-        for one, row, reached, ceiling in cells
+        for one, found in placed
+        for row, across, up in found
     )
-    headings = ("recipe", "precision", "batch", "reached (GOP/s)", "ceiling (GOP/s)", "share (%)")
+    headings = ("recipe", "precision", "batch", "operations/byte", "reached (GOP/s)", "roof there (GOP/s)")
     return Chart(
         "roofline",
-        "Operations a second, and the ceiling of each recipe's own precision",
-        "Multiplications and additions of convolutions and linear layers, in the precision that most of them run "
-        "in. The upright mark is the most that large convolutions reached here in that precision. What is missing "
-        "went into small layers, into moving data, and into all that is no multiplication."
-        + _disturbed(ceilings),
-        views,
-        (Figures(headings, lines, 2, "Share of the ceiling"), _ceilings(ceilings)),
+        "Operations a second under the roof of arithmetic and memory",
+        "A marker for each batch size, joined recipe by recipe. Left of its bend a roof is what memory can bring, "
+        "right of it what large convolutions reach in that precision. Bytes are those that convolutions and linear "
+        "layers must read and write at least, one layer after the other; a larger batch shares the weights, so it "
+        "stands further right. A marker far below its roof loses time elsewhere: in small layers, in what isn't "
+        "fused, in fresh memory." + disturbed(ceilings),
+        (_view(placed, ceilings),),
+        (Figures((*headings, "roof is of", "share of it (%)"), lines, 2, "Under the roof"), _roofs(ceilings)),
+        legend=tuple(one for one, _ in placed),
     )
 
 
-def _disturbed(ceilings: Ceilings) -> str:
-    if not ceilings.disturbance:
-        return ""
-    return (
-        f" The ceilings were measured while the machine did other work ({one_line(ceilings.disturbance)}), so it "
-        "can do more, and the shares are too high."
+def _places(series: Series, ceilings: Ceilings) -> list[Place]:
+    """Where the series' rows stand, those left out of which too little is known."""
+    found = []
+    for row in sorted(series.rows, key=lambda row: row.batch_size):
+        across = intensity(row)
+        if across is None or row.precision not in ceilings.compute or not row.throughput_samples_per_s:
+            continue
+        assert row.macs_g is not None, "or there would be no intensity"
+        found.append((row, across, 2 * row.macs_g * row.throughput_samples_per_s))
+    return found
+
+
+def _view(placed: Sequence[tuple[Series, list[Place]]], ceilings: Ceilings) -> View:
+    places = [place for _, found in placed for place in found]
+    precisions = [name for name in ceilings.compute if any(row.precision == name for row, _, _ in places)]
+    low = min(across for _, across, _ in places) / 2
+    high = 2 * max(across for _, across, _ in places)
+    traces: list[Spec] = []
+    for number, name in enumerate(precisions):
+        bend = ceilings.compute[name].gop_per_s / ceilings.memory_gb_per_s
+        ends = sorted({low, min(max(bend, low), high), high})
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines+text",
+                "x": ends,
+                "y": [roof(end, name, ceilings) for end in ends],
+                "line": {"color": "@muted", "width": 1.5, "dash": DASHES[number % len(DASHES)]},
+                "text": ["", *[""] * (len(ends) - 2), called(name)],
+                "textposition": "top left",
+                "name": f"{called(name)} roof",
+                "showlegend": True,
+                "hoverinfo": "skip",
+            }
+        )
+    traces += [_marks(one, found) for one, found in placed]
+    across = [end for trace in traces for end in trace["x"]]
+    up = [end for trace in traces for end in trace["y"]]
+    return View(
+        "", tuple(traces), {"xaxis": log_axis(ACROSS, across), "yaxis": log_axis(UP, up), "height": 460}
     )
 
 
-def _cell(one: Series, row: Row, ceilings: Ceilings) -> Cell | None:
-    ceiling = ceilings.compute.get(row.precision)
-    known = row.roofline_fraction and row.macs_g and row.throughput_samples_per_s
-    if not known or ceiling is None or row.macs_g is None or row.throughput_samples_per_s is None:
-        return None
-    return one, row, 2 * row.macs_g * row.throughput_samples_per_s, ceiling
-
-
-def _view(label: str, cells: Sequence[Cell]) -> View:
-    values = [Bar(one, reached, f"{_percent(row)} %") for one, row, reached, _ in cells]
-    view = bars(values, UNIT)
-    marks: Spec = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [ceiling.gop_per_s for _, _, _, ceiling in cells],
-        "y": list(range(len(cells))),
-        "marker": {"symbol": "line-ns-open", "size": 20, "color": "@ink", "line": {"width": 3}},
-        "customdata": [
-            f"{called(row.precision)} ceiling: {short(ceiling.gop_per_s)} GOP/s in {chart_text(ceiling.engine)}"
-            for _, row, _, ceiling in cells
-        ],
-        "hovertemplate": "%{customdata}<extra></extra>",
-        "showlegend": False,
-    }
-    ceilings = dict(
-        sorted({row.precision: c.gop_per_s for _, row, _, c in cells}.items(), key=lambda pair: pair[1])
-    )
-    reach = max(*ceilings.values(), *(reached for _, _, reached, _ in cells))
-    more = {
-        "xaxis": axis(UNIT, range=[0, 1.15 * reach]),
-        "shapes": [_upright(value) for value in ceilings.values()],
-        "annotations": [
-            _named(precision, value, place) for place, (precision, value) in enumerate(ceilings.items())
-        ],
-        "margin": {"t": 24 + 16 * len(ceilings)},
-    }
-    height = view.layout["height"] + 16 * len(ceilings)
-    return View(label, (*view.traces, marks), view.layout | more | {"height": height})
-
-
-def _upright(value: float) -> Spec:
-    line = {"color": "@muted", "width": 1, "dash": "dot"}
-    ends = {"x0": value, "x1": value, "y0": 0, "y1": 1, "yref": "paper"}
-    return {"layer": "below", "type": "line", "line": line, **ends}
-
-
-def _named(precision: str, value: float, place: int) -> Spec:
-    """A ceiling's name above its line, each a little higher, so that close ones don't overlap."""
+def _marks(series: Series, found: Sequence[Place]) -> Spec:
     return {
-        "text": f"{called(precision)} {short(value)}",
-        "x": value,
-        "y": 1,
-        "yref": "paper",
-        "yanchor": "bottom",
-        "yshift": 16 * place,
-        "showarrow": False,
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": [across for _, across, _ in found],
+        "y": [up for _, _, up in found],
+        "line": {"color": series.colour, "width": 1},
+        "marker": {"color": series.colour, "symbol": series.symbol, "size": 9},
+        "legendgroup": series.label,
+        "customdata": [
+            f"<b>{series.label}</b> batch {row.batch_size}, {chart_text(called(row.precision))}"
+            for row, _, _ in found
+        ],
+        "hovertemplate": "%{customdata}<br>%{y:.3~g} GOP/s at %{x:.3~g} operations/byte<extra></extra>",
     }
 
 
-def _ceilings(ceilings: Ceilings) -> Figures:
+def _roofs(ceilings: Ceilings) -> Figures:
     lines = tuple(
         (called(precision), one.engine, short(one.gop_per_s), short(one.gop_per_s / ceilings.memory_gb_per_s))
         for precision, one in ceilings.compute.items()
     )
     title = (
-        f"Ceilings of this machine with {ceilings.threads} threads; memory is copied at "
-        f"{short(ceilings.memory_gb_per_s)} GB/s, read and written together. Where a recipe does fewer operations on "
-        "each byte that it moves than the last column says, memory is its lower ceiling"
+        f"Roofs of this machine with {ceilings.threads} threads; memory is copied at "
+        f"{short(ceilings.memory_gb_per_s)} GB/s, read and written together. The roof bends where a recipe does as "
+        "many operations on each byte as the last column says"
     )
-    headings = ("precision", "fastest engine", "ceiling (GOP/s)", "ridge (operations/byte)")
+    headings = ("precision", "fastest engine", "ceiling (GOP/s)", "bend (operations/byte)")
     return Figures(headings, lines, 2, title)
-
-
-def _percent(row: Row) -> str:
-    return short(100 * (row.roofline_fraction or 0.0), 2)

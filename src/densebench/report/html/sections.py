@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from densebench.measure.ceilings import Ceilings
 from densebench.record import Row
 from densebench.report.analysis import apply
 from densebench.report.html import cost_charts
 from densebench.report.html.batch_charts import over_batch_size
+from densebench.report.html.ceiling_chart import ceiling_bars
 from densebench.report.html.chart import Chart
 from densebench.report.html.latency_chart import distributions
 from densebench.report.html.operator_chart import operators, profiled
@@ -37,7 +37,6 @@ def sections(
     series: Sequence[Series],
     chosen: Row | None,
     log_dirs: Sequence[Path],
-    ceilings: Ceilings | None = None,
 ) -> list[Section]:
     """All sections, those without data too: what was not measured is said."""
     nothing = "No row was timed."
@@ -79,7 +78,7 @@ def sections(
         _section(
             "roofline",
             "Roofline: how close to the machine's ceiling",
-            (roofline(series, ceilings), ceiling),
+            (roofline(series, sweep.ceilings), ceiling_bars(series, sweep.ceilings), ceiling),
             "Not measured: the records hold no share of this machine's ceiling.",
         ),
         _section(
