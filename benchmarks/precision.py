@@ -72,7 +72,7 @@ class Plan:
     further_s: float
 
 
-FULL = Plan(same=20, more={3: 10, 5: 30, 10: 10}, repeats=6, alternations=20, disturbed=10, further_s=45.0)
+FULL = Plan(same=20, more={3: 10, 5: 30, 10: 10}, repeats=6, alternations=20, disturbed=5, further_s=45.0)
 FAST = Plan(same=4, more={3: 2, 5: 6, 10: 2}, repeats=3, alternations=4, disturbed=2, further_s=20.0)
 
 
