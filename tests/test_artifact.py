@@ -102,6 +102,17 @@ def test_an_edited_manifest_is_refused(tmp_path: Path) -> None:
         read_manifest(folder)
 
 
+def test_a_manifest_from_before_a_field_was_added_is_read(tmp_path: Path) -> None:
+    """Hash and signature cover what the file says; a field that it doesn't know of is left at its default."""
+    folder = make(tmp_path / "a")
+    content = content_of(folder)
+    del content["facts"]["activations"]
+    covered = {name: content[name] for name in content if name not in ("content_sha256", "signature")}
+    assert json.loads(Manifest.model_validate(content).signed_content()) == covered
+    rewrite(folder, content)
+    assert read_manifest(folder).facts.activations is None
+
+
 def test_the_manifest_has_the_fields_of_the_contract(tmp_path: Path) -> None:
     """Readers outside this code find the names that were promised."""
     promised = (
@@ -251,7 +262,7 @@ def _reads(folder: Path) -> bool:
     return True
 
 
-OPTIONAL = {"largest_batch", "format_version", "content_sha256", "signature", "dtype", "layout", "cache"}
+OPTIONAL = {"activations", "largest_batch", "format_version", "content_sha256", "signature", "dtype", "layout", "cache"}
 
 
 def test_every_missing_field_of_a_manifest_is_refused(tmp_path: Path) -> None:

@@ -95,7 +95,8 @@ class Manifest(Frozen):
 
     def signed_content(self) -> bytes:
         """The bytes that hash and signature cover: everything but these two, the files by their hashes."""
-        content = self.model_dump(mode="json", exclude={"content_sha256", "signature"})
+        # as the file has it: a manifest from before a field was added says nothing of it
+        content = self.model_dump(mode="json", exclude={"content_sha256", "signature"}, exclude_unset=True)
         return json.dumps(content, sort_keys=True).encode()
 
     @property
@@ -161,6 +162,7 @@ def _sha256(path: Path) -> str:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Put the manifest into the folder with its hash, signed if the artifact carries code."""
+    manifest = Manifest.model_validate(manifest.model_dump())  # says all of its fields
     content = manifest.signed_content()
     vouched = {"content_sha256": hashlib.sha256(content).hexdigest()}
     if manifest.contains_code:
