@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import get_args
 
 from densebench import engines, techniques
+from densebench.engines.base import Engine
 from densebench.errors import UsageError
 from densebench.recipe import resolve
 
@@ -47,10 +49,22 @@ def table(title: str, rows: list[str], columns: list[str]) -> list[str]:
     return [*lines, "", *(f"{number}. {note}" for number, note in enumerate(notes, 1)), ""]
 
 
+def forms(engine: Engine) -> list[str]:
+    """The engine by its name, and with each choice of an option that has it refuse something else."""
+    plain = engine.options()
+    found = [engine.name]
+    for name, field in engine.options.model_fields.items():
+        for value in get_args(field.annotation):
+            other = plain.model_copy(update={name: value})
+            if engine.refuses_with(other.model_dump()) != engine.refuses_with(plain.model_dump()):
+                found.append(f"{engine.name}:{name}={value}")
+    return found
+
+
 def text() -> str:
     """The whole page."""
     changes = sorted({technique.name for technique in techniques.catalogue().values()})
-    runners = sorted({engine.name for engine in engines.catalogue().values()})
+    runners = sorted({form for engine in engines.catalogue().values() for form in forms(engine)})
     first = table("A technique under an engine", changes, runners)
     second = table("A technique (row) before another (column)", changes, changes)
     return HEAD + "\n".join(first + second).rstrip() + "\n"

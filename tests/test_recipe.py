@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from densebench import engines, recipe, techniques
-from densebench.errors import UsageError
+from densebench.errors import Unavailable, UsageError
 from densebench.recipe import Recipe, folder_name, plan, resolve
 from densebench.record import BASELINE
 from densebench.techniques.base import Options, Technique
@@ -165,12 +165,26 @@ def test_what_is_no_recipe_is_refused_in_one_line(written: str, said: str) -> No
         ("channels_last+channels_last", "both decide the layout"),
         ("pruning+pruning:amount=0.5", "both decide the weights"),
         ("dynamic_quantization+jit", "dynamic_quantization can't run in jit: TorchScript can't hold"),
+        *(
+            (
+                f"{name}+aot_inductor:precision=int8",
+                f"{name} can't run in aot_inductor:precision=int8: it quantizes an FP32 model: leave that out, or "
+                "write aot_inductor without precision=int8",
+            )
+            for name in ("bf16", "amp", "quantize", "dynamic_quantization")
+        ),
     ],
 )
 def test_stacks_that_do_not_fit_are_refused_with_the_reason(written: str, said: str) -> None:
     """Order, exclusivity and what an engine can't hold are told apart, each with its why."""
     with pytest.raises(UsageError, match=re.escape(said)):
         resolve(written, NAMED)
+
+
+@pytest.mark.parametrize("written", ["bf16+aot_inductor", "channels_last+aot_inductor:precision=int8"])
+def test_what_an_option_refuses_is_legal_without_it(written: str) -> None:
+    """And what changes no precision goes with it."""
+    assert resolve(written, NAMED).line == written
 
 
 def test_legal_orders_are_kept() -> None:
@@ -205,6 +219,12 @@ def test_recipes_that_would_share_a_folder_are_refused() -> None:
         plan(("a b", "a+b"), named)
 
 
+def _no_such_library(*, level: int, **options: object) -> dict[str, str]:
+    if level > 3:
+        raise Unavailable(f"apt install libdial{level}")
+    return {}
+
+
 def test_tolerance_caveats_and_availability_come_from_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack is as exact as its least exact step, warns of each, and runs only where all of them do."""
     found = resolve("pruning+bf16+compile", NAMED)
@@ -218,5 +238,18 @@ def test_tolerance_caveats_and_availability_come_from_all_steps(monkeypatch: pyt
     stack = recipe.resolve("dial", NAMED)
     assert stack.unavailable("cuda") == "no dial on cuda"
     assert stack.slow("cpu") == "dials creep"
+    lacking = replace(DIAL, environment=_no_such_library)
+    monkeypatch.setattr(techniques, "catalogue", lambda: {"dial": lacking})
+    assert recipe.resolve("dial", NAMED).unavailable("cpu") is None
+    assert recipe.resolve("dial:level=4", NAMED).unavailable("cpu") == "apt install libdial4"
     assert resolve("eager", NAMED).unavailable("cpu") is None
     assert resolve("eager", NAMED).slow("cpu") is None
+
+
+def test_what_a_build_takes_is_that_of_all_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a technique's options and the images' size, and the engine's known seconds."""
+    dial = replace(DIAL, typical_s=lambda image_size, *, level, **options: image_size * level)
+    monkeypatch.setattr(techniques, "catalogue", lambda: {"dial": dial})
+    eager = engines.default().typical_build_s
+    assert recipe.resolve("dial:level=2", NAMED).typical_build_s(32) == 64 + eager
+    assert recipe.resolve("eager", NAMED).typical_build_s(224) == eager

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from densebench import engines, techniques
 from densebench.engines.base import Engine
-from densebench.errors import UsageError
+from densebench.errors import Unavailable, UsageError
 from densebench.record import BASELINE
 from densebench.techniques.base import Technique, unchanged
 
@@ -93,7 +93,18 @@ class Recipe:
     def unavailable(self, device: str) -> str | None:
         """Why the recipe can't run on this device, or None."""
         reasons = (step.what.unavailable(device) for step in self.steps)
-        return next((reason for reason in reasons if reason), None)
+        if reason := next(filter(None, reasons), None):
+            return reason
+        try:
+            self.environment()
+        except Unavailable as lacking:  # it depends on the options, which only this takes
+            return str(lacking)
+        return None
+
+    def typical_build_s(self, image_size: int) -> float:
+        """Seconds that techniques and engine are known to take for DenseNet-121, for estimates only."""
+        changing = sum(step.what.typical_s(image_size, **step.options) for step in self.techniques)
+        return changing + self.engine.what.typical_build_s
 
     def unfit(self, file: str) -> str | None:
         """Why the recipe can't run an ONNX file of this name, which is no PyTorch model, or None."""
@@ -211,11 +222,12 @@ def _check_stack(recipe: str, steps: tuple[Step[Technique], ...], engine: Step[E
                 f"recipe '{recipe}': {decided[what.changes]} and {what.name} both decide the {what.changes}: keep one"
             )
         decided[what.changes] = what.name
+        by_options = engine.what.refuses_with(engine.options)
         for given in what.gives:
-            if given in engine.what.refuses:
-                raise UsageError(
-                    f"recipe '{recipe}': {what.name} can't run in {engine.what.name}: {engine.what.refuses[given]}"
-                )
+            if why := engine.what.refuses.get(given):
+                raise UsageError(f"recipe '{recipe}': {what.name} can't run in {engine.what.name}: {why}")
+            if why := by_options.get(given):
+                raise UsageError(f"recipe '{recipe}': {what.name} can't run in {engine.line}: {why}")
 
 
 def _text(value: object) -> str:

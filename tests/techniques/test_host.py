@@ -81,3 +81,12 @@ def test_a_library_that_is_not_mapped_is_no_effect(tmp_path: Path):
     """A claim in the environment that the loader could not follow is said to be none."""
     missing = {"LD_PRELOAD": str(tmp_path / "libnothing.so")}
     assert seen(missing, missing) == [f"none: {missing['LD_PRELOAD']} was not loaded"]
+
+
+def test_a_missing_library_is_known_before_anything_runs(monkeypatch):
+    """A forecast that takes the recipe for one that can run would be wrong; the default allocator needs none."""
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
+    assert resolve("allocator:kind=jemalloc", {}).unavailable("cpu") == (
+        "jemalloc isn't installed: apt install libjemalloc2"
+    )
+    assert resolve("allocator", {}).unavailable("cpu") is None

@@ -186,6 +186,7 @@ with torch.inference_mode():
 """
 
 
+_FROM_FP32 = "it quantizes an FP32 model: leave that out, or write aot_inductor without precision=int8"
 ENGINE = Engine(
     "aot_inductor",
     "Inductor ahead of time: one file that runs without a compiler, in FP32 or static INT8",
@@ -193,6 +194,11 @@ ENGINE = Engine(
     load,
     options=AotOptions,
     precision=lambda options: "int8" if options["precision"] == "int8" else None,
+    refuses_with=lambda options: (
+        dict.fromkeys(("autocast", "bfloat16", "float16", "tensor_subclass"), _FROM_FP32)
+        if options["precision"] == "int8"
+        else {}
+    ),
     usage=usage,
     contains_code=True,
     tolerance=1e-3,

@@ -91,7 +91,8 @@ class Engine:
         about: one line for `densebench list`.
         build: `(model, workload, folder, target, **options) -> Built`; the model is behind `Served`.
         load: `(folder, details, device) -> Session`, with nothing but what is in the folder.
-        refuses: word that a technique `gives` -> why such a model can't be built here.
+        refuses: word that a technique `gives` -> why such a model can't be built here, whatever the options.
+        refuses_with: options -> what is refused besides, because of them.
         usage: details -> Python code, about ten lines, that loads the files without densebench: from a float32
             NumPy array `images` (n, c, h, w) to an array `logits` (n, classes), in the artifact's folder.
         precision: options -> what most multiplications run in (`float32`, `bfloat16`, `float16` or `int8`), or
@@ -117,6 +118,7 @@ class Engine:
     aliases: tuple[str, ...] = ()
     options: type[Options] = Options
     refuses: Mapping[str, str] = field(default_factory=dict)
+    refuses_with: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda options: {}
     usage: Callable[[Mapping[str, Any]], str] = lambda details: ""
     precision: Callable[[Mapping[str, Any]], str | None] = lambda options: None
     ceilings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

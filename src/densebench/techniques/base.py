@@ -41,6 +41,7 @@ class Technique:
         tolerance: relative L2 difference allowed between a saved model's outputs and the reloaded one's.
         least_sqnr_db: the least signal-to-noise ratio against FP32 outputs that is no sign of a mistake.
         slow_to_apply: whether it takes so long that a sweep does it once for all recipes that begin alike.
+        typical_s: `(image_size, **options) -> seconds` that it is known to take on DenseNet-121, for estimates only.
         environment: `(**options) -> variables` that a process measuring the result must start with. It may raise
             `Unavailable`, saying what to install.
         unavailable: device -> why it can't run there, or None.
@@ -61,6 +62,7 @@ class Technique:
     tolerance: float = 1e-4
     least_sqnr_db: float = 60.0
     slow_to_apply: bool = False
+    typical_s: Callable[..., float] = lambda image_size, **options: 0.0
     environment: Callable[..., Mapping[str, str]] = lambda **options: {}
     unavailable: Callable[[str], str | None] = lambda device: None
     slow: Callable[[str], str | None] = lambda device: None

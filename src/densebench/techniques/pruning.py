@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from densebench.techniques._fine_tuning import imitate, keep_zeros
+from densebench.techniques._fine_tuning import imitate, keep_zeros, typical_s
 from densebench.techniques.base import Options, Technique
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ TECHNIQUE = Technique(
     options=PruningOptions,
     after={"precision": "pruning compares magnitudes, so it comes before a change of precision"},
     gives=frozenset({"zeros"}),
+    typical_s=typical_s,
     least_sqnr_db=6.0,
     caveat="Zeros save bytes in the file, not time: dense kernels multiply by them all the same.",
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from densebench.techniques._fine_tuning import imitate, keep_zeros
+from densebench.techniques._fine_tuning import imitate, keep_zeros, typical_s
 from densebench.techniques.base import Options, Technique
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ TECHNIQUE = Technique(
     options=SemiStructuredOptions,
     after={"precision": "it compares magnitudes, so it comes before a change of precision"},
     gives=frozenset({"zeros"}),
+    typical_s=typical_s,
     least_sqnr_db=0.0,
     unavailable=unavailable,
     caveat="PyTorch skips the zeros in linear layers with FP16 or BF16 weights only, on GPUs from Ampere on; "

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from densebench.errors import Unavailable
 from densebench.techniques._fine_tuning import SEED, imitate, training_images
+from densebench.techniques._fine_tuning import typical_s as fine_tuning_s
 from densebench.techniques.base import Options, Technique
 
 if TYPE_CHECKING:
@@ -167,6 +168,11 @@ def _adopt(core: nn.Module, narrow: nn.Module, images: Tensor) -> None:
         raise Unavailable("this model's channels can't be put together again from its weights alone")
 
 
+def typical_s(image_size: int, *, steps: int, epochs: int, fine_tune: bool, **options: object) -> float:  # noqa: ARG001
+    """Fine-tuning, an epoch of it between two steps; removing channels itself takes a second or two."""
+    return 2.0 * steps + fine_tuning_s(image_size, fine_tune=fine_tune, epochs=steps - 1 + epochs)
+
+
 def unavailable(device: str) -> str | None:  # noqa: ARG001
     """It needs a library that is not in the core."""
     return None if find_spec("torch_pruning") else 'pip install "densebench[structured]"'
@@ -193,6 +199,7 @@ TECHNIQUE = Technique(
     after={"precision": "it is fine-tuned in FP32, so it comes before a change of precision"},
     least_sqnr_db=5.0,
     slow_to_apply=True,
+    typical_s=typical_s,
     unavailable=unavailable,
     caveat="It was fine-tuned for some epochs on the training images only, to answer as the original did: "
     "validate it on images like those that it will see.",
