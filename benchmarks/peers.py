@@ -1,6 +1,6 @@
 """The peers' plain ways to time a file: OpenVINO's `benchmark_app`, and a bare loop around a runtime.
 
-All take the same arguments: the file, the batch size, the images' height and width, the threads, the precision.
+What times a file takes the file, the batch size, the images' height and width, the threads, the precision.
 """
 
 from __future__ import annotations
@@ -49,6 +49,20 @@ request = core.compile_model(model, "CPU", settings).create_infer_request()
 def run():
     request.infer([images], share_inputs=True)
 """
+TIMER = """
+import sys
+import torch
+from torch.utils.benchmark import Timer
+sys.path.insert(0, sys.argv[1])
+from lab import PIXELS, stack
+layers, threads = map(int, sys.argv[2:4])
+torch.set_num_threads(threads)
+images = torch.randn(1, 3, PIXELS, PIXELS)
+model = torch.jit.freeze(torch.jit.script(stack(layers)))
+with torch.inference_mode():
+    timer = Timer("model(images)", globals={"model": model, "images": images}, num_threads=threads)
+    print(1 / timer.adaptive_autorange().median)
+"""
 
 
 def bare_loop(file: Path, size: int, pixels: int, threads: int, precision: str) -> float:
@@ -71,6 +85,11 @@ def benchmark_app(file: Path, size: int, pixels: int, threads: int, precision: s
     if not found:
         raise SystemExit(f"benchmark_app said nothing of a throughput: {said[-300:]}")
     return float(found[1])
+
+
+def timer(layers: int, threads: int) -> float:
+    """Images per second of a stack of so many layers in TorchScript, by torch's own Timer in a fresh process."""
+    return float(_said(sys.executable, "-c", TIMER, str(Path(__file__).parent), str(layers), str(threads)))
 
 
 def _hint(precision: str) -> str:

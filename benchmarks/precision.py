@@ -1,11 +1,12 @@
 """Whether the suite's intervals and verdicts mean what they say, on this machine, beside the peers' plain figures.
 
-    python benchmarks/precision.py            # two to three hours on two slow cores; goes on where it was stopped
-    python benchmarks/precision.py --fast     # the same with fewer repetitions, half an hour there
+    python benchmarks/precision.py            # some 90 minutes on two quiet cores; goes on where it was stopped
+    python benchmarks/precision.py --fast     # the same with fewer repetitions, 15 minutes there
 
 Parts: a recipe against itself (A/A), artifacts with 3, 5 and 10 % more work, how often the interval holds the grand
-mean, how well speed-ups repeat (beside torch's Timer and OpenVINO's benchmark_app), all of it under disturbance, and
-what the harness costs. Leave the machine alone meanwhile; the part on disturbance makes its own.
+mean, all of it under disturbance, how well speed-ups repeat, agreement with a bare loop and with `benchmark_app` on
+the same file, what the harness costs. Beside them, what torch's Timer and `benchmark_app` say of the same artifacts
+when each is run once, the plain way. Leave the machine alone meanwhile; the part on disturbance makes its own.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,31 +26,21 @@ from pathlib import Path
 from typing import Any
 
 from lab import LAYERS, PIXELS, Lab, lab
-from peers import SECONDS, bare_loop, benchmark_app
+from peers import SECONDS, bare_loop, benchmark_app, timer
 from rich.console import Console
 from rich.table import Table
 
 from densebench.machine import allowed_threads
+from densebench.measure import latency
+from densebench.measure.counters import stolen_clock
 from densebench.measure.device import Cpu
-from densebench.record import Row
+from densebench.record import Row, Status
+from densebench.stats.comparison import CLEAR, geometric_mean
 
 ENGINES = ("jit", "onnx", "openvino")
 EFFECTS = (3, 5, 10)  # percent of work more
+STACKS = {"baseline": LAYERS, "twin": LAYERS, **{f"more{percent}": LAYERS + percent for percent in EFFECTS}}
 SIZE = 1
-TIMER = """
-import sys, torch
-from torch.utils.benchmark import Timer
-sys.path.insert(0, sys.argv[1])
-from lab import PIXELS, stack
-torch.set_num_threads(int(sys.argv[2]))
-images = torch.randn(1, 3, PIXELS, PIXELS)
-def time_of(model, images):
-    with torch.inference_mode():
-        timer = Timer("model(images)", globals={"model": model, "images": images}, num_threads=int(sys.argv[2]))
-        return timer.blocked_autorange(min_run_time=1).median
-script = torch.jit.freeze(torch.jit.script(stack(int(sys.argv[3]))))
-print(time_of(stack(int(sys.argv[3])), images) / time_of(script, images))
-"""
 BURSTS = """
 import random, sys, time
 while True:
@@ -64,102 +55,104 @@ while True:
 class Plan:
     """How often each part is repeated, and the seconds that further rounds of one comparison may take."""
 
-    same: int
+    name: str
+    same: int  # of each engine
     more: dict[int, int]
+    disturbed: int
+    plain: int
     repeats: int
     alternations: int
-    disturbed: int
     further_s: float
 
 
-FULL = Plan(same=20, more={3: 10, 5: 30, 10: 10}, repeats=6, alternations=20, disturbed=5, further_s=45.0)
-FAST = Plan(same=4, more={3: 2, 5: 6, 10: 2}, repeats=3, alternations=4, disturbed=2, further_s=20.0)
+FULL = Plan(
+    "full", 20, {3: 10, 5: 30, 10: 10}, disturbed=5, plain=6, repeats=6, alternations=20, further_s=45.0
+)
+FAST = Plan("fast", 3, {3: 2, 5: 4, 10: 2}, disturbed=1, plain=2, repeats=2, alternations=4, further_s=15.0)
 
 
 class Notebook:
-    """Results that are there already are not measured again: one JSON line each."""
+    """Results that are there already are not measured again: key, result and seconds, a line of JSON each."""
 
     def __init__(self, path: Path, console: Console) -> None:
         self._path = path
         self._console = console
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self.found: dict[str, Any] = dict(json.loads(line) for line in lines)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        whole = [json.loads(line) for line in lines if line.endswith("\n")]  # one may have been cut short
+        path.write_text("".join(json.dumps(line) + "\n" for line in whole), encoding="utf-8")
+        self.found: dict[str, Any] = {key: result for key, result, _ in whole}
+        self.seconds = sum(seconds for _, _, seconds in whole)
 
     def take(self, key: str, measure: Callable[[], Any]) -> Any:
         """The result of this key, measured now if it isn't there."""
         if key not in self.found:
             started = time.monotonic()
             self.found[key] = measure()
+            spent_s = round(time.monotonic() - started, 1)
+            self.seconds += spent_s
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([key, self.found[key]]) + "\n")
-            self._console.print(
-                f"{key}: {self.found[key]}  {time.monotonic() - started:.0f} s", highlight=False
-            )
+                file.write(json.dumps([key, self.found[key], spent_s]) + "\n")
+            self._console.print(f"{key}: {self.found[key]}  {spent_s:.0f} s", highlight=False, soft_wrap=True)
         return self.found[key]
+
+    def of(self, kind: str, recipe: str = "") -> list[Any]:
+        """The results of a part, in their order; of one recipe, where each has several."""
+        found = [value for key, value in self.found.items() if key.rpartition(" ")[0] == kind]
+        return [value[recipe] for value in found if recipe in value] if recipe else found
 
 
 def facts(row: Row) -> dict[str, Any]:
     """What a comparison came to."""
+    if row.status is not Status.OK or row.speedup is None:
+        raise SystemExit(f"{row.recipe} could not be compared: {row.status} {row.reason}")
     return {
-        "speedup": round(row.speedup or 0.0, 4),
+        "speedup": round(row.speedup, 4),
         "low": row.speedup_ci_low and round(row.speedup_ci_low, 4),
         "high": row.speedup_ci_high and round(row.speedup_ci_high, 4),
         "verdict": row.verdict,
         "processes": row.processes,
-        "stable": row.stable,
+        "throughput": row.throughput_samples_per_s,
+        "told": row.disturbance or ("calls left out" if row.left_out > 0.1 else ""),
     }
 
 
-def prepared(folder: Path, engine: str, plan: Plan, threads: int) -> Any:
-    """A laboratory with one engine: the stack, its twin, and stacks with more layers."""
-    names = ["baseline", "twin", *(f"more{percent}" for percent in EFFECTS)]
-    return lab(
-        folder / engine,
-        dict.fromkeys(names, engine),
-        threads,
-        batch_sizes=(SIZE,),
-        focus_batch_sizes=(SIZE,),
-        focus_time=plan.further_s,
-    )
+def compare(bench: Lab, names: Sequence[str], seed: int) -> Callable[[], dict[str, Any]]:
+    """Comparisons in common rounds, to be made when they are asked for."""
+    return lambda: {row.recipe: facts(row) for row in bench.compare(*names, seed=seed)}
 
 
-def fill(bench: Lab) -> Lab:
-    """The laboratory with all its artifacts built."""
-    for name, layers in (
-        ("baseline", LAYERS),
-        ("twin", LAYERS),
-        *((f"more{p}", LAYERS + p) for p in EFFECTS),
-    ):
-        bench.build(name, layers)
-    return bench
-
-
-def compare(bench: Lab, name: str, seed: int) -> Callable[[], Any]:
-    """A comparison to be made when it is asked for."""
-    return lambda: facts(bench.compare(name, seed=seed)[0])
+@contextmanager
+def benches(folder: Path, plan: Plan, threads: int) -> Iterator[dict[str, Lab]]:
+    """A laboratory for each engine: the stack, its twin, and stacks with more layers."""
+    with ExitStack() as stack:
+        opened = {}
+        for engine in ENGINES:
+            named = dict.fromkeys(STACKS, engine)
+            focus = {"batch_sizes": (SIZE,), "focus_batch_sizes": (SIZE,), "focus_time": plan.further_s}
+            opened[engine] = stack.enter_context(lab(folder / engine, named, threads, **focus))
+            for name, layers in STACKS.items():
+                opened[engine].build(name, layers)
+        yield opened
 
 
 def verdicts(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
-    """A/A with every engine; known slow-downs and disturbance with one of them.
+    """A/A with every engine; known slow-downs and disturbance with the last of them.
 
-    The parts grow together, so that a run that is cut short has some of each.
+    The parts grow together, so that a run that is cut short has some of each. Recipes that share rounds share the
+    baseline's processes, and no two of them are counted in the same figure.
     """
-    with ExitStack() as stack:
-        benches = [stack.enter_context(prepared(folder, engine, plan, threads)) for engine in ENGINES]
-        last = benches[-1]
-        for bench in benches:
-            fill(bench)
+    with benches(folder, plan, threads) as opened:
         for number in range(max(plan.same, plan.disturbed, *plan.more.values())):
-            if number < plan.same:
-                for engine, bench in zip(ENGINES, benches, strict=True):
-                    notes.take(f"same {engine} {number}", compare(bench, "twin", number))
-            for percent, times in plan.more.items():
-                if number < times:
-                    notes.take(f"more {percent} {number}", compare(last, f"more{percent}", 100 + number))
+            for engine, bench in opened.items():
+                names = ["twin"] if number < plan.same else []
+                if engine == ENGINES[-1]:
+                    names += [f"more{percent}" for percent, times in plan.more.items() if number < times]
+                if names:
+                    notes.take(f"{engine} {number}", compare(bench, names, number))
             if number < plan.disturbed:
                 with bursts():
-                    notes.take(f"disturbed twin {number}", compare(last, "twin", 200 + number))
-                    notes.take(f"disturbed more10 {number}", compare(last, "more10", 300 + number))
+                    hit = compare(opened[ENGINES[-1]], ("twin", "more10"), 200 + number)
+                    notes.take(f"disturbed {number}", hit)
 
 
 @contextmanager
@@ -173,42 +166,30 @@ def bursts() -> Iterator[None]:
         disturbing.wait()
 
 
+def plain(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
+    """The peers' way: each artifact once, one after the other, in the peer's own process."""
+    files = {name: folder / ENGINES[-1] / "models" / name / "model.xml" for name in STACKS}
+
+    def app() -> dict[str, float]:
+        return {name: benchmark_app(file, SIZE, PIXELS, threads, "fp32") for name, file in files.items()}
+
+    def of_torch() -> dict[str, float]:
+        return {name: timer(layers, threads) for name, layers in STACKS.items()}
+
+    for number in range(plan.plain):
+        notes.take(f"app {number}", app)
+        notes.take(f"timer {number}", of_torch)
+
+
 def repeatability(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
-    """Speed-ups over TorchScript of two other engines and of a heavier stack, run by run, and the peers' figures."""
+    """Speed-ups over TorchScript of two other engines and of a heavier stack, run by run."""
     named = {"baseline": "jit", "onnx": "onnx", "openvino": "openvino", "heavier": "jit"}
-    here = str(Path(__file__).parent)
-    with lab(
-        folder / "engines",
-        named,
-        threads,
-        batch_sizes=(SIZE,),
-        focus_batch_sizes=(SIZE,),
-        focus_time=plan.further_s,
-    ) as bench:
+    focus = {"batch_sizes": (SIZE,), "focus_batch_sizes": (SIZE,), "focus_time": plan.further_s}
+    with lab(folder / "engines", named, threads, **focus) as bench:
         for name in named:
             bench.build(name, LAYERS + 10 * (name == "heavier"))
-        file = folder / "engines/models/openvino/model.xml"
         for number in range(plan.repeats):
-            notes.take(f"repeat {number}", partial(compare_all, bench, 400 + number))
-            notes.take(f"app {number}", lambda: benchmark_app(file, SIZE, PIXELS, threads, "fp32"))
-            notes.take(f"timer {number}", lambda: timer(here, threads))
-
-
-def compare_all(bench: Lab, seed: int) -> dict[str, Any]:
-    """All three against the baseline, in common rounds."""
-    rows = bench.compare("onnx", "openvino", "heavier", seed=seed)
-    return {row.recipe: facts(row) | {"throughput": row.throughput_samples_per_s} for row in rows}
-
-
-def timer(here: str, threads: int) -> float:
-    """What torch's Timer says of TorchScript over eager, in a fresh process."""
-    done = subprocess.run(
-        [sys.executable, "-c", TIMER, here, str(threads), str(LAYERS)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return float(done.stdout)
+            notes.take(f"repeat {number}", compare(bench, ("onnx", "openvino", "heavier"), 400 + number))
 
 
 def agreement(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
@@ -217,79 +198,155 @@ def agreement(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
         folder / "engines", {"baseline": "jit", "openvino": "openvino"}, threads, batch_sizes=(SIZE,)
     ) as bench:
         bench.build("openvino", LAYERS)
-        file = folder / "engines/models/openvino/model.xml"
+        given = (folder / "engines/models/openvino/model.xml", SIZE, PIXELS, threads, "fp32")
+        ways: dict[str, Callable[[], float]] = {
+            "here": lambda: bench.throughput("openvino", SIZE, SECONDS),
+            "a bare loop": lambda: bare_loop(*given),
+            "benchmark_app": lambda: benchmark_app(*given),
+        }
         for number in range(plan.alternations):
-
-            def measure() -> dict[str, float]:
-                given = (file, SIZE, PIXELS, threads, "fp32")
-                return {
-                    "here": bench.throughput("openvino", SIZE, SECONDS),
-                    "a bare loop": bare_loop(*given),
-                    "benchmark_app": benchmark_app(*given),
-                }
-
-            notes.take(f"agreement {number}", measure)
+            names = [*ways][number % 3 :] + [*ways][: number % 3]  # none is always the first
+            notes.take(f"agreement {number}", partial(_in_turn, ways, names))
 
 
-def overhead_us() -> float:
-    """What timing one call adds to it, median of 10,000."""
-    device = Cpu()
-    times = [device.time_ms(lambda: None) for _ in range(10_000)]
-    return 1000 * statistics.median(times)
+def _in_turn(ways: dict[str, Callable[[], float]], names: Sequence[str]) -> dict[str, float]:
+    return {name: ways[name]() for name in names}
 
 
-def spread(values: list[float]) -> float:
-    """The coefficient of variation, percent."""
-    return 100 * statistics.stdev(values) / statistics.mean(values) if len(values) > 1 else math.nan
+def overhead_us() -> tuple[float, float]:
+    """What timing one call adds to it, and what lies between two calls of 2 ms; microseconds a call."""
+    device, budget = Cpu(), latency.Budget(2.0, 100.0)
+    inside = statistics.median(device.time_ms(lambda: None) for _ in range(10_000))
+    started = time.perf_counter()
+    found = latency.sample(_spin, device, budget, latency.calls_of(budget, 2.0), stolen_clock(frozenset({0})))
+    spent_ms = 1000 * (time.perf_counter() - started)
+    return 1000 * inside, 1000 * (spent_ms - sum(found.kept_ms)) / found.calls
+
+
+def _spin() -> None:
+    until = time.perf_counter() + 0.002
+    while time.perf_counter() < until:
+        pass
+
+
+def spread(values: Sequence[float]) -> str:
+    """The coefficient of variation."""
+    return f"{100 * statistics.stdev(values) / statistics.mean(values):.1f} %" if len(values) > 1 else "-"
+
+
+def held(runs: Sequence[dict[str, Any]]) -> int:
+    """How many intervals hold the grand mean."""
+    grand = math.exp(statistics.mean(math.log(one["speedup"]) for one in runs))
+    return sum(one["low"] <= grand <= one["high"] for one in runs)
+
+
+def half_widths(runs: Sequence[dict[str, Any]]) -> str:
+    """The middle one of the intervals' half-widths."""
+    return f"±{100 * statistics.median(math.sqrt(one['high'] / one['low']) - 1 for one in runs):.1f} %"
+
+
+def ratio(values: Sequence[float]) -> str:
+    """The geometric mean with its 95 % interval, Student's."""
+    found = geometric_mean([math.log(value) for value in values], 0.95)
+    return f"{found.value:.4f} ({found.low:.4f} to {found.high:.4f})" if found.low else f"{found.value:.4f}"
+
+
+def peers(notes: Notebook, name: str) -> str:
+    """How often each peer's plain figures differ by more than 3 %, and from what to what they go."""
+    told = []
+    for peer in ("app", "timer"):
+        runs = notes.of(peer)
+        ratios = [one[name] / one["baseline"] for one in runs]
+        if ratios:
+            seen = sum(abs(one - 1) > CLEAR for one in ratios)
+            called = {"app": "benchmark_app", "timer": "Timer"}[peer]
+            told.append(
+                f"{called}: beyond 3 % in {seen} of {len(ratios)} ({min(ratios):.3f} to {max(ratios):.3f})"
+            )
+    return "\n".join(told) or "-"
+
+
+Line = tuple[str, str, str, str]  # what, found, what the peers say, what is wanted
 
 
 def show(notes: Notebook, console: Console) -> None:
-    """The figures, each beside what it should be."""
-    found = notes.found
-
-    def of(prefix: str) -> list[Any]:
-        return [value for key, value in found.items() if key.startswith(prefix)]
-
-    table = Table(title="precision", title_justify="left")
-    for column in ("what", "found", "wanted"):
+    """The figures, each beside the peers' and what it should be."""
+    table = Table(title="precision", title_justify="left", show_lines=True)
+    for column in ("what", "found", "peers", "wanted"):
         table.add_column(column)
-    same = of("same ")
-    wrong = sum(one["verdict"] in ("faster", "slower") for one in same)
-    table.add_row("a recipe against itself: faster or slower", f"{wrong} of {len(same)}", "at most 1 in 10")
-    for percent in EFFECTS:
-        runs = of(f"more {percent} ")
-        seen = sum(one["verdict"] == "slower" for one in runs)
-        wanted = {3: "-", 5: "at least 90 %", 10: "all"}[percent]
-        table.add_row(f"{percent} % more work: slower", f"{seen} of {len(runs)}", wanted)
-    runs = of("more 5 ")
-    if runs:
-        grand = math.exp(statistics.mean(math.log(one["speedup"]) for one in runs))
-        held = sum(one["low"] <= grand <= one["high"] for one in runs)
-        table.add_row("95 % intervals that hold the grand mean", f"{held} of {len(runs)}", "at least 90 %")
-    repeats = of("repeat ")
-    for recipe in repeats[0] if repeats else ():
-        ratio = spread([one[recipe]["speedup"] for one in repeats])
-        table.add_row(f"speed-up of {recipe}, run to run", f"{ratio:.1f} %", "at most 2 %")
-    if len(repeats) > 1:
-        rate = spread([one["openvino"]["throughput"] for one in repeats])
-        table.add_row("throughput of openvino, run to run", f"{rate:.1f} %", "-")
-        table.add_row("the same by benchmark_app", f"{spread(of('app ')):.1f} %", "-")
-        table.add_row("speed-up of jit by torch's Timer", f"{spread(of('timer ')):.1f} %", "-")
-    alternated = of("agreement ")
-    for peer in alternated[0] if len(alternated) > 1 else ():
-        if peer != "here":
-            logs = [math.log(one["here"] / one[peer]) for one in alternated]
-            centre, half = statistics.mean(logs), 2 * statistics.stdev(logs) / math.sqrt(len(logs))
-            table.add_row(f"openvino here over {peer}", f"{math.exp(centre):.3f} ±{half:.3f}", "within 2 %")
-    for name, good in (("twin", ("same", "unclear")), ("more10", ("slower", "unclear"))):
-        runs = of(f"disturbed {name} ")
-        right = sum(one["verdict"] in good for one in runs)
-        marked = sum(one["stable"] is False for one in runs)
-        table.add_row(
-            f"disturbed, {name}: no wrong verdict", f"{right} of {len(runs)}; {marked} marked", "all"
-        )
-    table.add_row("harness, per inference", f"{overhead_us():.2f} us", "under 20 us")
+    for lines in (of_twins, of_more, of_disturbed, of_repeats, of_agreement):
+        for line in lines(notes):
+            table.add_row(*line)
+    for where, microseconds in zip(("in a timed call", "between two calls"), overhead_us(), strict=True):
+        table.add_row(f"harness, {where}", f"{microseconds:.2f} us", "-", "under 20 us")
+    table.add_row("all of it took", f"{notes.seconds / 60:.0f} min", "-", "under 100 min")
     console.print(table)
+
+
+def of_twins(notes: Notebook) -> Iterator[Line]:
+    """A recipe against itself."""
+    twins = {engine: notes.of(engine, "twin") for engine in ENGINES}
+    same = [run for runs in twins.values() for run in runs]
+    if same:
+        wrong = sum(one["verdict"] in ("faster", "slower") for one in same)
+        alike = sum(one["verdict"] == "same" for one in same)
+        found = f"{wrong} of {len(same)}; {alike} `same`; {half_widths(same)}"
+        yield "a recipe against itself: faster or slower", found, peers(notes, "twin"), "at most 1 in 10"
+    for engine, runs in twins.items():
+        if runs:
+            yield (
+                f"{engine} against itself, mean ratio",
+                ratio([one["speedup"] for one in runs]),
+                "-",
+                "holds 1",
+            )
+
+
+def of_more(notes: Notebook) -> Iterator[Line]:
+    """Known slow-downs, and how often the interval of one of them holds the mean of all."""
+    for percent, wanted in zip(EFFECTS, ("-", "at least 90 %", "all"), strict=True):
+        if runs := notes.of(ENGINES[-1], f"more{percent}"):
+            found = f"{sum(one['verdict'] == 'slower' for one in runs)} of {len(runs)}; {half_widths(runs)}"
+            yield f"{percent} % more work: slower", found, peers(notes, f"more{percent}"), wanted
+    if runs := notes.of(ENGINES[-1], "more5"):
+        found = f"{held(runs)} of {len(runs)}"
+        yield "95 % intervals that hold the grand mean", found, "no intervals", "at least 90 %"
+
+
+def of_disturbed(notes: Notebook) -> Iterator[Line]:
+    """Verdicts while another program takes a core now and then."""
+    for name, good in (("twin", ("same", "unclear")), ("more10", ("slower", "unclear"))):
+        if runs := notes.of("disturbed", name):
+            right = sum(one["verdict"] in good for one in runs)
+            marked = sum(bool(one["told"]) for one in runs)
+            found = f"{right} of {len(runs)}; {marked} marked; {half_widths(runs)}"
+            yield f"disturbed, {name}: no wrong verdict", found, "-", "all"
+
+
+def of_repeats(notes: Notebook) -> Iterator[Line]:
+    """Coefficients of variation from run to run."""
+    for recipe in ("onnx", "openvino", "heavier"):
+        if runs := notes.of("repeat", recipe):
+            told = "-"
+            if recipe == "heavier":
+                told = f"Timer: {spread([one['more10'] / one['baseline'] for one in notes.of('timer')])}"
+            found = spread([one["speedup"] for one in runs])
+            yield f"speed-up of {recipe}, run to run", found, told, "at most 2 %"
+    if runs := notes.of("repeat", "openvino"):
+        told = f"benchmark_app: {spread([one['baseline'] for one in notes.of('app')])}"
+        yield "throughput of openvino, run to run", spread([one["throughput"] for one in runs]), told, "-"
+
+
+def of_agreement(notes: Notebook) -> Iterator[Line]:
+    """The same file here and by others, in turn."""
+    alternated = notes.of("agreement")
+    for peer in ("a bare loop", "benchmark_app") if len(alternated) > 1 else ():
+        yield (
+            f"openvino here over {peer}",
+            ratio([one["here"] / one[peer] for one in alternated]),
+            "-",
+            "within 2 %",
+        )
 
 
 def main() -> None:
@@ -300,14 +357,15 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--threads", type=int, default=allowed_threads())
     parser.add_argument("--folder", type=Path, default=Path("results-precision"))
-    parser.add_argument("--only", choices=["verdicts", "repeatability", "agreement"], help="one part")
+    parts = {part.__name__: part for part in (verdicts, plain, repeatability, agreement)}
+    parser.add_argument("--only", choices=[*parts, "nothing"], help="one part, or just what is there")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     console = Console()
     plan = FAST if given.fast else FULL
-    notes = Notebook(given.folder / "found.jsonl", console)
-    for part in (verdicts, repeatability, agreement):
-        if given.only in (None, part.__name__):
+    notes = Notebook(given.folder / f"{plan.name}-{given.threads}.jsonl", console)
+    for name, part in parts.items():
+        if given.only in (None, name):
             part(given.folder, plan, given.threads, notes)
     show(notes, console)
 

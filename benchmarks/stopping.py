@@ -19,7 +19,7 @@ from rich.table import Table
 from scipy.special import stdtrit
 
 from densebench.beside import Told
-from densebench.measure.latency import Samples
+from densebench.measure.latency import Budget, Samples, calls_of
 from densebench.stats.comparison import CONFIDENCE_LOOKED, LOOK_FROM, log_ratio
 from densebench.stats.samples import CONFIDENCE
 from densebench.turns import alternate
@@ -62,16 +62,14 @@ def bias(noise: float, effect: float) -> tuple[float, float, float]:
     """The mean error of a process's log-ratio, two standard errors of that mean, and the mean number of turns.
 
     The machine is faster or slower by MOMENTS in each turn, each call takes longer or shorter by `noise`, and a block
-    has as many calls as its quarter of a second takes.
+    has as many calls as a quarter of a second usually takes.
     """
     rng = np.random.default_rng(0)
     moments = itertools.chain.from_iterable(itertools.repeat(np.exp(MOMENTS * x), 2) for x in normals(rng))
 
     def block(alone_ms: float) -> tuple[float, ...]:
-        times = (
-            next(moments) * alone_ms * np.exp(noise * rng.standard_normal(int(2 * BLOCK_MS / alone_ms) + 2))
-        )
-        return tuple(times[: 1 + int(np.searchsorted(np.cumsum(times), BLOCK_MS))])
+        count = calls_of(Budget(BLOCK_MS / 1000, np.inf, least=1), alone_ms)
+        return tuple(next(moments) * alone_ms * np.exp(noise * rng.standard_normal(count)))
 
     errors, turns = [], []
     for _ in range(PROCESSES):

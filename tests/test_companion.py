@@ -106,10 +106,10 @@ def test_a_block_is_timed_when_it_is_asked_for(address: str) -> None:
     """By whoever comes, one after the other."""
     for size in (1, 2):
         with Beside(address, 10) as other:
-            for seconds in (0.01, 0.03):
-                told = other.block(size, seconds)
-                assert told is not None
-                assert sum(told.samples_ms) >= 1000 * seconds
+            short, long = (other.block(size, seconds) for seconds in (0.01, 0.03))
+            assert short is not None
+            assert long is not None
+            assert len(long.samples_ms) > 2 * len(short.samples_ms) > 2
 
 
 class Clock:
@@ -176,11 +176,10 @@ def test_nobody_is_asked_while_threads_spin(
 
 
 def test_two_processes_take_turns(tmp_path: Path, images: Path, address: str) -> None:
-    """As long for the one as for the other, where it was asked for."""
+    """Both in each turn, where it was asked for."""
     found = measured(tmp_path / "other", images, address)
-    assert sum(found[1].samples_ms) >= 40
-    assert sum(found[1].beside_ms) >= 40
     assert len(found[1].turns) >= TURNS
+    assert min(min(turn) for turn in found[1].turns) > 1
     assert [sum(side) for side in zip(*found[1].turns, strict=True)] == [
         len(found[1].samples_ms),
         len(found[1].beside_ms),
@@ -214,7 +213,7 @@ def test_a_process_without_an_answer_goes_on_alone(
     turn = Stream.turn
     monkeypatch.setattr(Stream, "turn", lambda *given: turned.append(1) or turn(*given))
     found = measured(tmp_path / "other", images, NOBODY)
-    assert sum(found[1].samples_ms) >= 40
+    assert len(found[1].samples_ms) >= TURNS
     assert found[1].beside_ms == ()
     assert len(turned) == TURNS  # in blocks like the baseline's own
     with socket.socket(socket.AF_UNIX) as listening:

@@ -19,6 +19,7 @@ class Machine:
     def __init__(self, robbed: set[int]) -> None:
         self.robbed = robbed
         self.calls = 0
+        self.rests: list[int] = []
         self.stolen_s = 0.0
 
     def call(self) -> None:
@@ -54,32 +55,68 @@ class Meter:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """One whose second, fourth and fifth call are robbed."""
-    made = Machine({2, 4, 5})
+    """One whose second, fourth and fifth call after two of warm-up are robbed."""
+    made = Machine({4, 6, 7})
     monkeypatch.setattr(stream, "stolen_clock", lambda cpus: lambda: made.stolen_s)
+    monkeypatch.setattr(stream, "comes_to_rest", lambda: made.rests.append(made.calls))
     return made
+
+
+def warm(machine: Machine, meter: Meter | str | None = None) -> Stream:
+    """A stream on it, after its warm-up."""
+    one = Stream(machine.call, machine, 1, meter)
+    machine.calls = 2
+    one.call_ms = 20.0
+    return one
 
 
 def test_robbed_calls_are_left_out(machine: Machine) -> None:
     """By the kernel's word; they are counted, and there are others in their place."""
-    one = Stream(machine.call, machine, 1)
+    one = warm(machine)
     found = one.block(Budget(0.06, 100.0))
     assert found.kept_ms == (20.0,) * 3  # the first, third and sixth
-    assert (found.calls, one.calls, machine.calls) == (6, 6, 6)
+    assert (found.calls, one.calls, machine.calls) == (6, 6, 8)
 
 
-def test_the_first_call_of_a_turn_is_not_timed(machine: Machine) -> None:
-    """It is slow after a hand-over."""
+def test_the_warm_up_says_how_many_calls_fill_a_block(machine: Machine) -> None:
+    """Its last call, not those of the block."""
+    machine.robbed.clear()
     one = Stream(machine.call, machine, 1)
+    assert one.warm_up(Budget(0.1, 100.0)) == 20.0
+    assert len(one.block(Budget(0.1, 100.0)).kept_ms) == 5
+
+
+def test_a_turn_begins_at_rest_and_its_first_calls_are_not_timed(machine: Machine) -> None:
+    """As the other process's do; the first call after a hand-over is slow."""
+    one = warm(machine)
     assert one.turn(Budget(0.02, 100.0, least=1)).kept_ms == (20.0,)
-    assert (one.calls, machine.calls) == (2, 3)  # the second call was robbed
+    assert (one.calls, machine.calls) == (2, 5)  # one that settles, one that was robbed
+    assert machine.rests == [2]
 
 
 @pytest.mark.parametrize(("meter", "spent_j"), [(Meter(), 10.0), ("no counter here", 0.0), (None, 0.0)])
 def test_energy_is_that_of_the_blocks(machine: Machine, meter: Meter | str | None, spent_j: float) -> None:
     """Of all of them together, where there is a meter."""
-    one = Stream(machine.call, machine, 1, meter)
+    one = warm(machine, meter)
     for _ in range(2):
         one.block(Budget(0.02, 100.0, least=1))
     assert one.spent_j == spent_j
     assert one.spent_s > 0
+
+
+def test_what_the_watch_sees_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside what was stolen."""
+
+    class Seeing:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def begin(self) -> None:
+            pass
+
+        def end(self) -> str:
+            return "a backup"
+
+    monkeypatch.setattr(stream, "Watch", Seeing)
+    machine.robbed.clear()
+    assert warm(machine).block(Budget(0.02, 100.0)).disturbance == "a backup"

@@ -36,10 +36,11 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
             size: Stream(partial(session, images_of(job, size)), device, job.threads)
             for size in job.batch_sizes
         }
-        calls_ms = {size: stream.warm_up(budget) for size, stream in streams.items()}
+        for stream in streams.values():
+            stream.warm_up(budget)
 
         def answer(ask: Ask) -> Told:
-            if 2 * (1 + LEAST_CALLS) * calls_ms[ask.batch_size] > 1000 * turn_limit_s(job.timeout_s):
+            if 2 * (1 + LEAST_CALLS) * streams[ask.batch_size].call_ms > 1000 * turn_limit_s(job.timeout_s):
                 return Told(samples_ms=())  # who waits for it in vain would then be timed while it computes
             part = latency.Budget(ask.seconds, job.timeout_s, least=LEAST_CALLS)
             found = streams[ask.batch_size].turn(part)

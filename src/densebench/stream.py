@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from densebench.beside import comes_to_rest
 from densebench.measure import latency
 from densebench.measure.counters import stolen_clock
 from densebench.measure.device import Device
 from densebench.measure.disturbance import Watch
 from densebench.measure.energy import Meter
 
+SETTLING = 0.25  # of a turn's seconds, for calls before it that don't count
+
 
 class Stream:
     """One synchronous stream of calls.
 
     Attributes:
+        call_ms: how long the last call of the warm-up took, which says how many of them fill a block.
         calls: how many were timed so far, those left out among them.
         spent_s: seconds that the blocks took.
         spent_j: joules that they took, where there is a meter and not a reason why not.
@@ -33,17 +38,20 @@ class Stream:
         self._meter = None if isinstance(meter, str) else meter
         self._watch = Watch(device.name, threads, steal=False)
         self._stolen_s = stolen_clock(frozenset(os.sched_getaffinity(0)))
+        self.call_ms = math.inf
         self.calls, self.spent_s, self.spent_j = 0, 0.0, 0.0
 
     def warm_up(self, budget: latency.Budget) -> float:
         """Call until it has settled; how long the last call took, in ms."""
-        return latency.warm_up(self._call, self._device, budget)
+        self.call_ms = latency.warm_up(self._call, self._device, budget)
+        return self.call_ms
 
     def block(self, budget: latency.Budget) -> latency.Samples:
         """Time single calls, looking at the machine before and after."""
         started_j, began = self._joules(), time.perf_counter()
         self._watch.begin()
-        found = latency.sample(self._call, self._device, budget, self._stolen_s, self._threads)
+        count = latency.calls_of(budget, self.call_ms)
+        found = latency.sample(self._call, self._device, budget, count, self._stolen_s, self._threads)
         said = "; ".join(filter(None, (found.disturbance, self._watch.end())))
         self.spent_s += time.perf_counter() - began
         self.spent_j += self._joules() - started_j
@@ -51,8 +59,9 @@ class Stream:
         return replace(found, disturbance=said)
 
     def turn(self, budget: latency.Budget) -> latency.Samples:
-        """A block after one call that isn't timed: the first call after a hand-over is slow."""
-        self._call()
+        """A block from rest, as the other process's are, after calls that don't count: the first ones are slow."""
+        comes_to_rest()
+        latency.settle(self._call, self._device, 1000 * SETTLING * budget.sample_s)
         return self.block(budget)
 
     def _joules(self) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densebench import artifact, engines, jobs, turns
-from densebench.beside import Beside, Told, comes_to_rest
+from densebench.beside import Beside, Told
 from densebench.measure import device as devices
 from densebench.measure import energy, latency, memory
 from densebench.measure.disturbance import of_row
@@ -117,7 +117,6 @@ def _timed(
         most_s = min(limit_s, turns.LONGEST * budget.sample_s)
         ours, others, left_out = turns.alternate(partial(stream.turn, turn), theirs, job.precision, most_s)
         while not others and len(ours) < turns.TURNS:  # alone, but as the baseline's own blocks are measured
-            comes_to_rest()
             ours.append(stream.turn(turn))
     if not ours:
         ours.append(stream.block(budget))

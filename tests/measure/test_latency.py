@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,10 +14,11 @@ from densebench.measure.latency import (
     LEAST_SAMPLES,
     LEAST_WARM_UP,
     MOST_WARM_UP,
-    SLICE_MS,
     Budget,
+    calls_of,
     check_affordable,
     sample,
+    settle,
     warm_up,
 )
 from densebench.turns import part_of
@@ -55,8 +57,8 @@ def run(times_ms: list[float], sample_s: float = 0.0, timeout_s: float = 1e9) ->
     """Warm up and sample on a scripted device; return it and how many calls were warm-up."""
     device = ScriptedDevice(times_ms)
     budget = Budget(sample_s, timeout_s)
-    warm_up(device.call, device, budget)
-    samples = sample(device.call, device, budget).kept_ms
+    call_ms = warm_up(device.call, device, budget)
+    samples = sample(device.call, device, budget, calls_of(budget, call_ms)).kept_ms
     warm = len(device.timed) - len(samples)
     assert samples == tuple(device.timed[warm:])
     assert device.calls == len(device.timed)
@@ -88,14 +90,44 @@ def test_warm_up_is_bounded() -> None:
     st.lists(st.floats(0.1, 1000), max_size=60),
     st.floats(0, 2),
 )
-def test_samples_are_enough_in_number_and_in_time(times: list[float], sample_s: float) -> None:
-    """Whatever the latencies: 2 to 30 warm-up calls, then 2 samples and the seconds asked for; at most 10 ms more."""
+def test_samples_are_as_many_as_the_warm_up_said(times: list[float], sample_s: float) -> None:
+    """Whatever the latencies: 2 to 30 warm-up calls, then as many as fill the seconds at the last one's speed."""
     device, warm = run(times, sample_s)
     samples = device.timed[warm:]
     assert LEAST_WARM_UP <= warm <= MOST_WARM_UP
-    assert len(samples) >= LEAST_SAMPLES
-    assert sum(samples) >= 1000 * sample_s * (1 - 1e-9)
-    assert len(samples) == LEAST_SAMPLES or sum(samples[:-1]) < max(1000 * sample_s, samples[0]) + SLICE_MS
+    assert len(samples) == max(LEAST_SAMPLES, math.ceil(1000 * sample_s / device.timed[warm - 1]))
+
+
+def test_a_slow_moment_makes_no_fewer_calls() -> None:
+    """A block that ended with its time would have fewer of the slow ones, and so a mean that is too low."""
+    for times in ([10.0] * 4, [10.0] * 4 + [30.0] * 50):
+        device, warm = run(times, sample_s=0.1)
+        assert len(device.timed[warm:]) == 10
+
+
+def test_half_of_the_process_s_time_is_enough() -> None:
+    """A machine that gets much slower doesn't bring the process to its end."""
+    device = ScriptedDevice([], steady=1000.0)
+    found = sample(device.call, device, Budget(1.0, 10.0), 100)
+    assert (len(found.kept_ms), found.disturbance) == (5, "")
+
+
+@pytest.mark.parametrize(
+    ("times", "most_ms", "calls"),
+    [
+        ([30.0, 20.0, 20.5], 1000, 3),
+        ([30.0, 20.0, 25.0, 25.0], 1000, 3),
+        ([30.0, 30.0], 1000, 2),
+        ([300.0], 60, 1),
+    ],
+)
+def test_a_pause_is_followed_by_calls_that_do_not_count(
+    times: list[float], most_ms: float, calls: int
+) -> None:
+    """One at least, three at most: until two agree, or there is no time for another."""
+    device = ScriptedDevice(times)
+    settle(device.call, device, most_ms)
+    assert device.calls == calls
 
 
 def test_the_warm_up_is_not_in_the_samples() -> None:
@@ -148,22 +180,23 @@ class Stolen:
 def test_calls_that_were_robbed_are_left_out() -> None:
     """By what was stolen, and not by how long they took."""
     device = ScriptedDevice([50.0, 500.0, 50.0, 51.0])
-    found = sample(device.call, device, Budget(0.6, 100), Stolen(10, 0, 10), threads=2)
+    found = sample(device.call, device, Budget(0.6, 100), 7, Stolen(10, 0, 10), threads=2)
     assert found.kept_ms == (500.0, 51.0, *[10.0] * 5)
     assert (found.calls, found.disturbance) == (9, "")
 
 
 def test_a_trifle_is_not_robbery() -> None:
-    """2 % of the CPU time that a call wanted, as everywhere."""
+    """2 % of a call's time, by which all of it may be late, however many threads it has."""
     device = ScriptedDevice([1000.0] * 2)
-    found = sample(device.call, device, Budget(2, 100), Stolen(40, 40), threads=2)
+    found = sample(device.call, device, Budget(2, 100), 2, Stolen(20, 20), threads=2)
     assert found.kept_ms == (1000.0, 1000.0)
+    assert sample(device.call, device, Budget(0.02, 100), 2, Stolen(21, 0), threads=2).calls == 3
 
 
 def test_where_too_few_calls_are_left_all_of_them_count() -> None:
     """After three times the seconds of sampling; then the row says why it is disturbed."""
     device = ScriptedDevice([], steady=100.0)
-    found = sample(device.call, device, Budget(1.0, 100), Stolen(then=50), threads=2)
+    found = sample(device.call, device, Budget(1.0, 100), 10, Stolen(then=50), threads=2)
     assert found.kept_ms == (100.0,) * 30
     assert found.disturbance == "25 % of the CPU time stolen by the host"
 
@@ -171,7 +204,7 @@ def test_where_too_few_calls_are_left_all_of_them_count() -> None:
 def test_quick_calls_are_judged_together() -> None:
     """Stolen time is counted in steps of 10 ms: between two looks lies at least as much."""
     device, stolen = ScriptedDevice([], steady=1.0), Stolen(10)
-    found = sample(device.call, device, Budget(0.05, 100), stolen)
+    found = sample(device.call, device, Budget(0.05, 100), 50, stolen)
     assert (len(found.kept_ms), found.calls) == (50, 60)
     assert stolen.looks == 2 * 6
 
@@ -180,4 +213,5 @@ def test_quick_calls_are_judged_together() -> None:
 def test_a_turn_needs_one_call(call_ms: float, calls: int) -> None:
     """A quarter of the sampling, or one call that takes longer: other turns follow."""
     device = ScriptedDevice([], steady=call_ms)
-    assert sample(device.call, device, part_of(Budget(1.0, 100.0))).kept_ms == (call_ms,) * calls
+    part = part_of(Budget(1.0, 100.0))
+    assert sample(device.call, device, part, calls_of(part, call_ms)).kept_ms == (call_ms,) * calls

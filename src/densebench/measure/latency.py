@@ -7,7 +7,8 @@ model and are left out, by what the kernel says was stolen and not by how long t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from densebench.errors import Unavailable
@@ -21,6 +22,7 @@ MOST_WARM_UP = 30
 SHORT_WARM_UP_MS = 500.0  # calls that are quick: a few more of them cost nothing
 FEW = 4
 SETTLED = 0.05  # the last call and the fastest one before it differ by no more than this share
+MOST_SETTLING = 3
 SAFETY = 0.9  # share of the limit that a prediction may fill
 SLICE_MS = 1000 * JIFFY_S  # the kernel counts stolen time in no smaller parts
 PATIENCE = 3  # times the seconds of sampling, to get enough calls that nothing was stolen from
@@ -55,6 +57,15 @@ def warm_up(call: Callable[[], object], device: Device, budget: Budget) -> float
     return warm[-1]
 
 
+def settle(call: Callable[[], object], device: Device, most_ms: float) -> None:
+    """One call after a pause, which is slow, and two more if they fit and the last two don't agree."""
+    calls = [device.time_ms(call)]
+    while len(calls) < MOST_SETTLING and sum(calls) + calls[-1] <= most_ms:
+        calls.append(device.time_ms(call))
+        if abs(calls[-1] - calls[-2]) <= SETTLED * calls[-2]:
+            return
+
+
 def _fits(warm: list[float], budget: Budget) -> bool:
     """Whether there is time for one more call and the least sampling after it."""
     return sum(warm) + (1 + LEAST_SAMPLES) * warm[-1] <= 1000 * SAFETY * budget.timeout_s
@@ -76,45 +87,61 @@ class Samples:
     disturbance: str = ""  # too few were left: then none is left out, and this says why
 
 
+def calls_of(budget: Budget, call_ms: float) -> int:
+    """How many calls fill the seconds of sampling, from one before them.
+
+    Decided beforehand: a block that ends when its time is full has fewer of the calls that are slow by chance, so its
+    mean favours the model whose calls are short.
+    """
+    return max(budget.least, math.ceil(1000 * budget.sample_s / call_ms))
+
+
 def sample(
     call: Callable[[], object],
     device: Device,
     budget: Budget,
+    count: int,
     stolen_s: Callable[[], float] = lambda: 0.0,
     threads: int = 1,
 ) -> Samples:
-    """Time single calls for `sample_s` seconds that nothing was stolen from, and at least `budget.least` of them.
+    """Time so many single calls that nothing was stolen from.
+
+    Where three times the seconds of sampling, or half of the process's, don't suffice for them, all calls count.
 
     Args:
         call: one inference.
         device: what times it.
         budget: the seconds of sampling, and of the process.
+        count: of calls, as `calls_of` says.
         stolen_s: CPU seconds that the host has given to other guests so far.
         threads: CPUs that a call uses.
 
     """
     clean: list[float] = []
     every: list[float] = []
-    enough_ms = 1000 * min(budget.sample_s, budget.timeout_s / 2)
-    most_ms = 1000 * min(PATIENCE * budget.sample_s, budget.timeout_s / 2)
     taken_s = 0.0
-
-    def enough(samples: list[float], ms: float) -> bool:
-        return len(samples) >= budget.least and sum(samples) >= ms
-
-    while not enough(clean, enough_ms) and not enough(every, most_ms):
+    while len(clean) < count and not _given_up(every, budget, count):
         before_s = stolen_s()
         times = [device.time_ms(call)]
-        while sum(times) < SLICE_MS:
+        while sum(times) < SLICE_MS and len(clean) + len(times) < count:
             times.append(device.time_ms(call))
         lost_s = stolen_s() - before_s
         every += times
         taken_s += lost_s
-        if 1000 * lost_s <= MOST_STOLEN * threads * sum(times):
+        # a parallel region waits for the thread that was held up, so the whole call may be late by what it lost
+        if 1000 * lost_s <= MOST_STOLEN * sum(times):
             clean += times
-    if enough(clean, enough_ms):
+    if len(clean) == count:
         return Samples(tuple(clean), len(every))
-    return Samples(tuple(every), len(every), stolen(1000 * taken_s / (threads * sum(every))))
+    said = stolen(1000 * taken_s / (threads * sum(every))) if len(clean) < len(every) else ""
+    return Samples(tuple(every), len(every), said)
+
+
+def _given_up(every: Sequence[float], budget: Budget, count: int) -> bool:
+    spent_ms = sum(every)
+    patient = len(every) < count or spent_ms < 1000 * PATIENCE * budget.sample_s
+    in_time = len(every) < budget.least or spent_ms < 1000 * budget.timeout_s / 2
+    return not (patient and in_time)
 
 
 def check_affordable(batch_ms: float, budget: Budget) -> None:
