@@ -1,18 +1,24 @@
-"""Rows from records: what follows from the samples, and from the baseline's record beside them."""
+"""Rows from records: what follows from the samples, and from the baseline's record beside them.
+
+What was measured in different environments is never held against each other.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from densebench.record import BASELINE, Record, Row, Status
 from densebench.stats import comparison, proportion, samples
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def derive(
     records: Iterable[Record], order: Sequence[str] = (), only: tuple[str, int] | None = None
 ) -> list[Row]:
-    """One row for each cell, recipe by recipe, the smallest batch first.
+    """One row for each cell of each environment, recipe by recipe, the smallest batch first.
 
     Args:
         records: of several records of one cell the last one counts (a resumed run measured it again).
@@ -20,14 +26,30 @@ def derive(
         only: the one cell to give a row of, where the others aren't asked for.
 
     """
+    kept = list(records)
+    names = dict.fromkeys((BASELINE, *order, *(record.recipe for record in kept)))
+    places = {name: place for place, name in enumerate(names)}
+    rows = [row for own in by_environment(kept).values() for row in _of_one_environment(own, only)]
+    return sorted(rows, key=lambda row: places[row.recipe])
+
+
+def _of_one_environment(records: Sequence[Record], only: tuple[str, int] | None) -> list[Row]:
     latest = {record.key: record for record in records}
     baselines = {r.batch_size: r for r in latest.values() if r.recipe == BASELINE and r.status is Status.OK}
     reference = next((r for r in baselines.values() if r.accuracy_top1 is not None), None)
-    names = dict.fromkeys((BASELINE, *order, *(record.recipe for record in latest.values())))
-    places = {name: place for place, name in enumerate(names)}
     wanted = [record for key, record in latest.items() if only in (None, key)]
-    ordered = sorted(wanted, key=lambda record: (places[record.recipe], record.batch_size))
-    return [_derive(record, baselines.get(record.batch_size), reference) for record in ordered]
+    return [
+        _derive(record, baselines.get(record.batch_size), reference)
+        for record in sorted(wanted, key=lambda record: record.batch_size)
+    ]
+
+
+def by_environment(records: Iterable[AnyRecord]) -> dict[str, list[AnyRecord]]:
+    """The records or rows of each environment, in the order of their first one."""
+    found: dict[str, list[AnyRecord]] = {}
+    for record in records:
+        found.setdefault(record.environment_id, []).append(record)
+    return found
 
 
 def _derive(record: Record, baseline: Record | None, reference: Record | None) -> Row:

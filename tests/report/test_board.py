@@ -123,7 +123,7 @@ def test_text_is_that_of_the_report(board: Path) -> None:
         for value in event.summary.value
         if value.metadata.plugin_data.plugin_name == "text"
     }
-    assert texts["analysis/2 performance"] == bullets(sweep_of(header(), ROWS), PERFORMANCE)
+    assert texts["analysis/2 performance"] == bullets(sweep_of(header(), ROWS), PERFORMANCE, with_rows=True)
 
 
 def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:

@@ -55,6 +55,28 @@ def test_report_has_all_of_its_parts() -> None:
     assert "- load average 2.1" in text
 
 
+def test_half_widths_have_two_decimals() -> None:
+    """As on the console: a third one would be noise."""
+    base, row = rows_of({"baseline": {8: 30}, "x": {8: 90}})
+    for half, shown in ((0.0798, "±0.08"), (1.4567, "±1.46")):
+        ends = {"speedup_ci_low": 3 - half, "speedup_ci_high": 3 + half}
+        assert f"(3.00x {shown})" in report(header(), [base, row.model_copy(update=ends)])
+
+
+def test_sentences_name_their_rows() -> None:
+    """In the report those of few recipes, else how many; the summary and the README's parts stay short."""
+    many = {f"r{number}": {8: 40 + number} for number in range(4)}
+    text = report(header(), rows_of({"baseline": {1: 20, 8: 30}} | many))
+    assert "- At batch 1, nothing is faster than the baseline (20.0 images/s); no other" in text
+    assert "timed there. (baseline at batch 1)\n" in text
+    assert re.search(r"- At batch 8, r3 is fastest .*\. \(5 rows\)\n", text)
+    limits = text.split("## Known limits")[1]
+    assert "(baseline at batch" not in limits
+    for short in (summary(header(), ROWS), *parts(header(), ROWS).values()):
+        assert "(baseline at batch 1" not in short
+        assert " rows)" not in short
+
+
 @pytest.mark.parametrize("rows", [[], ROWS[:1], broken("baseline", [1], Status.SKIPPED, "why")])
 def test_report_of_little(rows: list[Row]) -> None:
     """No rows, one row and no row that ran all give a report."""

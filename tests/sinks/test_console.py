@@ -245,6 +245,22 @@ def test_table_fits(width: int) -> None:
     assert width < 80 or "channels_last+bf16+compile" in shown  # a narrower one folds the name
 
 
+@pytest.mark.parametrize("width", [40, 100])
+def test_two_machines_have_a_table_each(width: int) -> None:
+    """The same cells of two machines are all there, each machine's under its name with what didn't run on it."""
+    here = rows_of(SPEEDS)
+    there = [
+        row.model_copy(update={"environment_id": "feedbeef"})
+        for row in rows_of({"baseline": {1: 40.0, 8: 50.0}}) + broken("x", [1], Status.FAILED, "boom")
+    ]
+    first, second = table([*here, *there], width).split("On feedbeef:")
+    assert first.strip().startswith("On 0badcafe:")
+    assert all(speed in first for speed in ("20.0", "25.0", "26.0", "33.1"))
+    assert all(speed in second for speed in ("40.0", "50.0", "boom"))
+    assert "boom" not in first
+    assert "On 0badcafe" not in table(here, width)
+
+
 def test_failed_and_skipped_stand_below_with_reason() -> None:
     """What did not run is in the table and below it, once per reason."""
     rows = rows_of(SPEEDS) + broken("a[b]", [1, 8], Status.SKIPPED, "no <gpu> [here]")

@@ -5,24 +5,24 @@ No rule names a technique or an engine. What the text says follows from what was
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 from densebench.record import Row
-from densebench.report import cost, quality, reliability, speed
+from densebench.report import cost, quality, reliability, roofs, speed
 from densebench.report.pareto import undominated
-from densebench.report.recommendation import faster_but_refused, recommend
-from densebench.report.sweep import Finding, Sweep
-
-Rule = Callable[[Sweep], Iterator[Finding]]
+from densebench.report.recommendation import faster_but_refused, recommendations
+from densebench.report.sweep import Finding, Rule, Sweep, apply
 
 PERFORMANCE: tuple[Rule, ...] = (
     speed.overall,
     speed.by_batch_size,
     speed.latency,
     speed.saturation,
-    speed.ceiling,
-    speed.roofs,
-    speed.no_clear_difference,
+    roofs.ceiling,
+    roofs.lower,
+    roofs.reached,
+    speed.no_difference,
+    speed.too_noisy,
     speed.slower,
     quality.no_effect,
     speed.zeros,
@@ -40,14 +40,12 @@ TRADE_OFFS: tuple[Rule, ...] = (
     cost.caveats,
 )
 LIMITS: tuple[Rule, ...] = (
-    reliability.machines,
     reliability.no_intervals,
     reliability.no_baseline,
     reliability.no_accuracy,
     reliability.unstable,
     reliability.left_out,
     reliability.no_turns,
-    reliability.missing,
 )
 KEY: tuple[Rule, ...] = (speed.overall, speed.latency, cost.file_size, quality.no_effect)  # for a summary
 
@@ -61,9 +59,15 @@ def analyse(rows: Sequence[Row], max_accuracy_drop: float = 1.0) -> list[Finding
 
     """
     sweep = Sweep(tuple(rows), max_accuracy_drop)
-    return recommend(sweep) + apply(PERFORMANCE + TRADE_OFFS + LIMITS, sweep)
+    advice = [one for group in recommendations(sweep) for one in group]
+    return [
+        *advice,
+        *apply(PERFORMANCE + TRADE_OFFS, sweep),
+        *limits(sweep),
+        *apply((reliability.missing,), sweep),
+    ]
 
 
-def apply(rules: Sequence[Rule], sweep: Sweep) -> list[Finding]:
-    """The findings of some rules, in their order."""
-    return [finding for rule in rules for finding in rule(sweep)]
+def limits(sweep: Sweep) -> list[Finding]:
+    """What the run can't tell: that its environments can't be compared, if it has several, and what each lacks."""
+    return [*reliability.machines(sweep), *apply(LIMITS, sweep)]

@@ -5,6 +5,7 @@ The figures themselves are there from the sweep on (`sinks/tensorboard.py`); the
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,9 +22,9 @@ from densebench.report.facts import setting, sweep_of, title
 from densebench.report.html.chart import Chart, View
 from densebench.report.html.sections import sections
 from densebench.report.html.style import series_of
-from densebench.report.markdown import bullets, limits
+from densebench.report.markdown import bullets, limits, recommendation
 from densebench.report.picture import picture
-from densebench.report.recommendation import NO_RECOMMENDATION, choose, recommend
+from densebench.report.recommendation import choose
 from densebench.report.reliability import missing
 from densebench.report.sweep import Sweep
 from densebench.report.tables import escape
@@ -31,7 +32,7 @@ from densebench.sinks.event_file import EventFile, event_files
 from densebench.sinks.journal import Header
 
 RUN = "report"  # TensorBoard's name for it
-_BATCH = "batch "  # what a view is called that shows one batch size
+_BATCH = re.compile(r"batch (\d+)")  # what a view is called that shows one batch size
 
 
 def write_board(log_dir: Path, header: Header, rows: Sequence[Row]) -> None:
@@ -67,12 +68,11 @@ def for_tensorboard(markdown: str) -> str:
 
 def _texts(header: Header, sweep: Sweep) -> dict[str, str]:
     """The sentences of `REPORT.md`, part by part."""
-    headline, *details = [escape(one.sentence) for one in recommend(sweep)] or [NO_RECOMMENDATION]
     about = f"{escape(title(sweep.rows))}\n\n{escape(setting(header, sweep.rows))}"
     return {
-        "1 recommendation": "\n\n".join([f"**{headline}**", *details, about]),
-        "2 performance": bullets(sweep, PERFORMANCE),
-        "3 trade-offs": bullets(sweep, TRADE_OFFS),
+        "1 recommendation": f"{recommendation(sweep)}\n\n{about}",
+        "2 performance": bullets(sweep, PERFORMANCE, with_rows=True),
+        "3 trade-offs": bullets(sweep, TRADE_OFFS, with_rows=True),
         "4 failed and skipped": bullets(sweep, (missing,), "Every row ran."),
         "5 limits": limits(header, sweep),
     }
@@ -80,12 +80,12 @@ def _texts(header: Header, sweep: Sweep) -> dict[str, str]:
 
 def _placed(chart: Chart) -> Iterator[tuple[str, int, View]]:
     """Tag, step and view. Of views of single batch sizes the first and the last are the steps of one image."""
-    single = [view for view in chart.views if view.label.startswith(_BATCH)]
-    for view in chart.views:
-        if not view.label.startswith(_BATCH):
-            yield chart.name, 0, view
-    for view in {one.label: one for one in (*single[:1], *single[-1:])}.values():
-        yield f"{chart.name} by batch size", int(view.label.removeprefix(_BATCH)), view
+    single = {int(found[1]): view for view in chart.views if (found := _BATCH.fullmatch(view.label))}
+    others = [view for view in chart.views if view not in single.values()]
+    for step, view in enumerate(others):
+        yield chart.name, step, view
+    for size in sorted({*[*single][:1], *[*single][-1:]}):
+        yield f"{chart.name} by batch size", size, single[size]
 
 
 def _image(tag: str, chart: Chart, view: View) -> Summary:

@@ -9,6 +9,7 @@ from typing import Any
 from densebench.measure.ceilings import ceilings_of
 from densebench.record import Row
 from densebench.report.sweep import Sweep
+from densebench.rows import by_environment
 from densebench.sinks.journal import Header
 from densebench.wording import STATUS_WORDS, joined
 
@@ -32,6 +33,9 @@ def setting(header: Header, rows: Sequence[Row]) -> str:
     row = rows[0]
     machine = header.environment.get("cpu" if row.device == "cpu" else "gpu0")
     where = f"on {row.device}" + (f" ({machine})" if machine else "")
+    environments = len(by_environment(rows))
+    if environments > 1:
+        where = f"in {environments} environments"
     threads = "thread" if row.threads == 1 else "threads"
     counts = Counter(STATUS_WORDS[one.status] for one in rows)
     ended = joined([f"{count} {word}" for word, count in counts.items()])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from densebench.record import Row
-from densebench.report.analysis import KEY, LIMITS, PERFORMANCE, TRADE_OFFS, Rule, apply
+from densebench.report import analysis
+from densebench.report.analysis import KEY, PERFORMANCE, TRADE_OFFS
 from densebench.report.facts import environment, setting, sweep_of, title
-from densebench.report.recommendation import NO_RECOMMENDATION, recommend
+from densebench.report.recommendation import NO_RECOMMENDATION, recommendations
 from densebench.report.reliability import missing
-from densebench.report.sweep import Finding, Sweep
+from densebench.report.sweep import Finding, Rule, Sweep, apply, evidence
 from densebench.report.tables import (
+    apart,
     code_block,
     code_span,
     cost_table,
@@ -21,19 +23,21 @@ from densebench.report.tables import (
 )
 from densebench.sinks.journal import Header
 
+MOST_NAMED = 3  # recipes that a sentence names as its evidence
+
 
 def report(header: Header, rows: Sequence[Row]) -> str:
     """The whole of `REPORT.md`."""
     sweep = sweep_of(header, rows)
     sections = [
         f"# {escape(title(rows))}\n\n{escape(setting(header, rows))}",
-        _recommendation(sweep),
+        recommendation(sweep),
         f"## Throughput\n\n{_throughput(sweep)}",
         "## Latency\n\nMedian time of one batch in ms, from input on the device to logits on the device.\n\n"
-        + latency_table(sweep),
+        + apart(sweep, latency_table),
         f"## Outputs, size and start-up\n\n{_costs(sweep)}",
-        f"## Analysis\n\n{bullets(sweep, PERFORMANCE)}",
-        f"## Trade-offs\n\n{bullets(sweep, TRADE_OFFS)}",
+        f"## Analysis\n\n{bullets(sweep, PERFORMANCE, with_rows=True)}",
+        f"## Trade-offs\n\n{bullets(sweep, TRADE_OFFS, with_rows=True)}",
         f"## Failed and skipped\n\n{bullets(sweep, (missing,), 'Every row ran.')}",
         f"## Environment\n\n{_environment(header)}",
         f"## How to reproduce\n\n{code_block(header.command)}",
@@ -61,7 +65,7 @@ def parts(header: Header, rows: Sequence[Row]) -> dict[str, str]:
     sweep = sweep_of(header, rows)
     summary = [
         escape(setting(header, rows)),
-        _recommendation(sweep),
+        recommendation(sweep),
         _throughput(sweep),
         _costs(sweep),
         f"Key insights:\n\n{bullets(sweep, KEY)}",
@@ -76,35 +80,52 @@ def parts(header: Header, rows: Sequence[Row]) -> dict[str, str]:
 
 def limits(header: Header, sweep: Sweep) -> str:
     """What the run itself can't tell, and the notes that it left."""
-    notes = [f"- {escape(note)}" for note in header.notes]
-    rules = [rule for rule in LIMITS if rule is not missing]
-    return "\n".join([*notes, bullets(sweep, rules, "" if notes else "None noted.")]).rstrip()
+    said = [*header.notes, *(one.sentence for one in analysis.limits(sweep))]
+    return "\n".join(f"- {escape(sentence)}" for sentence in said) or "None noted."
 
 
 def bullets(
-    sweep: Sweep, rules: Sequence[Rule], otherwise: str = "Nothing to say: too few rows were timed."
+    sweep: Sweep,
+    rules: Sequence[Rule],
+    otherwise: str = "Nothing to say: too few rows were timed.",
+    *,
+    with_rows: bool = False,
 ) -> str:
-    """The rules' findings as a list."""
-    found: list[Finding] = apply(rules, sweep)
-    return "\n".join(f"- {escape(finding.sentence)}" for finding in found) or otherwise
+    """The rules' findings as a list, with the rows that each rests on where that is asked for."""
+    lines = (
+        f"- {escape(one.sentence)}" + (f" ({escape(_rows(one))})" if with_rows else "")
+        for one in apply(rules, sweep)
+    )
+    return "\n".join(lines) or otherwise
 
 
-def _recommendation(sweep: Sweep) -> str:
-    """The headline in bold, the rest under it."""
-    headline, *details = [escape(one.sentence) for one in recommend(sweep)] or [NO_RECOMMENDATION]
-    return "\n\n".join([f"**{headline}**", *details])
+def _rows(finding: Finding) -> str:
+    """The rows of a finding by name where they are of a few recipes, else how many."""
+    few = len({recipe for recipe, _ in finding.evidence}) <= MOST_NAMED
+    return evidence([finding]) if few else f"{len(finding.evidence)} rows"
+
+
+def recommendation(sweep: Sweep) -> str:
+    """The headline in bold, the rest under it; of each environment where there are several."""
+    groups = [[escape(one.sentence) for one in group] for group in recommendations(sweep)]
+    paragraphs = [
+        text
+        for headline, *details in groups or [[NO_RECOMMENDATION]]
+        for text in (f"**{headline}**", *details)
+    ]
+    return "\n\n".join(paragraphs)
 
 
 def _throughput(sweep: Sweep) -> str:
     return (
         "Images per second of one synchronous stream; in brackets the speed-up over the baseline at the same batch "
         "size, taken moment by moment and so not quite the quotient of two speeds. The fastest is bold.\n\n"
-        f"{throughput_table(sweep)}"
+        f"{apart(sweep, throughput_table)}"
     )
 
 
 def _costs(sweep: Sweep) -> str:
-    return f"Each recipe at its smallest batch size.\n\n{cost_table(sweep)}"
+    return f"Each recipe at its smallest batch size.\n\n{apart(sweep, cost_table)}"
 
 
 def _environment(header: Header) -> str:

@@ -126,6 +126,25 @@ def _scatter(axes: Axes, trace: Spec, label: str | None) -> None:
         drawstyle=_STEPS.get(line.get("shape", ""), "default"),
         elinewidth=1,
     )
+    if "text" in trace["mode"]:
+        _texts(axes, trace, trace.get("textfont", {}).get("color", colour))
+
+
+def _texts(axes: Axes, trace: Spec, colour: str | None) -> None:
+    """A trace's words beside its points. Plotly's `top left` puts them above and to the left of a point."""
+    vertical, _, horizontal = trace.get("textposition", "middle center").partition(" ")
+    up = {"top": 1, "bottom": -1}.get(vertical, 0)
+    side = {"left": -1, "right": 1}.get(horizontal, 0)
+    for x, y, text in zip(trace["x"], trace["y"], trace["text"], strict=True):
+        axes.annotate(
+            _plain(text),
+            (x, y),
+            xytext=(3 * side, 3 * up),
+            textcoords="offset points",
+            color=colour,
+            ha={-1: "right", 0: "center", 1: "left"}[side],
+            va={-1: "top", 0: "center", 1: "bottom"}[up],
+        )
 
 
 def _bars(axes: Axes, trace: Spec, label: str | None, reach: dict[float, float]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from densebench.record import BASELINE, Row
-from densebench.report.sweep import Finding, Sweep, change, finding, gap, overlapping, throughput
+from densebench.report.sweep import Finding, Sweep, apply, change, finding, gap, overlapping, throughput
 from densebench.stats.comparison import CLEAR
 from densebench.wording import duration, joined, points, short, times
 
@@ -21,7 +21,13 @@ def recommendation_of(rows: Sequence[Row], max_accuracy_drop: float = 1.0) -> st
 
     """
     sweep = Sweep(tuple(rows), max_accuracy_drop)
-    return " ".join(one.sentence for one in recommend(sweep)) or NO_RECOMMENDATION
+    return " ".join(one.sentence for group in recommendations(sweep) for one in group) or NO_RECOMMENDATION
+
+
+def recommendations(sweep: Sweep) -> list[list[Finding]]:
+    """What `recommend` says, environment by environment; nothing of one where nothing was timed."""
+    groups = [apply((recommend,), part) for part in sweep.parts]
+    return [group for group in groups if group]
 
 
 def recommend(sweep: Sweep) -> list[Finding]:
@@ -48,8 +54,11 @@ def recommend(sweep: Sweep) -> list[Finding]:
 
 
 def choose(sweep: Sweep) -> Row | None:
-    """The best row of the recipe to deploy: the fastest that keeps the accuracy, if it beats the baseline."""
-    if not sweep.candidates:
+    """The best row of the recipe to deploy: the fastest that keeps the accuracy, if it beats the baseline.
+
+    None where nothing was timed, and of several environments, each of which has its own.
+    """
+    if len(sweep.parts) > 1 or not sweep.candidates:
         return None
     first = sweep.candidates[0]
     base = next((row for row in sweep.candidates if row.recipe == BASELINE), None)
@@ -104,6 +113,8 @@ def _choice(chosen: Row, sweep: Sweep) -> str:
         among = "that keeps the accuracy " if sweep.judged else ""
         return f"Keep the baseline ({speed}): no recipe {among}was clearly faster."
     gain = f", {times(chosen.speedup)} the baseline" if chosen.speedup is not None else ""
+    if chosen.speedup_ci_low is not None:
+        gain += f" ({times(chosen.speedup_ci_low)} to {times(chosen.speedup_ci_high)} with 95 % confidence)"
     return f"Deploy {chosen.recipe}: {speed}{gain}; {_accuracy(chosen, sweep)}."
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from densebench.record import BASELINE, Row, Status
 from densebench.report.sweep import Finding, Sweep, finding
+from densebench.rows import by_environment
 from densebench.wording import batches, joined, problems
 
 WORTH_SAYING = 0.01  # share of calls left out
@@ -33,9 +34,7 @@ def no_baseline(sweep: Sweep) -> Iterator[Finding]:
 
 def machines(sweep: Sweep) -> Iterator[Finding]:
     """Rows of several machines or environments, whose speeds say nothing about each other."""
-    found: dict[str, list[Row]] = {}
-    for row in sweep.rows:
-        found.setdefault(row.environment_id, []).append(row)
+    found = by_environment(sweep.rows)
     if len(found) > 1:
         names = joined([f"{name} ({len(rows)} rows)" for name, rows in found.items()])
         yield finding(
@@ -58,7 +57,7 @@ def no_intervals(sweep: Sweep) -> Iterator[Finding]:
             "limits",
             f"{which} {come} single process, without an interval. The same model's speed differs from one "
             "process to the next, so differences of a few percent should not be trusted; speed-ups within "
-            "±3 % are called no clear difference.",
+            "±3 % are called no difference.",
             rows,
         )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from densebench.measure.ceilings import called, intensity, roof
 from densebench.record import BASELINE, Row, recipes_in_order
-from densebench.report.sweep import Finding, Sweep, change, finding, gap, throughput
+from densebench.report.sweep import Finding, Sweep, change, finding, gap, overlapping, throughput
+from densebench.stats.comparison import Verdict
 from densebench.wording import batches, joined, short, spread, times
 
 SATURATED = 0.95  # from this share of the best throughput on, a larger batch is not worth its latency
@@ -63,20 +63,25 @@ def latency(sweep: Sweep) -> Iterator[Finding]:
         )
 
 
-def no_clear_difference(sweep: Sweep) -> Iterator[Finding]:
-    """Cells within ±3 % of the baseline, or whose interval says `same` or `unclear`."""
-    cells = [row for row in sweep.timed if row.recipe != BASELINE and change(row) in ("same", "unclear")]
-    if cells:
-        yield finding(
-            "no difference", f"No clear difference to the baseline's speed: {_listed(cells)}.", cells
-        )
+def no_difference(sweep: Sweep) -> Iterator[Finding]:
+    """Cells within ±3 % of the baseline, with their whole interval where they have one."""
+    return _judged(sweep, "same", "no difference", "No difference to the baseline's speed")
+
+
+def too_noisy(sweep: Sweep) -> Iterator[Finding]:
+    """Cells whose interval holds both a speed-up and none."""
+    return _judged(sweep, "unclear", "noise", "Too noisy to tell from the baseline")
 
 
 def slower(sweep: Sweep) -> Iterator[Finding]:
     """Cells that are slower than the baseline."""
-    cells = [row for row in sweep.timed if row.recipe != BASELINE and change(row) == "slower"]
+    return _judged(sweep, "slower", "slower", "Slower than the baseline")
+
+
+def _judged(sweep: Sweep, verdict: Verdict, topic: str, words: str) -> Iterator[Finding]:
+    cells = [row for row in sweep.timed if row.recipe != BASELINE and change(row) == verdict]
     if cells:
-        yield finding("slower", f"Slower than the baseline: {_listed(cells)}.", cells)
+        yield finding(topic, f"{words}: {_listed(cells)}.", cells)
 
 
 def saturation(sweep: Sweep) -> Iterator[Finding]:
@@ -87,18 +92,16 @@ def saturation(sweep: Sweep) -> Iterator[Finding]:
         rows = sweep.of(recipe)
         if len(rows) < 2:
             continue
-        best = max(throughput(row) for row in rows)
-        enough = next(row.batch_size for row in rows if throughput(row) >= SATURATED * best)
-        groups.setdefault(enough, []).append(recipe)
+        groups.setdefault(saturated(rows).batch_size, []).append(recipe)
         evidence += rows
-        last = throughput(rows[-1])
-        if last < (1 - 2 * (1 - SATURATED)) * best:
-            peak = max(rows, key=throughput)
+        peak, last = max(rows, key=throughput), rows[-1]
+        less = 1 - throughput(last) / throughput(peak)
+        if less > 2 * (1 - SATURATED) and not overlapping(peak, last):
             yield finding(
                 "scaling",
-                f"{recipe} gets slower with larger batches: {_speed(peak)}, but {_speed(rows[-1])} "
-                f"({_percent(1 - last / best)} less).",
-                (peak, rows[-1]),
+                f"{recipe} gets slower with larger batches: {_speed(peak)}, but {_speed(last)} "
+                f"({_percent(less)} less).",
+                (peak, last),
             )
     largest = max(sweep.batch_sizes, default=0)
     for size, recipes in sorted(groups.items()):
@@ -110,58 +113,10 @@ def saturation(sweep: Sweep) -> Iterator[Finding]:
         )
 
 
-def ceiling(sweep: Sweep) -> Iterator[Finding]:
-    """How much of the machine each recipe's fastest row uses: little room above it, or much."""
-    known = [(row.roofline_fraction, row) for row in sweep.best if row.roofline_fraction is not None]
-    if not known:
-        return
-    (high, nearest), (low, furthest) = max(known, key=lambda p: p[0]), min(known, key=lambda p: p[0])
-    sentence = (
-        f"Closest to this machine's measured ceiling: {nearest.recipe} with {_of_ceiling(high, nearest)}"
-    )
-    if furthest is not nearest:
-        sentence += f"; furthest: {furthest.recipe} with {_of_ceiling(low, furthest)}"
-    yield finding("ceiling", f"{sentence}.", (row for _, row in known))
-
-
-def roofs(sweep: Sweep) -> Iterator[Finding]:
-    """Whether arithmetic or memory is the lower roof, and so whether a larger batch can raise it."""
-    ceilings = sweep.ceilings
-    if ceilings is None or len({row.environment_id for row in sweep.timed}) > 1:
-        return
-    known = [
-        (across, row)
-        for row in sweep.timed
-        if (across := intensity(row)) is not None and row.precision in ceilings.compute
-    ]
-    if not known:
-        return
-    memory = [
-        row
-        for across, row in known
-        if roof(across, row.precision, ceilings) < ceilings.compute[row.precision].gop_per_s
-    ]
-    least, most = min(known, key=lambda pair: pair[0]), max(known, key=lambda pair: pair[0])
-    where = (
-        f"{short(least[0])} ({least[1].recipe} at batch {least[1].batch_size}) to {short(most[0])} operations on "
-        "each byte that must move at least"
-    )
-    if memory:
-        owns = [[row for row in memory if row.recipe == recipe] for recipe in recipes_in_order(memory)]
-        listed = joined([f"{own[0].recipe} at {batches(row.batch_size for row in own)}" for own in owns])
-        sentence = f"Memory is the lower roof of {listed}, with {where}: a larger batch shares the weights."
-    else:
-        sentence = (
-            f"Arithmetic is everywhere the lower roof, not memory, with {where}: a larger batch doesn't lift it, and "
-            "what it brings comes from kernels that are better filled."
-        )
-    yield finding("roof", sentence, (row for _, row in known))
-
-
-def _of_ceiling(share: float, row: Row) -> str:
-    """The share with the precision whose ceiling it is of, where that is known."""
-    whose = f" of the {called(row.precision)} ceiling" if row.precision else ""
-    return f"{_percent(share)}{whose} at batch {row.batch_size}"
+def saturated(rows: Sequence[Row]) -> Row:
+    """The first of a recipe's timed rows, by batch size, that gives nearly all of its best throughput."""
+    best = max(throughput(row) for row in rows)
+    return next(row for row in rows if throughput(row) >= SATURATED * best)
 
 
 def zeros(sweep: Sweep) -> Iterator[Finding]:
@@ -169,7 +124,7 @@ def zeros(sweep: Sweep) -> Iterator[Finding]:
     for share, row in sweep.facts("zero_fraction"):
         rows = sweep.of(row.recipe)
         changes = {change(one) for one in rows}
-        if row.recipe == BASELINE or share < 0.01 or not rows or not changes <= {"same", "slower", "unclear"}:
+        if row.recipe == BASELINE or share < 0.01 or not rows or not changes <= {"same", "slower"}:
             continue
         yield finding(
             "zeros",

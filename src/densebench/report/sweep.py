@@ -1,15 +1,16 @@
-"""A sweep's rows, looked at in the ways that the rules of the analysis need."""
+"""A sweep's rows, looked at in the ways that the rules of the analysis need, and what a rule is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from densebench.measure.ceilings import Ceilings
 from densebench.record import BASELINE, Row, Status, recipes_in_order
+from densebench.rows import by_environment
 from densebench.stats.comparison import CLEAR, Verdict
-from densebench.wording import one_line, short
+from densebench.wording import batches, one_line, short
 
 
 @dataclass(frozen=True)
@@ -20,24 +21,54 @@ class Finding:
     """
 
     topic: str
-    sentence: str
+    said: str
     evidence: tuple[tuple[str, int], ...]
+    environment: str = ""  # whose rows these are, where the sweep has several
+
+    @property
+    def sentence(self) -> str:
+        return f"On {self.environment}: {self.said}" if self.environment else self.said
+
+    @property
+    def warns(self) -> bool:
+        return self.said.startswith("Warning")
+
+
+def evidence(findings: Iterable[Finding]) -> str:
+    """The rows that they rest on, in words: `a at batches 1 and 8; b at batch 8`."""
+    sizes: dict[str, list[int]] = {}
+    for recipe, size in (cell for one in findings for cell in one.evidence):
+        sizes.setdefault(recipe, []).append(size)
+    return "; ".join(f"{recipe} at {batches(own)}" for recipe, own in sizes.items())
 
 
 def finding(topic: str, sentence: str, rows: Iterable[Row]) -> Finding:
     """A finding on one line; a rule without rows to point at has nothing to say."""
-    evidence = tuple(dict.fromkeys(row.key for row in rows))
-    assert evidence, sentence
-    return Finding(topic, one_line(sentence, limit=4000), evidence)
+    cells = tuple(dict.fromkeys(row.key for row in rows))
+    assert cells, sentence
+    return Finding(topic, one_line(sentence, limit=4000), cells)
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """All rows of a run, the accuracy loss that is allowed (percentage points), and the machine's ceilings."""
+    """All rows of a run, the accuracy loss that is allowed (percentage points), and the machine's ceilings.
+
+    Where rows come from several environments, nothing but `rows` means anything: ask each of the `parts`.
+    """
 
     rows: tuple[Row, ...]
     max_accuracy_drop: float = 1.0
     ceilings: Ceilings | None = None
+    environment: str = ""  # the name of a part
+
+    @cached_property
+    def parts(self) -> tuple[Sweep, ...]:
+        """A sweep for each environment, named after it; the sweep itself where there is one environment."""
+        apart = by_environment(self.rows)
+        if len(apart) < 2:
+            return (self,)
+        # which of the machines the ceilings are of isn't known
+        return tuple(Sweep(tuple(rows), self.max_accuracy_drop, None, name) for name, rows in apart.items())
 
     @cached_property
     def timed(self) -> tuple[Row, ...]:
@@ -116,6 +147,19 @@ class Sweep:
         """Whether anything is known about the accuracy of any recipe against the baseline."""
         known = self.facts("accuracy_drop_pp") + self.facts("top1_agreement")
         return any(row.recipe != BASELINE for _, row in known)
+
+
+Rule = Callable[[Sweep], Iterable[Finding]]  # what can be said on one matter of the rows of one environment
+
+
+def apply(rules: Iterable[Rule], sweep: Sweep) -> list[Finding]:
+    """The findings of some rules, in their order, each environment's by its own rows."""
+    return [
+        replace(found, environment=part.environment)
+        for rule in rules
+        for part in sweep.parts
+        for found in rule(part)
+    ]
 
 
 def fastest(rows: Sequence[Row]) -> list[Row]:

@@ -29,6 +29,14 @@ def table(headings: Sequence[str], lines: Sequence[Sequence[str]], text_columns:
     return "\n".join("| " + " | ".join(line) + " |" for line in [headings, rules, *lines])
 
 
+def apart(sweep: Sweep, shown: Callable[[Sweep], str]) -> str:
+    """A table for each environment, with its name above where there are several."""
+    return "\n\n".join(
+        (f"On {escape(part.environment)}:\n\n" if part.environment else "") + shown(part)
+        for part in sweep.parts
+    )
+
+
 def code_block(text: str) -> str:
     """A command as a block that its own backticks can't end."""
     line = one_line(text, limit=4000)
@@ -58,7 +66,7 @@ def throughput_table(sweep: Sweep) -> str:
 def _gain(row: Row) -> str:
     """`1.52x ±0.04`, with a word where the interval doesn't say which is faster."""
     known = half_of(row.speedup_ci_low, row.speedup_ci_high)
-    half = "" if known is None else f" ±{short(known)}"
+    half = "" if known is None else f" ±{known:.2f}"
     return times(row.speedup) + half + (f", {row.verdict}" if row.verdict in ("same", "unclear") else "")
 
 

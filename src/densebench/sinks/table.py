@@ -1,8 +1,8 @@
 """The comparison at the end of a run, as wide as the terminal allows.
 
-One line per recipe with a few batch sizes side by side where they fit, else one line per row. What did not
-run stands below with its reason. A mark says what became of a speed-up; its interval is left out where there is
-no room.
+A table for each environment that rows come from. One line per recipe with a few batch sizes side by side where they
+fit, else one line per row. What did not run stands below with its reason. A mark says what became of a speed-up; its
+interval is left out where there is no room.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from densebench.record import Row, Status, recipes_in_order
+from densebench.rows import by_environment
 from densebench.sinks.console import STYLES
 from densebench.wording import STATUS_WORDS, batches, half_of, one_line, problems, short, times
 
@@ -44,19 +45,26 @@ def print_table(
 ) -> None:
     """Print the comparison, the failed and skipped rows, the recommendation, and the paths to open."""
     console.print()
-    if rows:
-        console.print(_fitting(rows, console), highlight=False)
-    for group in problems(rows):
-        first = group[0]
-        line = Text(STATUS_WORDS[first.status], STYLES[first.status])
-        line.append(f"  {one_line(first.recipe)}, {batches(row.batch_size for row in group)}: ")
-        console.print(line.append(one_line(first.reason) or "no reason given"), highlight=False)
+    apart = by_environment(rows)
+    for environment, own in apart.items():
+        if len(apart) > 1:
+            console.print(Text(f"On {one_line(environment)}:", "bold"), highlight=False)
+        _print_environment(own, console)
     if recommendation:
         console.print(Text(f"\n{one_line(recommendation, limit=2000)}", "bold"), highlight=False)
     if paths:
         console.print()
     for path in paths:
         console.print(Text(f"open {path}"), soft_wrap=True, highlight=False)
+
+
+def _print_environment(rows: Sequence[Row], console: Console) -> None:
+    console.print(_fitting(rows, console), highlight=False)
+    for group in problems(rows):
+        first = group[0]
+        line = Text(STATUS_WORDS[first.status], STYLES[first.status])
+        line.append(f"  {one_line(first.recipe)}, {batches(row.batch_size for row in group)}: ")
+        console.print(line.append(one_line(first.reason) or "no reason given"), highlight=False)
 
 
 def _fitting(rows: Sequence[Row], console: Console) -> Table:

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, Route
 from densebench.record import Row
 from densebench.report.html import page
 from tests.factory import header
+from tests.report.html.shapes import CEILINGS, logs
 
 PATIENCE_MS = 120_000  # other tests use the cores too
 
@@ -43,8 +44,10 @@ Open = Callable[..., Opened]
 
 @pytest.fixture
 def open_report(browser: Browser, tmp_path: Path) -> Iterator[Open]:
-    """Write the rows' report and open it from the disk."""
+    """Write the rows' report, with ceilings and traces beside them, and open it from the disk."""
     contexts = []
+    run = header(ceilings=CEILINGS.model_dump(mode="json"))
+    folder = logs(tmp_path / "logs")
 
     def open_(
         rows: Sequence[Row],
@@ -53,7 +56,7 @@ def open_report(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         **options: Any,
     ) -> Opened:
         path = tmp_path / f"report {len(contexts)}.html"
-        path.write_text(page(header(), rows), encoding="utf-8")
+        path.write_text(page(run, rows, [folder]), encoding="utf-8")
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)

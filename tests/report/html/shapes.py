@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from densebench.measure.ceilings import Ceiling, Ceilings
 from densebench.record import Record, Row, Status
 from densebench.rows import derive
 from tests.factory import broken, record, rows_of, timed
+from tests.viewer.making import layers, log_folder, network
 
 EVIL = "<script>alert(1)</script>"
 
@@ -65,6 +68,42 @@ def with_intervals(rows: Sequence[Row]) -> list[Row]:
     ] + [row.model_copy(update=BARE) for row in rows[-1:]]
 
 
+CEILINGS = Ceilings(
+    device="cpu",
+    threads=2,
+    compute={
+        "float32": Ceiling(gop_per_s=400, engine="one"),
+        "int8": Ceiling(gop_per_s=1600, engine="<b>other"),
+    },
+    memory_gb_per_s=40,
+)
+COUNTED = {"macs_g": 2.0, "parameters": 30_000_000, "activations": 50_000_000, "roofline_fraction": 0.3}
+
+
+def everything() -> list[Row]:
+    """Rows of which all was measured: counts, shares of ceilings, traces, GPU memory; one build costs nothing."""
+    rows = sweep_of(
+        ["baseline", "a", "b"], [1, 8, 32], vram_driver_peak_mb=300.0, energy_j_per_image=1.2, **COUNTED
+    )
+    return with_intervals(
+        [
+            row.model_copy(
+                update={
+                    "precision": "int8" if row.recipe == "b" else "float32",
+                    "traces": (f"profile/{row.recipe}/bs{row.batch_size}.pt.trace.json",),
+                    "break_even_images": 0 if row.recipe == "b" else row.break_even_images,
+                }
+            )
+            for row in rows
+        ]
+    )
+
+
+def logs(folder: Path) -> Path:
+    """A log folder with the traces of `everything` at batch 8."""
+    return log_folder(folder, {"baseline": network(), "a": network(norm_us=0), "b": layers()})
+
+
 USUAL = with_intervals(sweep_of(["baseline", "a", "b", "c+d"], [1, 8, 32])) + broken(
     "missing", [1, 8, 32], Status.SKIPPED, "its library is not installed"
 )
@@ -79,6 +118,7 @@ def thousand() -> list[Row]:
 
 SHAPES: dict[str, list[Row]] = {
     "usual": USUAL,
+    "everything": everything(),
     "no rows": [],
     "a single row": rows_of({"x": {4: 12}}),
     "only failures": broken("baseline", [1], Status.FAILED, "boom")
@@ -95,9 +135,12 @@ SHAPES: dict[str, list[Row]] = {
         energy_j_per_image=1.2,
     ),
     "40 recipes": sweep_of(FORTY, [1, 8]),
-    "two machines": derive([timed("baseline", 8, 30)])
-    + derive(
-        [timed("baseline", 8, 60, environment_id="feedbeef"), timed("x", 8, 90, environment_id="feedbeef")]
+    "two machines": derive(
+        [
+            timed("baseline", 8, 30),
+            timed("baseline", 8, 60, environment_id="feedbeef"),
+            timed("x", 8, 90, environment_id="feedbeef"),
+        ]
     ),
     "a script in the names": sweep_of(
         ["baseline", EVIL, f"@3 %{{x}} $x$ &lt; </script>{EVIL}\n<img src=x onerror=alert(2)>"],

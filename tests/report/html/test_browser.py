@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tarfile
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from playwright.sync_api import Page
@@ -36,6 +37,18 @@ def test_opens_and_draws_every_chart(open_report: Open, shape: str) -> None:
     for chart in charts(opened):
         assert chart["drawn"], chart["name"]
         assert any(chart["titles"]), chart["name"]
+    assert opened.complaints == []
+
+
+def test_everything_that_was_measured_is_drawn(open_report: Open) -> None:
+    """Each chart that there is, in the page's order; roofs have their names, and a bar of 0 has its figure."""
+    opened = open_report(SHAPES["everything"])
+    speeds = "pareto throughput_samples_per_s latency_p50_ms"
+    sizes = "host_memory_peak_mb vram_driver_peak_mb model_size_mb distributions"
+    grounds = "operators roofline ceilings roofline_fraction build_s break_even_images"
+    assert [chart["name"] for chart in charts(opened)] == f"{speeds} {sizes} {grounds}".split()
+    assert {"FP32", "INT8"} <= set(opened.tab.locator("#chart-roofline .textpoint").all_inner_texts())
+    assert "0" in opened.tab.locator("#chart-break_even_images .bartext").all_inner_texts()
     assert opened.complaints == []
 
 
@@ -186,12 +199,29 @@ def seconds(session: Any) -> float:
     return float(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
 
 
+def absent(why: str) -> NoReturn:
+    """A tool that can't be had is a reason to skip, but not where the project is checked before a merge."""
+    if os.environ.get("CI"):
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def test_a_check_that_counts_misses_no_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may be skipped elsewhere fails in CI."""
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no npm"):
+        absent("no npm")
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception, match="no npm"):
+        absent("no npm")
+
+
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The accessibility rules of axe-core, from npm's registry or its cache."""
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip("needs npm, which is not installed here")
+        absent("needs npm, which is not installed here")
     folder = tmp_path_factory.mktemp("axe")
     done = subprocess.run(
         [npm, "pack", "--prefer-offline", "axe-core@4"],
@@ -202,7 +232,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
         check=False,
     )
     if done.returncode:
-        pytest.skip(f"axe-core can't be had from npm: {done.stderr.strip().splitlines()[-1:]}")
+        absent(f"axe-core can't be had from npm: {done.stderr.strip().splitlines()[-1:]}")
     with tarfile.open(next(folder.glob("*.tgz"))) as package:
         content = package.extractfile("package/axe.min.js")
         assert content is not None
@@ -210,7 +240,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("shape", ["usual", "only failures"])
+@pytest.mark.parametrize("shape", ["usual", "everything", "40 recipes", "only failures"])
 def test_no_serious_accessibility_fault(open_report: Open, axe: str, scheme: str, shape: str) -> None:
     """axe-core finds nothing serious, with every table opened."""
     opened = open_report(SHAPES[shape], color_scheme=scheme).wait()

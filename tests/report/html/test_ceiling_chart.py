@@ -8,22 +8,13 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from densebench.measure.ceilings import Ceiling, Ceilings
 from densebench.record import Row
 from densebench.report.html import page
 from densebench.report.html.style import THEMES, painted, series_of
 from tests.factory import header, rows_of
+from tests.report.html.shapes import CEILINGS
 from tests.report.html.test_page import data_of
 
-CEILINGS = Ceilings(
-    device="cpu",
-    threads=2,
-    compute={
-        "float32": Ceiling(gop_per_s=400, engine="one"),
-        "int8": Ceiling(gop_per_s=1600, engine="<b>other"),
-    },
-    memory_gb_per_s=40,
-)
 KEPT = CEILINGS.model_dump(mode="json")
 
 
@@ -106,6 +97,7 @@ def test_without_shares_or_ceilings_there_is_none() -> None:
     """Nothing is drawn that was not measured, and nothing of one machine is held against another's ceiling."""
     assert drawn(rows(roofline_fraction=None)) is None
     assert drawn(rows(precision="")) is None
+    assert drawn(rows(threads=1)) is None, "another ceiling would be theirs"
     assert drawn(rows(), None) is None
     assert drawn(rows(), {"device": "cpu"}) is None
     first, *others = rows()

@@ -18,7 +18,7 @@ from densebench.record import Row
 from densebench.report import operators, write_report
 from densebench.report.html import page
 from densebench.report.html.style import THEMES, painted, series_of
-from tests.factory import header
+from tests.factory import header, rows_of
 from tests.report.html.shapes import EVIL, SHAPES, USUAL, thousand
 
 MOST_MB = 12
@@ -132,6 +132,40 @@ def test_the_answer_and_its_grounds() -> None:
     assert "Some CPU @ 2 GHz" in text
     assert "densebench run --quick" in text
     assert "evidence" in text
+
+
+def test_every_sentence_has_its_evidence() -> None:
+    """Each finding of the page is followed by the rows that it rests on, wherever it stands."""
+    rows = [*USUAL, *rows_of({"bare": {1: 20}})]
+    text = page(header(), rows)
+    lists = re.findall(r'(?s)<ul class="findings">(.*?)</ul>', text)
+    items = [item for one in lists for item in re.findall("(?s)<li.*?</li>", one)]
+    for start in (
+        "missing at batches",
+        "Beaten by no other",
+        "Highest throughput",
+        "No file is smaller",
+        "The accuracy of bare",
+    ):
+        assert any(start in item for item in items), start
+    assert all('<details class="evidence">' in item for item in items)
+    assert "evidence</summary>missing at batches 1, 8 and 32</details>" in text
+    answer = re.search(r'(?s)<section id="deploy".*?</section>', text)
+    assert answer is not None
+    assert "evidence</summary>c+d at batch 32; b at batch 32; c+d" not in answer[0], "each recipe once"
+    assert "evidence</summary>c+d at batch 32; b at batch 32</details>" in answer[0]
+
+
+def test_a_build_that_costs_nothing_is_seen() -> None:
+    """A value of 0 has no place on a logarithmic axis: its chart has a linear one, and others keep theirs."""
+    chart = charts_of(SHAPES["everything"])["break_even_images"]
+    for view in chart["views"]:
+        assert 0 in view["data"][-1]["x"]
+        assert "0" in view["data"][-1]["text"]
+        assert view["layout"]["xaxis"].get("type") != "log"
+        assert view["layout"]["xaxis"]["range"][0] == 0
+    usual = charts_of(USUAL)["break_even_images"]
+    assert {view["layout"]["xaxis"]["type"] for view in usual["views"]} == {"log"}
 
 
 def test_intervals_are_drawn_or_said_to_be_absent() -> None:

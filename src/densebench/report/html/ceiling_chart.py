@@ -8,7 +8,8 @@ from densebench.measure.ceilings import Ceiling, Ceilings, called
 from densebench.record import Row
 from densebench.report.html.chart import Bar, Chart, Figures, Spec, View, axis, bars
 from densebench.report.html.style import Series, chart_text
-from densebench.wording import one_line, short
+from densebench.report.roofs import disturbed, of_ceilings
+from densebench.wording import short
 
 UNIT = "1e9 operations a second (GOP/s)"
 Cell = tuple[Series, Row, float, Ceiling]  # with what the row reaches, GOP/s
@@ -54,20 +55,11 @@ def of_one_machine(series: Sequence[Series]) -> bool:
     return len({row.environment_id for one in series for row in one.rows}) <= 1
 
 
-def disturbed(ceilings: Ceilings) -> str:
-    """A sentence, with a space before it, on ceilings that are too low."""
-    if not ceilings.disturbance:
-        return ""
-    return (
-        f" The ceilings were measured while the machine did other work ({one_line(ceilings.disturbance)}), so it "
-        "can do more, and the shares are too high."
-    )
-
-
 def _cell(one: Series, row: Row, ceilings: Ceilings) -> Cell | None:
     ceiling = ceilings.compute.get(row.precision)
-    known = row.roofline_fraction and row.macs_g and row.throughput_samples_per_s
-    if not known or ceiling is None or row.macs_g is None or row.throughput_samples_per_s is None:
+    if ceiling is None or not row.roofline_fraction or not of_ceilings(row, ceilings):
+        return None
+    if not row.macs_g or not row.throughput_samples_per_s:
         return None
     return one, row, 2 * row.macs_g * row.throughput_samples_per_s, ceiling
 

@@ -142,8 +142,9 @@ def bars(values: Sequence[Bar], title: str, *, log: bool = False) -> View:
                 "line": line,
             }
         )
-    drawn = [bar.value for bar in values if bar.value > 0]
-    horizontal = log_axis(title, drawn) if log and drawn else axis(title, range=[0, 1.18 * reach or 1])
+    drawn = [bar.value for bar in values]
+    log = log and min(drawn, default=0) > 0  # a value of 0 has no place on a logarithmic axis
+    horizontal = log_axis(title, drawn) if log else axis(title, range=[0, 1.18 * reach or 1])
     layout = {"xaxis": horizontal, "barmode": "stack", "shapes": shapes} | lanes(
         [bar.series for bar in values]
     )

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densebench.record import Row
-from densebench.report.analysis import LIMITS, PERFORMANCE, TRADE_OFFS, apply
+from densebench.report.analysis import PERFORMANCE, TRADE_OFFS, limits
 from densebench.report.facts import environment, setting, sweep_of, title
 from densebench.report.html.comparison import comparison
 from densebench.report.html.sections import sections
 from densebench.report.html.style import SYMBOLS, THEMES, series_of
 from densebench.report.html.tiles import tiles
-from densebench.report.recommendation import NO_RECOMMENDATION, choose, recommend
+from densebench.report.recommendation import NO_RECOMMENDATION, choose, recommendations
 from densebench.report.reliability import missing
-from densebench.report.sweep import Finding
+from densebench.report.sweep import apply, evidence
 from densebench.sinks.journal import Header
-from densebench.wording import batches, one_line
+from densebench.wording import one_line
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -49,25 +49,24 @@ def page(header: Header, rows: Sequence[Row], log_dirs: Sequence[Path] = ()) -> 
     chosen = choose(sweep)
     series = series_of(rows)
     shown = sections(sweep, series, chosen, log_dirs)
-    limits = _evident(apply([rule for rule in LIMITS if rule is not missing], sweep))
     scripts = {"plotly": get_plotlyjs(), "script": (ASSETS / "page.js").read_text(encoding="utf-8")}
     data = {"themes": THEMES, "charts": [chart.spec() for section in shown for chart in section.charts]}
     templates = Environment(
         loader=FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters["breakable"] = _breakable
+    templates.filters |= {"breakable": _breakable, "evidence": evidence}
     return templates.get_template("page.html").render(
         title=one_line(title(rows)),
         setting=one_line(setting(header, rows), 2000),
-        recommendation=[one.sentence for one in recommend(sweep)] or [NO_RECOMMENDATION],
-        cautions=[sentence for sentence, _ in limits if sentence.startswith("Warning")],
+        recommendations=recommendations(sweep),
+        no_recommendation=NO_RECOMMENDATION,
         tiles=tiles(sweep, chosen),
         table=comparison(rows, series, chosen),
-        missing=[one.sentence for one in apply((missing,), sweep)],
+        missing=apply((missing,), sweep),
         sections=shown,
-        performance=_evident(apply(PERFORMANCE, sweep)),
-        trade_offs=_evident(apply(TRADE_OFFS, sweep)),
-        limits=limits,
+        performance=apply(PERFORMANCE, sweep),
+        trade_offs=apply(TRADE_OFFS, sweep),
+        limits=limits(sweep),
         notes=[one_line(note, 2000) for note in header.notes],
         environment=environment(header),
         command=one_line(header.command, 4000),
@@ -104,14 +103,3 @@ def _breakable(name: str) -> Markup:
 
 def _hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _evident(findings: Sequence[Finding]) -> list[tuple[str, str]]:
-    """Each sentence with the rows that it rests on, in words."""
-    told = []
-    for one in findings:
-        sizes: dict[str, list[int]] = {}
-        for recipe, size in one.evidence:
-            sizes.setdefault(recipe, []).append(size)
-        told.append((one.sentence, "; ".join(f"{recipe} at {batches(own)}" for recipe, own in sizes.items())))
-    return told

@@ -17,16 +17,37 @@ BEST = "each at its best batch size"
 
 def pareto(sweep: Sweep, series: Sequence[Series]) -> Chart | None:
     """Throughput against top-1 with the front of those that no other beats in both."""
-    choices = {BEST: list(sweep.best)}
-    if len(sweep.batch_sizes) > 1:
-        choices |= {f"batch {size}": sweep.at(size) for size in sweep.batch_sizes}
-    placed = {label: front(sweep, rows) for label, rows in choices.items()}
-    placed = {label: points for label, points in placed.items() if points}
+    placed = {label: points for part in sweep.parts for label, points in _placed(part).items() if points}
     if not placed:
         return None
     shown = [point.row for points in placed.values() for point in points]
     known = any(row.throughput_ci_low is not None for row in sweep.timed)
-    lines = [
+    return Chart(
+        name="pareto",
+        title="Throughput against accuracy: what no other recipe beats in both",
+        caption="Up and to the right is better. Large filled markers are on the front (dotted line), open ones "
+        "may be: the figures are too close to say. Pale ones are beaten in both. Bars are 95 % intervals, that "
+        "of top-1 after Wilson; since all recipes saw the same images, accuracies are told apart image by image "
+        "(McNemar), which sees more than the bars do."
+        + ("" if known else " No throughput has an interval here: within 3 % counts as close."),
+        views=tuple(View(label, *_scatter(points, series)) for label, points in placed.items()),
+        figures=tuple(_figures(label, points) for label, points in placed.items() if label.startswith(BEST)),
+        legend=tuple(one for one in series if any(one.holds(row) for row in shown)),
+        choice="rows",
+    )
+
+
+def _placed(sweep: Sweep) -> dict[str, list[Point]]:
+    """The points of each choice: recipes at their best, then batch size by batch size."""
+    where = f" @ {sweep.environment}" if sweep.environment else ""
+    choices = {f"{BEST}{where}": list(sweep.best)}
+    if len(sweep.batch_sizes) > 1:
+        choices |= {f"batch {size}{where}": sweep.at(size) for size in sweep.batch_sizes}
+    return {label: front(sweep, rows) for label, rows in choices.items()}
+
+
+def _figures(title: str, points: Sequence[Point]) -> Figures:
+    lines = tuple(
         (
             point.row.recipe,
             f"{point.row.batch_size}",
@@ -37,23 +58,11 @@ def pareto(sweep: Sweep, series: Sequence[Series]) -> Chart | None:
             f"{point.accuracy:.2f}",
             "-" if point.low is None or point.high is None else f"{point.low:.2f} to {point.high:.2f}",
         )
-        for point in _fastest(next(iter(placed.values())))
-    ]
+        for point in _fastest(points)
+    )
     headings = ("recipe", "batch", "on the front", "beaten by or too close to")
     units = ("images/s", "its 95 % interval", "top-1 (%)", "its 95 % interval")
-    return Chart(
-        name="pareto",
-        title="Throughput against accuracy: what no other recipe beats in both",
-        caption="Up and to the right is better. Large filled markers are on the front (dotted line), open ones "
-        "may be: the figures are too close to say. Pale ones are beaten in both. Bars are 95 % intervals, that "
-        "of top-1 after Wilson; since all recipes saw the same images, accuracies are told apart image by image "
-        "(McNemar), which sees more than the bars do."
-        + ("" if known else " No throughput has an interval here: within 3 % counts as close."),
-        views=tuple(View(label, *_scatter(points, series)) for label, points in placed.items()),
-        figures=(Figures((*headings, *units), tuple(lines), 4, BEST),),
-        legend=tuple(one for one in series if any(one.holds(row) for row in shown)),
-        choice="rows",
-    )
+    return Figures((*headings, *units), lines, 4, title)
 
 
 def _fastest(points: Sequence[Point]) -> list[Point]:

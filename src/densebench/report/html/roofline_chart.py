@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from densebench.measure.ceilings import Ceilings, called, intensity, roof
-from densebench.record import Row
-from densebench.report.html.ceiling_chart import disturbed, of_one_machine
+from densebench.measure.ceilings import Ceilings, called, roof
+from densebench.report.html.ceiling_chart import of_one_machine
 from densebench.report.html.chart import Chart, Figures, Spec, View, log_axis
 from densebench.report.html.style import DASHES, Series, chart_text
+from densebench.report.roofs import Place, disturbed, place
 from densebench.wording import short
 
 ACROSS = "Operations on each byte that must move at least"
 UP = "1e9 operations a second (GOP/s)"
-Place = tuple[Row, float, float]  # a row, its operations on each byte, and what it reaches in GOP/s
 
 
 def roofline(series: Sequence[Series], ceilings: Ceilings | None) -> Chart | None:
@@ -29,16 +28,16 @@ def roofline(series: Sequence[Series], ceilings: Ceilings | None) -> Chart | Non
     lines = tuple(
         (
             one.name,
-            called(row.precision),
-            f"{row.batch_size}",
-            short(across),
-            short(up),
-            short(allowed := roof(across, row.precision, ceilings)),
-            "memory" if allowed < ceilings.compute[row.precision].gop_per_s else "arithmetic",
-            short(100 * up / allowed, 2),
+            called(at.row.precision),
+            f"{at.row.batch_size}",
+            short(at.across),
+            short(at.reached),
+            short(at.allowed),
+            at.kind,
+            short(100 * at.share, 2),
         )
         for one, found in placed
-        for row, across, up in found
+        for at in found
     )
     headings = ("recipe", "precision", "batch", "operations/byte", "reached (GOP/s)", "roof there (GOP/s)")
     return Chart(
@@ -48,7 +47,8 @@ def roofline(series: Sequence[Series], ceilings: Ceilings | None) -> Chart | Non
         "right of it what large convolutions reach in that precision. Bytes are those that convolutions and linear "
         "layers must read and write at least, one layer after the other; a larger batch shares the weights, so it "
         "stands further right. A marker far below its roof loses time elsewhere: in small layers, in what isn't "
-        "fused, in fresh memory." + disturbed(ceilings),
+        "fused, in fresh memory. One may stand above its roof: caches spare memory, and some algorithms spare "
+        "multiplications." + disturbed(ceilings),
         (_view(placed, ceilings),),
         (Figures((*headings, "roof is of", "share of it (%)"), lines, 2, "Under the roof"), _roofs(ceilings)),
         legend=tuple(one for one, _ in placed),
@@ -57,21 +57,15 @@ def roofline(series: Sequence[Series], ceilings: Ceilings | None) -> Chart | Non
 
 def _places(series: Series, ceilings: Ceilings) -> list[Place]:
     """Where the series' rows stand, those left out of which too little is known."""
-    found = []
-    for row in sorted(series.rows, key=lambda row: row.batch_size):
-        across = intensity(row)
-        if across is None or row.precision not in ceilings.compute or not row.throughput_samples_per_s:
-            continue
-        assert row.macs_g is not None, "or there would be no intensity"
-        found.append((row, across, 2 * row.macs_g * row.throughput_samples_per_s))
-    return found
+    found = (place(row, ceilings) for row in sorted(series.rows, key=lambda row: row.batch_size))
+    return [at for at in found if at is not None]
 
 
 def _view(placed: Sequence[tuple[Series, list[Place]]], ceilings: Ceilings) -> View:
-    places = [place for _, found in placed for place in found]
-    precisions = [name for name in ceilings.compute if any(row.precision == name for row, _, _ in places)]
-    low = min(across for _, across, _ in places) / 2
-    high = 2 * max(across for _, across, _ in places)
+    places = [at for _, found in placed for at in found]
+    precisions = [name for name in ceilings.compute if any(at.row.precision == name for at in places)]
+    low = min(at.across for at in places) / 2
+    high = 2 * max(at.across for at in places)
     traces: list[Spec] = []
     for number, name in enumerate(precisions):
         bend = ceilings.compute[name].gop_per_s / ceilings.memory_gb_per_s
@@ -102,14 +96,14 @@ def _marks(series: Series, found: Sequence[Place]) -> Spec:
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "x": [across for _, across, _ in found],
-        "y": [up for _, _, up in found],
+        "x": [at.across for at in found],
+        "y": [at.reached for at in found],
         "line": {"color": series.colour, "width": 1},
         "marker": {"color": series.colour, "symbol": series.symbol, "size": 9},
         "legendgroup": series.label,
         "customdata": [
-            f"<b>{series.label}</b> batch {row.batch_size}, {chart_text(called(row.precision))}"
-            for row, _, _ in found
+            f"<b>{series.label}</b> batch {at.row.batch_size}, {chart_text(called(at.row.precision))}"
+            for at in found
         ],
         "hovertemplate": "%{customdata}<br>%{y:.3~g} GOP/s at %{x:.3~g} operations/byte<extra></extra>",
     }

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densebench.record import Row
-from densebench.report.analysis import apply
 from densebench.report.html import cost_charts
 from densebench.report.html.batch_charts import over_batch_size
 from densebench.report.html.ceiling_chart import ceiling_bars
@@ -18,7 +17,7 @@ from densebench.report.html.pareto_chart import pareto
 from densebench.report.html.roofline_chart import roofline
 from densebench.report.html.style import Series
 from densebench.report.pareto import undominated
-from densebench.report.sweep import Sweep
+from densebench.report.sweep import Finding, Sweep, apply
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Section:
     heading: str
     charts: tuple[Chart, ...]
     absent: str
-    said: tuple[str, ...] = ()
+    said: tuple[Finding, ...] = ()
 
 
 def sections(
@@ -58,7 +57,7 @@ def sections(
             "Throughput against accuracy",
             (pareto(sweep, series),),
             "The accuracy of no timed row was measured." if sweep.timed else nothing,
-            tuple(one.sentence for one in apply((undominated,), sweep)),
+            tuple(apply((undominated,), sweep)),
         ),
         _section("batch", "Throughput and latency over the batch size", speeds, nothing),
         _section(
@@ -91,7 +90,7 @@ def sections(
 
 
 def _section(
-    name: str, heading: str, charts: Sequence[Chart | None], absent: str, said: tuple[str, ...] = ()
+    name: str, heading: str, charts: Sequence[Chart | None], absent: str, said: tuple[Finding, ...] = ()
 ) -> Section:
     return Section(name, heading, tuple(chart for chart in charts if chart is not None), absent, said)
 

@@ -1,0 +1,94 @@
+"""Rows of two machines in one report: each is told and shown apart, and nothing is recommended over both."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from densebench.report import recommendation_of
+from densebench.report.analysis import analyse
+from densebench.report.board import write_board
+from densebench.report.html import page
+from densebench.report.html.pareto_chart import pareto
+from densebench.report.html.style import series_of
+from densebench.report.html.tiles import tiles
+from densebench.report.markdown import report, summary
+from densebench.report.recommendation import choose
+from densebench.report.sweep import Sweep
+from densebench.rows import derive
+from tests.factory import header, record, timed
+
+HERE, THERE = "0badcafe", "feedbeef"
+ROWS = derive(
+    [
+        timed("baseline", 8, 30, accuracy_top1=99.0),
+        timed("slow here", 8, 20, accuracy_top1=99.0),
+        timed("baseline", 8, 60, accuracy_top1=99.0, environment_id=THERE),
+        timed("quick there", 8, 90, accuracy_top1=99.0, environment_id=THERE),
+        record(recipe="quick there", batch_size=1, environment_id=THERE, status="failed", reason="boom"),
+    ]
+)
+WARNING = (
+    "Warning: the rows come from 2 environments, 0badcafe (2 rows) and feedbeef (3 rows): speeds of different ones "
+    "can't be compared."
+)
+
+
+def test_each_environment_is_told_apart() -> None:
+    """Every sentence but one begins with the environment that it is of, and names no recipe of the other."""
+    (warning,) = [one for one in analyse(ROWS) if not one.environment]
+    assert warning.sentence == WARNING
+    for one in analyse(ROWS):
+        if one.environment:
+            assert one.sentence.startswith(f"On {one.environment}: ")
+            foreign = {HERE: "quick there", THERE: "slow here"}[one.environment]
+            assert foreign not in one.sentence
+            assert foreign not in {recipe for recipe, _ in one.evidence}
+
+
+def test_each_environment_has_its_recommendation() -> None:
+    """What to deploy is said of each, and no row is the answer for both."""
+    said = recommendation_of(ROWS)
+    assert said.startswith("On 0badcafe: Keep the baseline (30.0 images/s at batch 8)")
+    assert "On feedbeef: Deploy quick there: 90.0 images/s at batch 8, 1.50x the baseline;" in said
+    assert choose(Sweep(tuple(ROWS))) is None
+    assert tiles(Sweep(tuple(ROWS)), None) == []
+    assert "recommended</small>" not in page(header(), ROWS)
+
+
+def test_one_environment_is_told_as_before() -> None:
+    """Without a second one nothing is named after it."""
+    rows = [row for row in ROWS if row.environment_id == HERE]
+    assert not any(one.environment for one in analyse(rows))
+    assert HERE not in report(header(), rows)
+
+
+def test_markdown_loses_no_row() -> None:
+    """A table for each environment, its name above, with every speed."""
+    for text in (report(header(), ROWS), summary(header(), ROWS)):
+        assert re.search(r"On 0badcafe:\n\n\|.*\n.*\n\| baseline .*30\.0.*\n\| slow here .*20\.0", text)
+        assert re.search(
+            r"On feedbeef:\n\n\|.*\n.*\n\| baseline \| - .*60\.0.*\n\| quick there \| failed .*90\.0", text
+        )
+        assert "Measured 2026-01-02 in 2 environments" in text
+    assert report(header(), ROWS).count("On feedbeef:\n\n| recipe") == 3
+    assert "- On feedbeef: quick there at batch 1 failed: boom." in report(header(), ROWS)
+
+
+def test_the_front_is_of_one_environment() -> None:
+    """A recipe is beaten by none of another machine: each has its own front and its own table."""
+    chart = pareto(Sweep(tuple(ROWS)), series_of(ROWS))
+    assert chart is not None
+    assert [view.label for view in chart.views] == [
+        "each at its best batch size @ 0badcafe",
+        "each at its best batch size @ feedbeef",
+    ]
+    first, second = chart.figures
+    assert [(line[0], line[3]) for line in first.lines] == [("baseline", ""), ("slow here", "baseline")]
+    assert [(line[0], line[3]) for line in second.lines] == [("quick there", ""), ("baseline", "quick there")]
+
+
+def test_tensorboard_has_both(tmp_path: Path) -> None:
+    """The board can be written of them too."""
+    write_board(tmp_path, header(), ROWS)
+    assert any(tmp_path.rglob("*tfevents*"))

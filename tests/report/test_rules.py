@@ -1,0 +1,120 @@
+"""Rules that have no other test, sentence by sentence; and that no rule is dead."""
+
+from __future__ import annotations
+
+import pytest
+
+from densebench.record import Row, Status
+from densebench.report.analysis import LIMITS, PERFORMANCE, TRADE_OFFS
+from densebench.report.cost import file_size, memory
+from densebench.report.html.tiles import Tile, tiles
+from densebench.report.quality import accuracy, fidelity
+from densebench.report.recommendation import choose
+from densebench.report.sweep import Rule, Sweep
+from densebench.rows import derive
+from tests.factory import broken, record, rows_of, timed
+from tests.report.html.shapes import CEILINGS, COUNTED
+
+BASE = {"baseline": {1: 20.0, 8: 30.0}}
+
+
+def said(rule: Rule, rows: list[Row]) -> list[str]:
+    """The sentences of one rule."""
+    return [one.sentence for one in rule(Sweep(tuple(rows)))]
+
+
+def test_fidelity() -> None:
+    """Whose logits moved furthest, with the guesses that stayed, and whose least."""
+    rows = rows_of(
+        BASE | {"x": {8: 60}, "y": {8: 60}, "z": {8: 60}},
+        output_sqnr_db={"x": 41.26, "y": 12.0, "z": 30.0},
+        top1_agreement={"y": 0.9712},
+    )
+    (sentence,) = said(fidelity, rows)
+    assert sentence == (
+        "The logits are furthest from the baseline's with y (12.0 dB signal to noise and 97.12 % of the first "
+        "guesses unchanged) and closest with x (41.3 dB)."
+    )
+
+
+def test_accuracy_that_may_be_lost() -> None:
+    """Within the limit as measured, beyond it by what so few images can rule out."""
+    rows = [
+        row.model_copy(update={"accuracy_drop_ci_high_pp": 2.345} if row.recipe == "x" else {})
+        for row in rows_of(BASE | {"x": {8: 60}}, accuracy_top1={"baseline": 99.0, "x": 98.5})
+    ]
+    (sentence,) = said(accuracy, rows)
+    assert sentence == (
+        "The baseline's top-1 is 99.00 %. May lose more than 1 percentage point, too few images to rule it out with "
+        "95 % confidence: x (up to 2.35)."
+    )
+
+
+def test_no_file_is_smaller() -> None:
+    """Where the baseline's is the smallest, and who is larger."""
+    rows = rows_of(BASE | {"x": {8: 60}}, model_size_mb={"baseline": 32.0, "x": 40.0})
+    assert said(file_size, rows) == [
+        "No file is smaller than the baseline's 32.0 MB.",
+        "Larger than the baseline's 32.0 MB: x (40.0 MB).",
+    ]
+
+
+def test_memory_of_a_gpu() -> None:
+    """The driver's figure, at the largest batch size that two recipes share, and no framework's floor."""
+    rows = rows_of(
+        BASE | {"x": {8: 60}, "y": {8: 60}},
+        vram_driver_peak_mb={"baseline": 900.0, "x": 700.0, "y": 1500.0},
+        host_memory_floor_mb={"x": 400.0},
+    )
+    assert said(memory, rows) == [
+        "Peak GPU memory at batch 8: least with x, 700 MB, 900 MB for the baseline; most with y, 1500 MB."
+    ]
+
+
+def test_tiles() -> None:
+    """The recommended row's figures beside the baseline's at the same batch size, where they are known."""
+    rows = rows_of(
+        BASE | {"x": {8: 60}},
+        accuracy_top1={"baseline": 99.0, "x": 98.75},
+        model_size_mb={"baseline": 32.0, "x": 16.0},
+        build_s={"x": 64.0},
+    )
+    sweep = Sweep(tuple(rows))
+    assert tiles(sweep, choose(sweep)) == [
+        Tile("throughput", "60.0", "images/s", "30.0"),
+        Tile("median latency of a batch", "133", "ms", "267"),
+        Tile("top-1", "98.75", "%", "99.00"),
+        Tile("size on disk", "16.0", "MB", "32.0"),
+        Tile("build", "64 s", "", ""),
+    ]
+    assert tiles(sweep, None) == []
+
+
+def of_all_kinds() -> list[Row]:
+    """A run in which there is something to say on every matter."""
+    counted = {"precision": "float32", **COUNTED}
+    records = [
+        timed("baseline", 1, 20, accuracy_top1=99.0, model_size_mb=32.0, **counted),
+        timed("baseline", 8, 30, accuracy_top1=99.0, model_size_mb=32.0, **counted),
+        timed("baseline", 32, 29, accuracy_top1=99.0, host_memory_peak_mb=700.0, left_out=0.1),
+        timed("good", 1, 25, accuracy_top1=98.8, output_sqnr_db=40.0, build_s=30.0, model_size_mb=16.0),
+        timed("good", 8, 60, accuracy_top1=98.8, **counted),
+        timed("good", 32, 30, accuracy_top1=98.8, host_memory_peak_mb=500.0),
+        timed("wild", 8, 90, accuracy_top1=90.0, output_sqnr_db=10.0, stable=False, caveats=("Mind it.",)),
+        timed("slow", 8, 20, zero_fraction=0.3, effect="none: why", top1_agreement=0.5),
+        timed("same", 8, 30, accuracy_top1=99.0),
+        timed("noisy", 8, 50, accuracy_top1=99.0),
+        timed("alone", 16, 10, accuracy_top1=99.0),
+        record(recipe="looked at", batch_size=8, samples_ms=((100.0,),), adaptive=True),
+    ]
+    rows = [
+        row.model_copy(update={"verdict": "unclear"}) if row.recipe == "noisy" else row
+        for row in derive(records)
+    ]
+    return rows + broken("gone", [8], Status.SKIPPED, "why")
+
+
+@pytest.mark.parametrize("rule", [*PERFORMANCE, *TRADE_OFFS, *LIMITS], ids=lambda rule: rule.__qualname__)
+def test_no_rule_is_dead(rule: Rule) -> None:
+    """Each has a sentence on rows that it is made for."""
+    assert list(rule(Sweep(tuple(of_all_kinds()), ceilings=CEILINGS)))
