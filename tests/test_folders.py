@@ -108,3 +108,100 @@ def test_a_name_that_is_no_text_is_refused() -> None:
     """A folder whose name can stand in no file of text is refused by a name that can be printed."""
     with pytest.raises(InputError, match=r"r\\udce9sultats' is no UTF-8 here: name another folder"):
         folders.check_writable(Path("r\udce9sultats"))
+
+
+def fill(folder: Path, *names: str) -> None:
+    """Files with their names in them."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name, encoding="utf-8")
+
+
+def files(folder: Path) -> set[str]:
+    """The files in a folder and below."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+OURS = (
+    "journal.jsonl",
+    "benchmark_results.csv",
+    "report.html",
+    "REPORT.md",
+    "README.md",
+    "run.log",
+    "reference_outputs.safetensors",
+    "models/amp/manifest.json",
+    "models/amp/weights.safetensors",
+)
+EVENTS = "events.out.tfevents.1.1.densebench"
+OUR_LOGS = (EVENTS, f"amp/{EVENTS}", f"amp/bs1/{EVENTS}", f"report/{EVENTS}", "profile/amp/bs1.pt.trace.json")
+YOURS = ("thesis.tex", "models/mine.pth", "models/mine/weights.pth", "previous/before/journal.jsonl")
+YOUR_LOGS = ("events.out.tfevents.1.mine", "training/events.out.tfevents.2.mine", "amp/notes.txt")
+
+
+@pytest.mark.parametrize("logs", ["log", "out/log", "out", "."])
+def test_only_what_a_run_wrote_is_set_aside(tmp_path: Path, logs: str) -> None:
+    """In folders that hold other things too, whichever of the two lies in the other, or with one for both."""
+    out, log = tmp_path / "out", tmp_path / logs
+    fill(out, *OURS, *YOURS)
+    fill(log, *OUR_LOGS, *YOUR_LOGS)
+    before = files(tmp_path)
+    folders.check_folders(out, log)
+    folders.set_aside(out, log)
+    (aside,) = (path for path in (out / "previous").iterdir() if path.name != "before")
+    assert files(aside) == {*OURS, *(f"tensorboard/{name}" for name in OUR_LOGS)}
+    moved = {f"out/{name}" for name in OURS} | {
+        (log / name).relative_to(tmp_path).as_posix() for name in OUR_LOGS
+    }
+    assert files(tmp_path) - {f"out/previous/{aside.name}/{name}" for name in files(aside)} == before - moved
+    assert not (log / "profile").exists()
+
+
+def test_a_folder_without_a_journal_is_left_alone(tmp_path: Path) -> None:
+    """No run was there, so nothing is of a run."""
+    fill(tmp_path, "models/amp/manifest.json", f"log/{EVENTS}")
+    before = files(tmp_path)
+    folders.set_aside(tmp_path, tmp_path / "log")
+    assert files(tmp_path) == before
+
+
+def test_a_relative_folder_is_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--output-dir .` beside an absolute log folder in it: what is moved is found all the same."""
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path, *OURS, "thesis.tex")
+    fill(tmp_path / "log", *OUR_LOGS)
+    folders.set_aside(Path(), tmp_path / "log")
+    assert files(tmp_path / "log") == set()
+    assert (tmp_path / "thesis.tex").exists()
+    (aside,) = (tmp_path / "previous").iterdir()
+    assert files(aside) == {*OURS, *(f"tensorboard/{name}" for name in OUR_LOGS)}
+
+
+@pytest.mark.parametrize(
+    ("out", "log", "flag"),
+    [
+        ("log/profile/out", "log", "--output-dir"),
+        ("log/profile", "log", "--output-dir"),
+        ("out", "out/models/log", "--log-dir"),
+        ("out", "out/previous", "--log-dir"),
+        ("out", "link/models", "--log-dir"),
+    ],
+)
+def test_folders_that_would_move_one_another_are_refused(
+    tmp_path: Path, out: str, log: str, flag: str
+) -> None:
+    """Under whatever name; the line says which to change."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to("out")
+    with pytest.raises(InputError, match=f"which runs move: name another {flag}"):
+        folders.check_folders(tmp_path / out, tmp_path / log)
+
+
+@pytest.mark.parametrize("name", ["README.md", "REPORT.md", "report.html", "benchmark_results.csv"])
+def test_a_report_of_someone_else_is_not_written_over(tmp_path: Path, name: str) -> None:
+    """A run in a project's own folder would replace its README; beside a journal they are a run's."""
+    fill(tmp_path, name)
+    with pytest.raises(InputError, match=f"{name} is of no run here"):
+        folders.check_folders(tmp_path, tmp_path / "log")
+    fill(tmp_path, "journal.jsonl")
+    folders.check_folders(tmp_path, tmp_path / "log")

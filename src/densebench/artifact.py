@@ -82,6 +82,7 @@ class Manifest(Frozen):
     input: Input
     classes: tuple[str, ...]
     device: str
+    batch_sizes: tuple[int, ...] = ()  # that it was built for; manifests of older builds don't say
     host_settings: dict[str, str | int]
     probe: Probe
     files: dict[str, File]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densebench import artifact
+from densebench.channels import channels_removed
 from densebench.deploy_notes import FILE_NAME as NOTES
 from densebench.deploy_notes import deploy_notes
 from densebench.engines.base import Built, Engine, Target
@@ -52,6 +53,8 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
         started = time.perf_counter()
         target = Target(job.device, job.batch_sizes, job.threads)
         built = recipe.engine.what.build(ready.model, workload, folder, target, **recipe.engine.options)
+        claims = {"precision": recipe.precision(job.device), "channels": ready.channels}
+        built = replace(built, details={**built.details, "claims": claims})
         build_s = ready.seconds + time.perf_counter() - started
         if built.rounds:
             outputs = _answers(recipe.engine.what, folder, built.details, job.device, probe)
@@ -81,6 +84,7 @@ class _Ready:
     macs: int  # of one image
     activations: int
     zero_fraction: float
+    channels: int | None = None  # of a PyTorch model as constructed
     seconds: float = 0.0  # that it took to make
 
 
@@ -101,6 +105,7 @@ def _changed(
         macs=seen.macs.total(),
         activations=seen.activations,
         zero_fraction=zero_fraction(model.core),
+        channels=channels_removed(model.core)[1],
         seconds=seconds,
     )
 
@@ -152,6 +157,7 @@ def _manifest(
         ),
         classes=workload.weights.classes,
         device=job.device,
+        batch_sizes=job.batch_sizes,
         host_settings={"threads": job.threads, **recipe.environment()},
         probe=artifact.Probe(
             seed=PROBE_SEED,

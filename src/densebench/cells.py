@@ -26,9 +26,11 @@ from densebench.spec import RunSpec
 from densebench.techniques.base import THREADS
 
 BUILD_PATIENCE = 10  # a build may take this many times what a cell may
+MODELS = "models"
 REFERENCE = "reference_outputs.safetensors"
 ACCURACY_BATCH = 32
 LONG_ACCURACY_S = 30.0
+LIMIT_FLAG = "--cell-timeout"
 BASELINE_BLOCKS = 2  # in each round of timing: every recipe is compared with them
 
 
@@ -48,12 +50,14 @@ class Sweep:
     scalars: TensorBoardSink
     records: list[Record]
     survey: jobs.Surveyed = field(default_factory=jobs.Surveyed)
+    order: Sequence[str] = ()  # of the recipes in the report
+    impossible: Mapping[str, str] = field(default_factory=dict)  # recipes that can't run here, and why
     baseline_blocks: int = BASELINE_BLOCKS
     traces: bool = True
 
     @property
     def models(self) -> Path:
-        return self.spec.output_dir / "models"
+        return self.spec.output_dir / MODELS
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -71,8 +75,32 @@ class Sweep:
 
     def missing(self, recipe: Recipe) -> list[int]:
         """Batch sizes at which a recipe has no row yet."""
-        done = settled(self.records, self.spec)
+        done = self.settled()
         return [size for size in self.batch_sizes if (recipe.name, size) not in done]
+
+    def settled(self) -> set[tuple[str, int]]:
+        """Cells that a resumed run leaves alone.
+
+        Those that failed, timed out or lack rounds are tried again, and those that were skipped for what may have
+        changed since.
+        """
+        latest = {record.key: record for record in self.records}
+        return {key for key, record in latest.items() if self._settles(record)}
+
+    def _settles(self, record: Record) -> bool:
+        if record.status is Status.SKIPPED:
+            reason = record.reason.partition(": ")[2] if record.reason.startswith("as at ") else record.reason
+            return reason == self.impossible.get(record.recipe) or reason.endswith(self.time_limit)
+        return (
+            record.status is Status.OK
+            and len({*record.rounds}) >= self.spec.least_rounds(record.batch_size)
+            and record.first_inference_s is not None
+        )
+
+    @property
+    def time_limit(self) -> str:
+        """How a reason names the limit that a cell was predicted to pass."""
+        return f"{LIMIT_FLAG} {self.spec.cell_timeout:g}"
 
     def latest(self, recipe: Recipe, size: int) -> Record | None:
         """What was measured of a cell before, if anything was."""
@@ -92,7 +120,7 @@ class Sweep:
         self.progress.cell_done(row)
 
     def rows(self) -> list[Row]:
-        return derive(self.records, self.spec.recipes)
+        return derive(self.records, self.order or self.spec.recipes)
 
 
 def make(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
@@ -124,7 +152,7 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
         recipe=recipe.name,
         named=spec.named,
         device=sweep.workload.device,
-        batch_sizes=sweep.batch_sizes,
+        batch_sizes=tuple(sorted({*sweep.batch_sizes, *_measured(sweep, recipe)})),
         folder=folder,
         threads=sweep.threads_of(recipe),
     )
@@ -152,7 +180,7 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
         evaluate, jobs.Quality, spec.accuracy_time + 2 * spec.cell_timeout
     )
     return quality.model_dump(exclude={*jobs.Answer.model_fields}) | {
-        "artifact": f"models/{recipe.folder}",
+        "artifact": f"{MODELS}/{recipe.folder}",
         "caveats": recipe.caveats,
         "precision": recipe.precision(sweep.workload.device),
         "threads": sweep.threads_of(recipe),
@@ -160,21 +188,35 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
 
 
 def made_before(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
-    """The same facts from an earlier row, if a resumed run finds one and its artifact is still whole."""
-    earlier = next((r for r in sweep.records if r.recipe == recipe.name and r.status is Status.OK), None)
-    if earlier is None:
+    """The same facts from the latest row, if a resumed run finds one and its artifact is whole and still fits.
+
+    Engines may bind an artifact to the batch sizes that it is built for: one for other sizes is built again.
+    """
+    rows = [r for r in sweep.records if r.recipe == recipe.name and r.status is Status.OK]
+    if not rows:
         return None
+    earlier = rows[-1]
     try:
-        read_manifest(sweep.models / recipe.folder, trusted=sweep.spec.trust)
+        manifest = read_manifest(sweep.models / recipe.folder, trusted=sweep.spec.trust)
     except RefusedArtifact:
+        return None
+    if not {*sweep.batch_sizes} <= {*(manifest.batch_sizes or _measured(sweep, recipe))}:
         return None
     facts = {*jobs.Quality.model_fields, "artifact", "caveats", "precision", "threads"}
     return earlier.model_dump(include=facts)
 
 
+def _measured(sweep: Sweep, recipe: Recipe) -> set[int]:
+    """Batch sizes that the recipe's artifact has to serve for rows that are there already."""
+    return {r.batch_size for r in sweep.records if r.recipe == recipe.name and r.status is Status.OK}
+
+
 def record_of(sweep: Sweep, recipe: Recipe, batch_size: int, started_at: str, **facts: object) -> Record:
     """What the journal keeps of a cell."""
-    identity = {key: value for key, value in sweep.identity.items() if key != "weights_sha256"}
+    identity = {key: value for key, value in sweep.identity.items() if key in Record.model_fields}
+    reason = str(facts.get("reason", ""))
+    if facts.get("status") is Status.SKIPPED and reason.endswith(LIMIT_FLAG):
+        facts["reason"] = reason.removesuffix(LIMIT_FLAG) + sweep.time_limit  # another limit, another chance
     return Record.model_validate(
         identity
         | {"recipe": recipe.name, "steps": recipe.line, "batch_size": batch_size, "started_at": started_at}
@@ -190,21 +232,6 @@ def outcome(error: Exception) -> dict[str, object]:
     elif isinstance(error, CellTimedOut):
         status = Status.TIMED_OUT
     return {"status": status, "reason": str(error)}
-
-
-def settled(records: list[Record], spec: RunSpec) -> set[tuple[str, int]]:
-    """Cells that a resumed run leaves alone: those that failed, timed out or lack rounds are tried again."""
-    latest = {record.key: record for record in records}
-    return {
-        key
-        for key, record in latest.items()
-        if record.status is Status.SKIPPED
-        or (
-            record.status is Status.OK
-            and len({*record.rounds}) >= spec.least_rounds(record.batch_size)
-            and record.first_inference_s is not None
-        )
-    }
 
 
 def now() -> str:

@@ -180,8 +180,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 @app.command()
 def report(directory: Annotated[Path, typer.Argument(help="A results folder.")]) -> None:
     """Write the report again, from the records in a results folder."""
-    from densebench import suite as sweep
-    from densebench.folders import disk_explained
+    from densebench.folders import CSV, disk_explained
     from densebench.report import write_report
     from densebench.rows import derive
     from densebench.sinks import journal
@@ -190,8 +189,8 @@ def report(directory: Annotated[Path, typer.Argument(help="A results folder.")])
     header, records = journal.read(directory)
     rows = derive(records, header.spec.get("recipes", ()))
     with disk_explained(directory):
-        write_csv(directory / sweep.CSV, rows)
-        paths = [directory / sweep.CSV, *write_report(directory, header, rows)]
+        write_csv(directory / CSV, rows)
+        paths = [directory / CSV, *write_report(directory, header, rows)]
     _show(rows, float(header.spec.get("max_accuracy_drop", 1.0)), Console(), paths)
 
 

@@ -13,9 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from densebench.artifact import MANIFEST
+from densebench.cells import MODELS, REFERENCE
 from densebench.errors import DensebenchError, InputError
+from densebench.report.write import HTML, MARKDOWN, README
 from densebench.sinks import journal
+from densebench.sinks.event_file import event_files
 
+CSV = "benchmark_results.csv"
+LOG = "run.log"
+PROFILES = "profile"  # in the log folder
 PREVIOUS = "previous"
 LOCK = ".lock"
 HALF_WRITTEN = (".*.tmp", "models/.*.part-*", "models/.*.old-*")  # by `atomic` and by `artifact.new_folder`
@@ -85,20 +92,71 @@ def _lock(folder: Path) -> IO[str]:
 
 
 def set_aside(output_dir: Path, log_dir: Path) -> None:
-    """Move what an earlier run left in the two folders into `previous/<time>/` of the output folder."""
-    left = (
-        [path for path in output_dir.iterdir() if path.name not in (PREVIOUS, LOCK)]
-        if output_dir.exists()
-        else []
-    )
-    if not any(path.name == journal.FILE_NAME for path in left):
+    """Move what an earlier run wrote into the two folders into `previous/<time>/` of the output folder.
+
+    Whatever else is there stays where it is: the folders may be the user's own.
+    """
+    if not (output_dir / journal.FILE_NAME).exists():
         return
     aside = output_dir / PREVIOUS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside.mkdir(parents=True)
-    if log_dir.exists() and not log_dir.is_relative_to(output_dir):
-        shutil.move(log_dir, aside / "tensorboard")
-    for path in left:
-        shutil.move(path, aside / path.name)
+    for path in _logs(log_dir):
+        _move(path, log_dir, aside / "tensorboard")
+    for path in _results(output_dir):
+        _move(path, output_dir, aside)
+
+
+def _results(output_dir: Path) -> list[Path]:
+    """What runs leave in an output folder, the journal last: without it nothing of the rest would be moved again."""
+    names = (CSV, HTML, MARKDOWN, README, LOG, REFERENCE, journal.FILE_NAME)
+    models = [manifest.parent for manifest in (output_dir / MODELS).glob(f"*/{MANIFEST}")]
+    return [*models, *(path for name in names if (path := output_dir / name).exists())]
+
+
+def _logs(log_dir: Path) -> list[Path]:
+    """What runs leave in a log folder: profiles, and event files no deeper than a recipe's batch size."""
+    folders = [log_dir, *log_dir.glob("*"), *log_dir.glob("*/bs*")]
+    profiles = log_dir / PROFILES
+    return [
+        *(file for one in folders for file in event_files(one)),
+        *([profiles] if profiles.exists() else []),
+    ]
+
+
+def _move(path: Path, root: Path, aside: Path) -> None:
+    """Move it to the same place below another folder; a folder that is empty then goes."""
+    target = aside / path.relative_to(root)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(path, target)
+    with suppress(OSError):
+        if path.parent != root:
+            path.parent.rmdir()
+
+
+def check_folders(output_dir: Path, log_dir: Path) -> None:
+    """Refuse folders that can't be written to, that would be moved with one another, or that hold a user's report.
+
+    Raises:
+        InputError: with what to change.
+
+    """
+    check_writable(output_dir)
+    check_writable(log_dir)
+    out, logs = output_dir.resolve(), log_dir.resolve()
+    for one, flag, other, names in (
+        (out, "--output-dir", logs, (PROFILES,)),
+        (logs, "--log-dir", out, (MODELS, PREVIOUS)),
+    ):
+        for name in names:
+            if one.is_relative_to(other / name):
+                raise InputError(f"{flag} {one} lies in {other / name}, which runs move: name another {flag}")
+    if (output_dir / journal.FILE_NAME).exists():
+        return
+    for name in (README, MARKDOWN, HTML, CSV):
+        if (output_dir / name).exists():
+            raise InputError(
+                f"{output_dir / name} is of no run here and would be written over: name another --output-dir"
+            )
 
 
 def check_writable(folder: Path) -> None:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from densebench import forecast, jobs
-from densebench.cells import BUILD_PATIENCE, Sweep, make, now, settled
+from densebench.cells import BUILD_PATIENCE, Sweep, make, now
 from densebench.errors import CellFailed, Unavailable
-from densebench.folders import check_writable, disk_explained, held, set_aside
+from densebench.folders import CSV, LOG, check_folders, disk_explained, held, set_aside
 from densebench.isolation import plain_environment
 from densebench.machine import SCRATCH, allowed_threads
 from densebench.measure.environment import environment, environment_id
@@ -34,9 +34,7 @@ from densebench.sinks.csv_file import write_csv
 from densebench.sinks.mlflow import MlflowSink, check_mlflow
 from densebench.sinks.tensorboard import TensorBoardSink
 from densebench.spec import RunSpec
-
-CSV = "benchmark_results.csv"
-LOG = "run.log"
+from densebench.workloads.folder import folder_fingerprint
 
 
 @dataclass
@@ -65,8 +63,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
 
     """
     recipes = plan(spec.recipes, spec.named)
-    check_writable(spec.output_dir)
-    check_writable(spec.log_dir)
+    check_folders(spec.output_dir, spec.log_dir)
     if spec.mlflow:
         check_mlflow(spec.mlflow)
     threads = spec.threads or allowed_threads()
@@ -87,7 +84,10 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
             "weights_sha256": workload.weights_sha256,  # after the seed, which random weights follow from
             "environment_id": environment_id(facts),
         }
-        able = [recipe for recipe in recipes if not forecast.impossible(recipe, spec, workload.device)]
+        if files := folder_fingerprint(workload.workload.data):
+            identity["data_files"] = files  # two folders may have one name
+        reasons = {recipe.name: forecast.impossible(recipe, spec, workload.device) for recipe in recipes}
+        able = [recipe for recipe in recipes if not reasons[recipe.name]]
         size = workload.workload.image_size
         needed = forecast.needs_mb(spec, len(able), workload.parameters, size)
         notes = (
@@ -97,6 +97,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
         )
         for note in notes:
             progress.note(note)
+        logged = MlflowSink(spec.mlflow, spec.output_dir) if spec.mlflow else None  # refused before any row
         survey = _survey(spec, nurseries, workload.device, threads, str(identity["environment_id"]), progress)
         header = journal.Header(
             identity=identity,
@@ -108,7 +109,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
             command=command,
             started_at=now(),
         )
-        kept, records = _open_journal(spec, header)
+        kept, header, records = _open_journal(spec, header, recipes)
         sweep = Sweep(
             spec=spec,
             recipes=recipes,
@@ -122,18 +123,22 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
             scalars=TensorBoardSink(spec.log_dir),
             records=list(records),
             survey=survey,
+            order=header.spec["recipes"],
+            impossible={name: reason for name, reason in reasons.items() if reason},
         )
         interrupted = _carry_out(sweep, able)
         shutil.copyfile(timing_file.with_name(LOG), spec.output_dir / LOG)
         rows = sweep.rows()
-        written = _write(spec, header, rows, progress)
+        written = _write(spec, header, rows)
+        if logged:
+            progress.note(logged.log(rows))
     return Outcome(rows, header, spec.output_dir, written, interrupted)
 
 
 def _carry_out(sweep: Sweep, able: list[Recipe]) -> bool:
     """Make, then time; whether it was interrupted."""
     spec, progress = sweep.spec, sweep.progress
-    done = settled(sweep.records, spec)
+    done = sweep.settled()
     for row in sweep.rows():
         if row.key in done:
             sweep.scalars.row(row)
@@ -158,18 +163,11 @@ def _carry_out(sweep: Sweep, able: list[Recipe]) -> bool:
     return False
 
 
-def _write(spec: RunSpec, header: journal.Header, rows: list[Row], progress: Progress) -> list[Path]:
+def _write(spec: RunSpec, header: journal.Header, rows: list[Row]) -> list[Path]:
     """Everything that follows from the rows; the files to open."""
     write_csv(spec.output_dir / CSV, rows)
     written = [spec.output_dir / CSV, *write_report(spec.output_dir, header, rows)]
     write_board(spec.log_dir, header, rows)
-    if spec.mlflow:
-        logged = MlflowSink(spec.mlflow, spec.output_dir)
-        for row in rows:
-            logged.row(row)
-        logged.close()
-        if logged.problem:
-            progress.note(logged.problem)
     return written
 
 
@@ -212,11 +210,15 @@ def opened(
             yield nurseries, described, timing_file
 
 
-def _open_journal(spec: RunSpec, header: journal.Header) -> tuple[journal.Journal, list[Record]]:
+def _open_journal(
+    spec: RunSpec, header: journal.Header, recipes: list[Recipe]
+) -> tuple[journal.Journal, journal.Header, list[Record]]:
+    """The journal, what it says of the run, and what an earlier part of the run left in it."""
     if spec.resume and (spec.output_dir / journal.FILE_NAME).exists():
-        return journal.reopen(spec.output_dir, header)
+        steps = {recipe.name: recipe.line for recipe in recipes}
+        return journal.reopen(spec.output_dir, header, steps)
     set_aside(spec.output_dir, spec.log_dir)
-    return journal.create(spec.output_dir, header), []
+    return journal.create(spec.output_dir, header), header, []
 
 
 def command_line() -> str:

@@ -73,7 +73,7 @@ def test_a_cut_in_the_last_line_costs_that_record_at_most(records: list[Record],
         cut = data.draw(st.integers(start, len(content) - 1))
         path.write_bytes(content[:cut])
         assert journal.read(folder)[1] == records[:-1]
-        kept, read = journal.reopen(folder, header())
+        kept, _, read = journal.reopen(folder, header())
         kept.append(records[-1])
         kept.close()
         assert read == records[:-1]
@@ -213,11 +213,35 @@ def test_a_record_with_an_unknown_field_is_refused(tmp_path: Path) -> None:
 def test_resume_goes_on(tmp_path: Path) -> None:
     """Reopening gives the records back and appends after them."""
     write(tmp_path, [record()])
-    kept, records = journal.reopen(tmp_path, header(command="another", spec={"recipes": ["more"]}))
+    other = header(command="another", spec={"recipes": ["more"]}, notes=("a drummer",))
+    kept, together, records = journal.reopen(tmp_path, other)
     kept.append(record(batch_size=8))
     kept.close()
     assert records == [record()]
-    assert [one.batch_size for one in journal.read(tmp_path)[1]] == [1, 8]
+    found, records = journal.read(tmp_path)
+    assert [one.batch_size for one in records] == [1, 8]
+    assert found == together
+    assert (found.notes, found.command) == (("a drummer",), "densebench run --quick && another")
+    assert found.spec == {"max_accuracy_drop": 1.0, "recipes": ["more"]}
+
+
+@pytest.mark.parametrize("damage", ['"type": "pause"', '"type": "resume", "novelty": 1', '"type": []'])
+def test_a_damaged_resume_is_refused(tmp_path: Path, damage: str) -> None:
+    """What a resume says is checked as what the run says is; the line is named."""
+    path = write(tmp_path, [record()])
+    journal.reopen(tmp_path, header(notes=("a drummer",)))[0].close()
+    path.write_text(path.read_text().replace('"type": "resume"', damage), encoding="utf-8")
+    with pytest.raises(InputError, match=r"journal.jsonl line 3 is") as caught:
+        journal.read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_resume_of_other_steps_is_refused(tmp_path: Path) -> None:
+    """A recipe that is another one by now is named with both; one that is not asked for may be what it was."""
+    write(tmp_path, [record(), record(recipe="mine", steps="amp+eager")])
+    with pytest.raises(InputError, match=r"recipe mine was amp.eager and is now bf16.eager"):
+        journal.reopen(tmp_path, header(), {"baseline": "eager", "mine": "bf16+eager"})
+    journal.reopen(tmp_path, header(), {"baseline": "eager"})[0].close()
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_train_and_val_keep_apart(draw_folder: Draw, some_weights: Make) -> None
 )
 def test_class_folders_find_their_class(names: list[str], classes: list[str], expected: list[int]) -> None:
     """By name, by number, by Imagenette's ids, else by order where there are as many."""
-    assert list(class_indices(names, classes, Path("x")).values()) == expected
+    assert list(class_indices(names, classes, Path("x"))[0].values()) == expected
 
 
 def test_folders_of_other_classes_are_refused(draw_folder: Draw, some_weights: Make) -> None:
@@ -104,6 +104,21 @@ def test_folders_of_other_classes_are_refused(draw_folder: Draw, some_weights: M
     line = refusal(draw_folder(["cat", "unicorn"], 1), some_weights(["cat", "dog", "cow"]))
     assert "'unicorn'" in line
     assert "3 classes" in line
+
+
+def test_one_typo_is_not_taken_for_another_order(draw_folder: Draw, some_weights: Make) -> None:
+    """As many folders as classes, most of them named after one: those that are not are named, nothing is guessed."""
+    line = refusal(draw_folder(["bird", "cat", "dgo"], 5), some_weights(["dog", "cat", "bird"]))
+    assert "1 of the folders are none of them ('dgo')" in line
+    many = refusal(draw_folder(["a", "b", "c", "d", "cat"], 5, "many"), some_weights(["cat", *"vwxy"]))
+    assert "('a', 'b', 'c' and 1 more)" in many
+
+
+def test_sorted_order_is_told(draw_folder: Draw, some_weights: Make) -> None:
+    """It may be right, and accuracy is worth nothing if it isn't: a note says what was taken for what."""
+    data = open_folder(draw_folder(["n1", "n2"], 5), some_weights(["cat", "dog"]), 0)
+    (note,) = data.notes
+    assert "sorted order: n1 is cat, n2 is dog" in note
 
 
 def test_missing_empty_and_flat_folders_are_refused(tmp_path: Path, some_weights: Make) -> None:

@@ -1,8 +1,9 @@
 """The source of truth: a file of lines that only grows.
 
 Line 1 says what the run is (`{"type": "run", ...}`); every further line is one record
-(`{"type": "row", ...}`), on the disk before the next cell starts. A crash can cut the last line short, and
-nothing else, so that is the one damage that reading forgives.
+(`{"type": "row", ...}`), on the disk before the next cell starts, or says what a resume asked for beyond that
+(`{"type": "resume", ...}`). A crash can cut the last line short, and nothing else, so that is the one damage that
+reading forgives.
 """
 
 from __future__ import annotations
@@ -15,43 +16,17 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, field_validator
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from densebench.atomic import sync_folder
 from densebench.errors import InputError
-from densebench.record import Frozen, Record
+from densebench.record import Record
+from densebench.sinks.header import FORMAT_VERSION, Header, Resume
 
-FORMAT_VERSION = 1
+__all__ = ["FILE_NAME", "FORMAT_VERSION", "Header", "Journal", "create", "read", "reopen"]
+
 FILE_NAME = "journal.jsonl"
-
-
-class _Looked(BaseModel):
-    """What readers look up in a spec."""
-
-    recipes: tuple[str, ...] = ()
-    max_accuracy_drop: float = 1.0
-    log_dir: str = ""
-
-
-class Header(Frozen):
-    """What a run is: what a resume must match, and what a reader needs to repeat it."""
-
-    format_version: int = FORMAT_VERSION
-    identity: dict[str, str | int]  # weights, data, image size, device, threads, seed, environment, model
-    spec: dict[str, Any]
-    environment: dict[str, Any]
-    ceilings: dict[str, Any] | None = None  # of the machine, as `measure.ceilings.Ceilings` has them
-    energy: str = ""  # what measures energy, or why nothing does
-    notes: tuple[str, ...] = ()
-    command: str
-    started_at: str  # UTC, ISO 8601
-
-    @field_validator("spec")
-    @classmethod
-    def _readable(cls, spec: dict[str, Any]) -> dict[str, Any]:
-        _Looked.model_validate(spec)
-        return spec
 
 
 class Journal:
@@ -125,30 +100,50 @@ def read(folder: Path) -> tuple[Header, list[Record]]:
     return header, records
 
 
-def reopen(folder: Path, header: Header) -> tuple[Journal, list[Record]]:
+def reopen(
+    folder: Path, header: Header, steps: Mapping[str, str] | None = None
+) -> tuple[Journal, Header, list[Record]]:
     """Open a journal to go on with it, as `--resume` does. A last line cut short is removed from the file.
 
+    Args:
+        folder: the folder that it is in.
+        header: of the run that goes on with it.
+        steps: the one-line form of each recipe that this run is to measure.
+
+    Returns:
+        the journal, the header of the whole run with what this one adds to it, and the records so far.
+
     Raises:
-        InputError: as `read`, or the journal is of another run (its identity differs).
+        InputError: as `read`, or the journal is of another run (its identity or a recipe differs).
 
     """
     path = folder / FILE_NAME
     found, records, whole = _parse(path)
     for key in [*found.identity, *header.identity]:
-        before, now = found.identity.get(key, "not set"), header.identity.get(key, "not set")
-        if before != now:
-            message = (
-                f"{path} can't be resumed: {key} was {before} and is now {now}; "
-                "name another --output-dir, or drop --resume"
-            )
-            raise InputError(message)
+        _same(path, key, found.identity.get(key, "not set"), header.identity.get(key, "not set"))
+    for record in records:
+        _same(path, f"recipe {record.recipe}", record.steps, (steps or {}).get(record.recipe, record.steps))
     try:
         file = FileIO(path, "r+")
         file.truncate(whole)
     except OSError as error:
         message = f"{path} can't be written ({error.strerror}): name another --output-dir"
         raise InputError(message) from None
-    return Journal(file), records
+    journal = Journal(file)
+    more = Resume(spec=header.spec, notes=header.notes, command=header.command, started_at=header.started_at)
+    together = found.continued(more)
+    if together != found:
+        journal._write({"type": "resume", **more.model_dump(mode="json")})  # noqa: SLF001 - this module's own
+    return journal, together, records
+
+
+def _same(path: Path, what: str, before: str | int, now: str | int) -> None:
+    if before != now:
+        message = (
+            f"{path} can't be resumed: {what} was {before} and is now {now}; "
+            "name another --output-dir, or drop --resume"
+        )
+        raise InputError(message)
 
 
 def _parse(path: Path) -> tuple[Header, list[Record], int]:
@@ -166,21 +161,29 @@ def _parse(path: Path) -> tuple[Header, list[Record], int]:
         message = f"{path} line 1: no whole line, so there is nothing to read; start a new run"
         raise InputError(message)
     lines = content[: whole - 1].split(b"\n")  # not splitlines(): text may hold other line separators
-    header = _header(path, _load(path, 1, lines[0], "run"))
-    records = [_record(path, n, _load(path, n, line, "row")) for n, line in enumerate(lines[1:], start=2)]
+    header = _header(path, _load(path, 1, lines[0], "run")[1])
+    records = []
+    for number, line in enumerate(lines[1:], start=2):
+        kind, values = _load(path, number, line, "row", "resume")
+        if kind == "row":
+            records.append(_record(path, number, values))
+        else:
+            header = header.continued(_resume(path, number, values))
     return header, records, whole
 
 
-def _load(path: Path, number: int, line: bytes, kind: str) -> dict[str, Any]:
+def _load(path: Path, number: int, line: bytes, *kinds: str) -> tuple[str, dict[str, Any]]:
     try:
         value = from_json(line)  # refuses halves of characters, which no file could be written with
     except ValueError as error:
         message = f"{path} line {number} is damaged ({error}): restore the file or start a new run"
         raise InputError(message) from None
-    if not isinstance(value, dict) or value.pop("type", None) != kind:
-        message = f'{path} line {number} is not a line of type "{kind}": restore the file or start a new run'
+    kind = value.pop("type", None) if isinstance(value, dict) else None
+    if kind not in kinds:
+        known = '" or "'.join(kinds)
+        message = f'{path} line {number} is not a line of type "{known}": restore the file or start a new run'
         raise InputError(message)
-    return value
+    return kind, value
 
 
 def _header(path: Path, values: dict[str, Any]) -> Header:
@@ -195,6 +198,13 @@ def _header(path: Path, values: dict[str, Any]) -> Header:
         return Header.model_validate(values)
     except ValidationError as error:
         raise InputError(_fault(path, 1, error)) from None
+
+
+def _resume(path: Path, number: int, values: dict[str, Any]) -> Resume:
+    try:
+        return Resume.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_fault(path, number, error)) from None
 
 
 def _record(path: Path, number: int, values: dict[str, Any]) -> Record:

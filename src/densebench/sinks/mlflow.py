@@ -22,6 +22,8 @@ from densebench.record import COLUMNS, Row, Status
 from densebench.wording import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlflow import MlflowClient
 
 EXPERIMENT = "densebench"
@@ -89,7 +91,6 @@ class MlflowSink:
         self._output_dir = output_dir.resolve()
         self._runs: dict[tuple[str, int], str] = {}
         self._models: dict[str, str] = {}  # artifact -> the run that holds it
-        self._errors = (MlflowException, SQLAlchemyError, OSError)
         folder = _folder(uri)
         try:
             if folder is not None:
@@ -97,10 +98,16 @@ class MlflowSink:
             address = uri if folder is None else f"sqlite:///{folder / DATABASE}"
             self._client = MlflowClient(tracking_uri=address, registry_uri=address)
             self._experiment = _experiment(self._client, folder)
-        except self._errors as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             raise InputError(
                 f"--mlflow {uri} can't be used ({one_line(str(error), 200)}): name another"
             ) from None
+
+    def log(self, rows: Sequence[Row]) -> str:
+        """Log all rows; why some are missing, or how many there are."""
+        for row in rows:
+            self.row(row)
+        return self.problem or f"{len(rows)} rows are in MLflow"
 
     def row(self, row: Row) -> None:
         """Log one row; a second one of the same cell updates the first. After a failure nothing is tried."""
@@ -108,14 +115,11 @@ class MlflowSink:
             return
         try:
             self._log(row)
-        except self._errors as error:
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, the rows are measured
             self.problem = (
                 f"MLflow took no rows from {row.recipe}, batch {row.batch_size} on "
                 f"({one_line(str(error), 200)}): --resume logs the missing ones"
             )
-
-    def close(self) -> None:
-        """Nothing is held open between rows."""
 
     def _log(self, row: Row) -> None:
         from mlflow.entities import Metric, Param, RunTag

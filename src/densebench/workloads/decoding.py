@@ -67,7 +67,7 @@ def undecodable(paths: Sequence[Path]) -> frozenset[Path]:
     """Those of the files that can't be decoded to the end; about 1 ms a file, the first time."""
     from concurrent.futures import ThreadPoolExecutor
 
-    memory = cache_folder() / "checked" / f"{_fingerprint(paths)}.json"
+    memory = cache_folder() / "checked" / f"{fingerprint(paths)}.json"
     try:
         return frozenset(paths[index] for index in json.loads(memory.read_text()))
     except (OSError, ValueError, TypeError, IndexError):
@@ -91,7 +91,7 @@ def _decodes(path: Path) -> bool:
     return True
 
 
-def _fingerprint(paths: Sequence[Path]) -> str:
+def fingerprint(paths: Sequence[Path]) -> str:
     """Changes when a file comes, goes, or is written."""
     digest = hashlib.sha256()
     for path in paths:

@@ -2,7 +2,8 @@
 
 How a class folder finds the model's class, in this order: by the class's name, by its number, as one of
 Imagenette's ten WordNet ids, or, where there is one folder per class of the model, by sorted order (so that
-the ImageNet validation set with its 1000 ids fits).
+the ImageNet validation set with its 1000 ids fits). That order is a guess, which a note tells: it is not made where
+some of the folders have a class's name and others don't.
 
 How images are shared out: with `train/` and `val/` inside, training and calibration come from the one,
 validation and timing from the other. Else a seeded shuffle gives up to 64 images to timing and up to 256 to
@@ -12,13 +13,14 @@ images only.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from densebench.errors import InputError
 from densebench.workloads.base import ImageSet, Preprocessing, Splits, Weights
-from densebench.workloads.decoding import read_images, undecodable
+from densebench.workloads.decoding import fingerprint, read_images, undecodable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 TIMING, CALIBRATION, SHARE = 64, 256, 5  # at most so many images, and at most one in SHARE
 IMAGENET_CLASSES = 1000
-_NAMED = 3  # broken files that a note names
+NAMED = ("auto", "imagenette", "digits", "none")  # data that is no folder
+_NAMED = 3  # broken files, or folders, that one line names
 IMAGENETTE = {
     "n01440764": 0,
     "n02102040": 217,
@@ -81,6 +84,16 @@ def open_folder(root: Path, weights: Weights, seed: int) -> Splits:
     )
 
 
+def folder_fingerprint(data: str) -> str:
+    """What tells one `--data` folder from another, or from itself with other files; "" for data that has a name."""
+    if data in NAMED:
+        return ""
+    root = Path(data).expanduser().resolve()
+    found = os.walk(root, followlinks=True)  # as they are looked for when it is opened
+    files = [Path(folder) / name for folder, _, names in found for name in names if not name.startswith(".")]
+    return fingerprint(sorted(files))[:16]
+
+
 def open_train_and_val(root: Path, weights: Weights, seed: int, label: str) -> Splits:
     """Open a folder with `train/` and `val/`, each of which holds class folders.
 
@@ -122,14 +135,14 @@ def _list(root: Path, classes: Sequence[str]) -> _Listing:
     )
     if not names:
         raise InputError(_without_classes(root))
-    index = class_indices(names, classes, root)
+    index, guess = class_indices(names, classes, root)
     samples = make_dataset(str(root), index, extensions=IMG_EXTENSIONS, allow_empty=True)
     if not samples:
         raise InputError(f"{root} has class folders but no images in them: put images (JPEG, PNG …) there")
     paths = [Path(path) for path, _ in samples]
     broken = undecodable(paths)
     kept = [(path, label) for path, (_, label) in zip(paths, samples, strict=True) if path not in broken]
-    notes: list[str] = []
+    notes = [guess] if guess else []
     if broken:
         shown = ", ".join(str(path.relative_to(root)) for path in sorted(broken)[:_NAMED])
         more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
@@ -140,8 +153,8 @@ def _list(root: Path, classes: Sequence[str]) -> _Listing:
     return _Listing(tuple(p for p, _ in kept), tuple(label for _, label in kept), tuple(notes))
 
 
-def class_indices(names: Sequence[str], classes: Sequence[str], root: Path) -> dict[str, int]:
-    """Class folder -> class of the model, by the rules at the top of this file.
+def class_indices(names: Sequence[str], classes: Sequence[str], root: Path) -> tuple[dict[str, int], str]:
+    """Class folder -> class of the model, by the rules at the top of this file; a note where it is a guess.
 
     Raises:
         InputError: no rule fits all of the folders.
@@ -150,17 +163,21 @@ def class_indices(names: Sequence[str], classes: Sequence[str], root: Path) -> d
     plain = [_plain(name) for name in classes]
     by_name = {name: index for index, name in enumerate(plain) if plain.count(name) == 1}
     if all(_plain(name) in by_name for name in names):
-        return {name: by_name[_plain(name)] for name in names}
+        return {name: by_name[_plain(name)] for name in names}, ""
     if all(name.isascii() and name.isdigit() and int(name) < len(classes) for name in names):
-        return {name: int(name) for name in names}
+        return {name: int(name) for name in names}, ""
     if len(classes) == IMAGENET_CLASSES and set(names) <= set(IMAGENETTE):
-        return {name: IMAGENETTE[name] for name in names}
-    if len(names) == len(classes):
-        return {name: index for index, name in enumerate(names)}
-    stray = next((name for name in names if _plain(name) not in by_name), names[0])
+        return {name: IMAGENETTE[name] for name in names}, ""
+    strays = [name for name in names if _plain(name) not in by_name]
+    if len(names) == len(classes) == len(strays):
+        ends = f"{names[0]} is {classes[0]}" + (f", {names[-1]} is {classes[-1]}" if len(names) > 1 else "")
+        note = f"{root}: no folder has a class's name, so they are taken in sorted order: {ends}"
+        return {name: index for index, name in enumerate(names)}, note
+    more = f" and {len(strays) - _NAMED} more" if len(strays) > _NAMED else ""
+    shown = ", ".join(map(repr, strays[:_NAMED])) + more
     raise InputError(
-        f"{root} has {len(names)} class folders, the model has {len(classes)} classes, and {stray!r} is none "
-        "of them: name the folders after the model's classes or their numbers"
+        f"{root} has {len(names)} class folders, the model has {len(classes)} classes, and {len(strays)} of the "
+        f"folders are none of them ({shown}): name the folders after the model's classes or their numbers"
     )
 
 

@@ -1,0 +1,71 @@
+"""What a journal says of its run beside the rows: its first line, and a line for each resume that adds to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, field_validator
+
+from densebench.record import Frozen
+
+FORMAT_VERSION = 1
+
+
+class _Looked(BaseModel):
+    """What readers look up in a spec."""
+
+    recipes: tuple[str, ...] = ()
+    max_accuracy_drop: float = 1.0
+    log_dir: str = ""
+
+
+def _checked(spec: dict[str, Any]) -> dict[str, Any]:
+    _Looked.model_validate(spec)
+    return spec
+
+
+class Header(Frozen):
+    """What a run is: what a resume must match, and what a reader needs to repeat it."""
+
+    format_version: int = FORMAT_VERSION
+    identity: dict[str, str | int]  # weights, data, image size, device, threads, seed, environment, model
+    spec: dict[str, Any]
+    environment: dict[str, Any]
+    ceilings: dict[str, Any] | None = None  # of the machine, as `measure.ceilings.Ceilings` has them
+    energy: str = ""  # what measures energy, or why nothing does
+    notes: tuple[str, ...] = ()
+    command: str
+    started_at: str  # UTC, ISO 8601
+
+    @field_validator("spec")
+    @classmethod
+    def _readable(cls, spec: dict[str, Any]) -> dict[str, Any]:
+        return _checked(spec)
+
+    def continued(self, more: Resume) -> Header:
+        """The run as it is after a resume: what was asked for in both, and what was seen in either."""
+        spec = self.spec | {key: value for key, value in more.spec.items() if key != "resume"}
+        spec["recipes"] = list(dict.fromkeys([*self.spec.get("recipes", ()), *more.spec.get("recipes", ())]))
+        other = spec != {"recipes": [], **self.spec}
+        return self.model_copy(
+            update={
+                "spec": spec if other else self.spec,
+                "notes": tuple(dict.fromkeys([*self.notes, *more.notes])),
+                # neither alone would give these rows
+                "command": f"{self.command} && {more.command}" if other else self.command,
+            }
+        )
+
+
+class Resume(Frozen):
+    """What a resume was asked for and warned of; its identity is the run's."""
+
+    spec: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    command: str
+    started_at: str
+
+    @field_validator("spec")
+    @classmethod
+    def _readable(cls, spec: dict[str, Any]) -> dict[str, Any]:
+        return _checked(spec)
