@@ -92,9 +92,10 @@ class Recipe:
 
     def unavailable(self, device: str) -> str | None:
         """Why the recipe can't run on this device, or None."""
-        reasons = (step.what.unavailable(device) for step in self.steps)
-        if reason := next(filter(None, reasons), None):
-            return reason
+        for step in self.steps:
+            reason: str | None = step.what.unavailable(device)
+            if reason:
+                return reason
         try:
             self.environment()
         except Unavailable as lacking:  # it depends on the options, which only this takes
@@ -224,10 +225,11 @@ def _check_stack(recipe: str, steps: tuple[Step[Technique], ...], engine: Step[E
         decided[what.changes] = what.name
         by_options = engine.what.refuses_with(engine.options)
         for given in what.gives:
-            if why := engine.what.refuses.get(given):
-                raise UsageError(f"recipe '{recipe}': {what.name} can't run in {engine.what.name}: {why}")
-            if why := by_options.get(given):
-                raise UsageError(f"recipe '{recipe}': {what.name} can't run in {engine.line}: {why}")
+            for runner, refused in ((engine.what.name, engine.what.refuses), (engine.line, by_options)):
+                if given in refused:
+                    raise UsageError(
+                        f"recipe '{recipe}': {what.name} can't run in {runner}: {refused[given]}"
+                    )
 
 
 def _text(value: object) -> str:

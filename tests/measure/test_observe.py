@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 import torch
 from torch import nn
 
-from densebench.measure.observe import describe_effect, observe, zero_fraction
-from densebench.served import served
+from densebench.measure.observe import describe_effect, observe, unseen, zero_fraction
+from densebench.served import Served, served
 from densebench.workloads.models import construct
 from tests.small import images, tiny_model
 
@@ -69,10 +71,15 @@ def test_the_share_of_zeros() -> None:
     assert zero_fraction(model) == pytest.approx(model.head.weight.numel() / total)
 
 
+def effect(model: Served) -> list[str]:
+    """What one inference is seen to be."""
+    return describe_effect(model.core, observe(model.core, model, images(1)))
+
+
 def test_plain_execution_has_no_effect() -> None:
     """Nothing is said of a model that runs as FP32 NCHW does."""
     model = served(tiny_model())
-    assert describe_effect(model.core, model, images(1)) == []
+    assert effect(model) == []
 
 
 def test_effects_are_told_with_their_extent() -> None:
@@ -80,7 +87,7 @@ def test_effects_are_told_with_their_extent() -> None:
     model = served(tiny_model(), dtype="bfloat16", channels_last=True)
     model.core.to(torch.bfloat16)
     nn.init.zeros_(model.core.head.weight)
-    said = describe_effect(model.core, model, images(1))
+    said = effect(model)
     share = 100 * zero_fraction(model.core)
     assert said == [
         "bfloat16 convolutions 2/2",
@@ -97,6 +104,13 @@ def test_quantized_linear_layers_are_told_with_their_share() -> None:
     quantize_(model.core, Int8DynamicActivationInt8WeightConfig())
     macs = observe(model.core, model, images(1)).macs
     assert macs["int8"] == 80
-    assert describe_effect(model.core, model, images(1)) == [
-        f"int8 linear layers 1/1, {100 * 80 / macs.total():.2g} % of the MACs"
-    ]
+    assert effect(model) == [f"int8 linear layers 1/1, {100 * 80 / macs.total():.2g} % of the MACs"]
+
+
+def test_a_claim_that_is_not_seen_is_no_effect() -> None:
+    """Nothing is said of FP32, of what is partly seen, and of a model that has no convolution."""
+    seen = Counter({"float32": 3, "bfloat16": 1})
+    assert unseen("float16", seen) == (
+        "none: no convolution runs in float16 (seen: float32 convolutions 3/4, bfloat16 convolutions 1/4)"
+    )
+    assert unseen("bfloat16", seen) is unseen("float32", Counter()) is unseen("int8", Counter()) is None

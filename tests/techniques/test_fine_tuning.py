@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from densebench.errors import Unavailable
-from densebench.recipe import resolve
 from densebench.measure.fidelity import sqnr_db
+from densebench.recipe import resolve
 from densebench.served import Served, served
 from densebench.techniques import _fine_tuning
 from densebench.techniques._fine_tuning import imitate, training_images

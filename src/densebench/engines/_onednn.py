@@ -1,4 +1,4 @@
-"""Which layers oneDNN executes, and in which precision: by its own account of one inference."""
+"""Which layers oneDNN executes, in which precision and layout: by its own account of one inference."""
 
 from __future__ import annotations
 
@@ -15,22 +15,38 @@ from typing import BinaryIO
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "u8": "int8", "s8": "int8"}
 # onednn_verbose,v1,primitive,exec,cpu,convolution,brg_conv_fwd:avx512_core,forward_inference,src:u8::blocked:…
 _EXECUTED = re.compile(r"^onednn_verbose,.*?exec,cpu,(\w+),[^,]*,[^,]*,src[:_](\w+?):", re.MULTILINE)
+_LAYOUT = re.compile(r"exec,cpu,convolution,[^,]*,[^,]*,src[:_]\w+?:\w*:blocked:(\w+):")
+NHWC = "acdb"  # as oneDNN writes it: n, h, w, c; its own layouts hold blocks of channels, such as aBcd16b
 
 
 def executed(run: Callable[[], object]) -> Counter[tuple[str, str]]:
     """Call it once; count what oneDNN executes, as (kind, precision of its input): `("convolution", "int8")`.
 
     Other kinds are `matmul`, `inner_product` and `reorder`, a change of layout. What another library executes
-    isn't seen. oneDNN prints its log (`DNNL_VERBOSE`) to standard output, which goes to a file meanwhile.
+    isn't seen.
     """
+    return kinds(log_of(run))
+
+
+def kinds(log: str) -> Counter[tuple[str, str]]:
+    """What a log says was executed, as (kind, precision of its input)."""
+    return Counter((kind, PRECISIONS.get(type_, type_)) for kind, type_ in _EXECUTED.findall(log))
+
+
+def nhwc_convolutions(log: str) -> int:
+    """How many convolutions of a log read NHWC."""
+    return sum(layout == NHWC for layout in _LAYOUT.findall(log))
+
+
+def log_of(run: Callable[[], object]) -> str:
+    """Call it once; what oneDNN prints meanwhile (`DNNL_VERBOSE`): its standard output goes to a file."""
     import torch
 
     with tempfile.TemporaryFile() as file:
         with _standard_output(file), torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):  # type: ignore[no-untyped-call]
             run()
         file.seek(0)
-        log = file.read().decode(errors="replace")
-    return Counter((kind, PRECISIONS.get(type_, type_)) for kind, type_ in _EXECUTED.findall(log))
+        return file.read().decode(errors="replace")
 
 
 @contextmanager

@@ -53,13 +53,44 @@ def nodes(optimized: Path, events: Sequence[Mapping[str, Any]], batch_size: int)
         weight = shapes.get(node.input[3 if operator.startswith("Q") else 1], ())
         attributes = {a.name: a for a in node.attribute}
         if operator in CONVOLUTIONS:
-            channels, kernel = (weight[0], math.prod(weight[1:])) if weight else (0, 0)
-            norm = kernel == 1 and "group" in attributes and attributes["group"].i == channels > 1
+            kernel = math.prod(weight[1:]) if weight else 0
+            norm = _is_norm(weight, attributes["group"].i if "group" in attributes else 1)
         else:
             transposed = "transB" in attributes and attributes["transB"].i == 1
             kernel, norm = (weight[1 if transposed else 0] if weight else 0), False
         outputs = sum(math.prod(shape) for output in seen["output_type_shape"] for shape in output.values())
         yield Node(operator, provider, outputs // batch_size * kernel, norm, "activation" in attributes)
+
+
+def weights(saved: Path) -> list[tuple[int, int, int]]:
+    """Of each convolution and linear layer in a file (output channels, weights that are zero, all its weights).
+
+    Rounding makes zeros of its own: those of quantized weights don't count.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(saved).graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    sources = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    found = []
+    for node in graph.node:
+        if node.op_type not in {"Conv", "Gemm", "MatMul"}:
+            continue
+        name = node.input[1]
+        tensor = constants.get(name) or constants.get(sources.get(name, ""))
+        attributes = {a.name: a.i for a in node.attribute}
+        if tensor is None or _is_norm(tuple(tensor.dims), attributes.get("group", 1)):
+            continue
+        last = node.op_type == "MatMul" or (node.op_type == "Gemm" and not attributes.get("transB"))
+        zeros = 0 if name in sources else int((numpy_helper.to_array(tensor) == 0).sum())
+        found.append((tensor.dims[-1 if last else 0], zeros, math.prod(tensor.dims)))
+    return found
+
+
+def _is_norm(weight: tuple[int, ...], group: int) -> bool:
+    """Whether a convolution scales each channel by itself: it was a batch norm."""
+    return len(weight) > 0 and math.prod(weight[1:]) == 1 and group == weight[0] > 1
 
 
 def describe(ran: Sequence[Node], *, int8: bool) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from densebench.engines._layer_times import LayerTime
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel, ProfilingInfo
+    from openvino import CompiledModel, Model, Node, ProfilingInfo
 
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 MULTIPLYING = {"Convolution": "convolutions", "FullyConnected": "linear layers"}
@@ -21,6 +21,16 @@ OPERATORS = {  # as ONNX calls them
     "FullyConnectedQuantizedLegacy": "Gemm",
     "AvgPool": "AveragePool",
 }
+
+
+_BEFORE = {
+    "Convert",
+    "Multiply",
+    "Subtract",
+    "FakeQuantize",
+    "Reshape",
+    "Transpose",
+}  # from a constant to its layer
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,35 @@ def describe(found: Iterable[Layer], claimed: str) -> str:
         return f"graph fused: {operations} operations in {len(computing)} layers; {said}"
     other = Counter(layer.precision for layer in computing if layer.precision != claimed)
     return f"{said}; other layers {other.most_common(1)[0][0]}" if other else said
+
+
+def weights(graph: Model) -> list[tuple[int, int, int]]:
+    """Of each convolution and linear layer of a graph (output channels, weights that are zero, all its weights).
+
+    Rounding makes zeros of its own: those of quantized weights don't count.
+    """
+    found = []
+    for node in graph.get_ops():
+        kind = node.get_type_name()
+        if kind not in {"Convolution", "GroupConvolution", "MatMul"}:
+            continue
+        constant = _constant(node.input_value(1).get_node())
+        if constant is None:
+            continue
+        values = constant.data
+        channels = values.shape[0] * (values.shape[1] if kind == "GroupConvolution" else 1)
+        if kind == "MatMul" and not node.get_attributes()["transpose_b"]:
+            channels = values.shape[-1]
+        zeros = int((values == 0).sum()) if values.dtype.kind == "f" else 0
+        found.append((channels, zeros, values.size))
+    return found
+
+
+def _constant(node: Node) -> Node | None:
+    """The constant that a layer's weights come from, whatever turns it into them; None where they are computed."""
+    while node.get_type_name() in _BEFORE:
+        node = node.input_value(0).get_node()
+    return node if node.get_type_name() == "Constant" else None
 
 
 def times(profile: Iterable[ProfilingInfo]) -> list[LayerTime]:

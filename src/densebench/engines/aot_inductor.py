@@ -20,7 +20,7 @@ from densebench.engines import _inductor_int8 as int8
 from densebench.engines._calibration import calibration_images
 from densebench.engines._inductor import inductor, no_compiler
 from densebench.engines._onednn import executed
-from densebench.engines.base import Built, Engine, Target
+from densebench.engines.base import Built, Engine, Target, claimed
 from densebench.errors import Unavailable, UsageError
 from densebench.techniques.base import Options
 
@@ -119,8 +119,9 @@ def _convolutions(program: ExportedProgram) -> int:
 class PackagedSession:
     """A loaded package."""
 
-    def __init__(self, file: Path, precision: str, convolutions: int) -> None:
+    def __init__(self, file: Path, precision: str, convolutions: int, claimed: str = "float32") -> None:
         self.precision = precision
+        self.claimed = claimed
         self.convolutions = convolutions
         self._package: AOTIModelPackageLoader | None = _open(file)
 
@@ -130,6 +131,8 @@ class PackagedSession:
 
     def effect(self, images: Tensor) -> str:
         """Count what oneDNN executes, by precision."""
+        from densebench.measure.observe import unseen
+
         if images.is_cuda:
             return "ahead-of-time package; what it computes in isn't observed on a GPU"
         seen = executed(lambda: self(images))
@@ -148,6 +151,8 @@ class PackagedSession:
             said.append(f"{layouts} tensors laid out anew in each call")
         if self.precision == "int8" and not (convolutions["int8"] or linears):
             return f"none: nothing runs in int8 (seen: {', '.join(said)})"
+        if self.claimed != "int8" and (nothing := unseen(self.claimed, convolutions)):
+            return nothing
         return f"ahead-of-time package: {', '.join(said)}"
 
     def trace(self, images: Tensor) -> None:
@@ -171,7 +176,7 @@ def _open(file: Path) -> AOTIModelPackageLoader:
 
 def load(folder: Path, details: Mapping[str, Any], device: str) -> PackagedSession:  # noqa: ARG001
     """A session on the package."""
-    return PackagedSession(folder / PACKAGE, details["precision"], details["convolutions"])
+    return PackagedSession(folder / PACKAGE, details["precision"], details["convolutions"], claimed(details))
 
 
 def usage(details: Mapping[str, Any]) -> str:  # noqa: ARG001

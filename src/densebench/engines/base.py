@@ -51,7 +51,9 @@ class Target:
 class Built:
     """What an engine put into the folder, beside the files themselves.
 
-    `details` is what `load` needs to know (JSON); `caches` names the files that only make loading faster.
+    `details` is what `load` needs to know (JSON); `claims` are added to it, what the recipe should be seen to do:
+    `precision` and, of a PyTorch model, `channels` as constructed. `caches` names the files that only make loading
+    faster.
     `rounds` says that the artifact computes in another precision than the model that was given, by the engine's
     own doing: the probe that reloads are checked against is then the artifact's, not the model's. `largest_batch` is
     the largest that the artifact takes, None for any.
@@ -62,6 +64,12 @@ class Built:
     cold_start_s: float | None = None
     rounds: bool = False
     largest_batch: int | None = None
+
+
+def claimed(details: Mapping[str, Any]) -> str:
+    """The precision that the recipe says most multiplications run in; older artifacts don't say."""
+    precision: str = details.get("claims", {}).get("precision", "float32")
+    return precision
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from densebench.engines import _plain_pytorch
 from densebench.engines._semi_sparse import compress, compressible
-from densebench.engines.base import Built, Engine, Target
+from densebench.engines.base import Built, Engine, Target, claimed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -65,17 +65,24 @@ def load_module(folder: Path, details: Mapping[str, Any], device: str) -> Served
 class EagerSession:
     """A module called as it is."""
 
-    def __init__(self, module: Served) -> None:
+    def __init__(self, module: Served, claimed: str = "float32") -> None:
         self.module = module
+        self.claimed = claimed
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.module(images)  # type: ignore[no-any-return]
 
     def effect(self, images: Tensor) -> str:
-        from densebench.measure.observe import describe_effect
+        from densebench.measure import observe
 
-        said = describe_effect(self.module.core, self, images)
-        return "; ".join(said) or "none: plain FP32 NCHW eager execution"
+        core = self.module.core
+        seen = observe.observe(core, self, images)
+        nothing = observe.unseen(self.claimed, seen.convolutions)
+        return (
+            nothing
+            or "; ".join(observe.describe_effect(core, seen))
+            or "none: plain FP32 NCHW eager execution"
+        )
 
     def trace(self, images: Tensor) -> None:
         pass
@@ -86,7 +93,7 @@ class EagerSession:
 
 def load(folder: Path, details: Mapping[str, Any], device: str) -> EagerSession:
     """A session on the saved module."""
-    return EagerSession(load_module(folder, details, device))
+    return EagerSession(load_module(folder, details, device), claimed(details))
 
 
 ENGINE = Engine(

@@ -20,6 +20,7 @@ from densebench.engines._calibration import calibration_images
 from densebench.engines._onnx_export import INPUT, OUTPUT
 from densebench.engines._onnx_file import PER_CHANNEL, check_quantizable, write_graph
 from densebench.engines._onnx_quantize import quantize
+from densebench.engines._weights import describe_weights
 from densebench.engines.base import Built, Engine, Target, Triton
 from densebench.errors import RefusedArtifact, Unavailable
 from densebench.techniques.base import Options
@@ -96,6 +97,7 @@ class OnnxSession:
 
     def __init__(self, path: Path, details: Mapping[str, Any], device: str) -> None:
         self.path = path
+        self.details = details
         self.int8 = details["precision"] == "int8"
         self.providers = _providers(details["provider"], device)
         self.device = device
@@ -152,11 +154,14 @@ class OnnxSession:
         return logits
 
     def effect(self, images: Tensor) -> str:
-        """Load the file a second time, as it is loaded here, and look at the graph and the nodes that ran."""
+        """Load the file a second time, as it is loaded here; look at the graph, what of it ran, and the weights."""
         with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as folder:
             optimized = Path(folder) / "optimized.onnx"
             events = self._watch(images, Path(folder), 1, optimized)
-            return observed.describe(list(observed.nodes(optimized, events, len(images))), int8=self.int8)
+            said = observed.describe(list(observed.nodes(optimized, events, len(images))), int8=self.int8)
+        if said.startswith("none"):
+            return said
+        return "; ".join([said, *describe_weights(observed.weights(self.path), self.details)])
 
     def trace(self, images: Tensor) -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as folder:

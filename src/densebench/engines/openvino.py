@@ -23,6 +23,7 @@ from densebench.engines import _openvino_layers as plugin
 from densebench.engines._layer_times import chrome_events
 from densebench.engines._onnx_file import check_quantizable, save_graph
 from densebench.engines._openvino_telemetry import no_telemetry
+from densebench.engines._weights import describe_weights
 from densebench.engines.base import Built, Engine, Target, Triton
 from densebench.machine import INT8_FLAGS, cpu_flags, emulated
 from densebench.techniques.base import Options
@@ -138,16 +139,17 @@ def properties(precision: str, threads: int) -> dict[str, str]:
 class OpenVinoSession:
     """A graph, compiled for each batch size at its first call; the latest few stay compiled."""
 
-    def __init__(self, file: Path, precision: str) -> None:
+    def __init__(self, file: Path, details: Mapping[str, Any]) -> None:
         import torch
 
         with no_telemetry():
             import openvino
 
-        self.precision = precision
+        self.details = details
+        self.precision: str = details["precision"]
         self._core = openvino.Core()
         self._graph = self._core.read_model(file)
-        self._properties = properties(precision, torch.get_num_threads())
+        self._properties = properties(self.precision, torch.get_num_threads())
         self._requests: dict[int, InferRequest] = {}
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -170,10 +172,13 @@ class OpenVinoSession:
         return self._core.compile_model(self._graph, "CPU", {**self._properties, **more})
 
     def effect(self, images: Tensor) -> str:
-        """Count precisions in the plugin's execution graph, and say where the processor only emulates one."""
+        """Count precisions in the plugin's execution graph, say what is only emulated, and look at the weights."""
         compiled = self.request(images.shape[0]).get_compiled_model()
         said = plugin.describe(plugin.layers(compiled), COMPUTES[self.precision])
-        return "; ".join([said, *([slow] if (slow := _emulated(self.precision)) else [])])
+        if said.startswith("none"):
+            return said
+        pruned = describe_weights(plugin.weights(self._graph), self.details)
+        return "; ".join([said, *([slow] if (slow := _emulated(self.precision)) else []), *pruned])
 
     def trace(self, images: Tensor) -> list[dict[str, Any]]:
         """Layers of a few inferences, from a second compiled model that counts time."""
@@ -207,7 +212,7 @@ def _emulated(precision: str) -> str | None:
 
 def load(folder: Path, details: Mapping[str, Any], device: str) -> OpenVinoSession:  # noqa: ARG001
     """A session on the saved graph."""
-    return OpenVinoSession(folder / GRAPH, details["precision"])
+    return OpenVinoSession(folder / GRAPH, details)
 
 
 def usage(details: Mapping[str, Any]) -> str:

@@ -11,16 +11,17 @@ from __future__ import annotations
 import tarfile
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from densebench.engines import _plain_pytorch, eager
+from densebench.engines import _plain_pytorch, _ran, eager
 from densebench.engines._inductor import inductor, no_compiler
 from densebench.engines._precompiled import precompiled_headers
-from densebench.engines.base import Built, Engine, Target
+from densebench.engines.base import Built, Engine, Target, claimed
 from densebench.techniques.base import Options
 
 if TYPE_CHECKING:
@@ -80,10 +81,20 @@ def build(
 class CompiledSession:
     """A module behind `torch.compile`, with a compiler cache of its own."""
 
-    def __init__(self, module: Served, cache: Path, *, dynamic: bool, mode: str, freezing: bool) -> None:
+    def __init__(
+        self,
+        module: Served,
+        cache: Path,
+        claimed: str = "float32",
+        *,
+        dynamic: bool,
+        mode: str,
+        freezing: bool,
+    ) -> None:
         import torch
 
-        self.eager = eager.EagerSession(module)
+        self.module = module
+        self.claimed = claimed
         self.dynamic = dynamic
         self.freezing = freezing
         self.without_graphs = mode == "reduce-overhead" and module.device_type != "cuda"
@@ -116,10 +127,8 @@ class CompiledSession:
         return self.compiled(images)  # type: ignore[no-any-return]
 
     def effect(self, images: Tensor) -> str:
-        """Count graphs and breaks with Dynamo's own counters, beside what the module does inside them."""
+        """Count graphs and breaks with Dynamo's own counters, and what the compiled code is seen to run."""
         import torch
-
-        from densebench.measure.observe import describe_effect
 
         with torch.inference_mode():
             self(images)
@@ -130,9 +139,11 @@ class CompiledSession:
                 self._compiled_for.clear()
                 self(images)
         graphs, breaks = (now - before for now, before in zip(_counts(), self._counted, strict=True))
-        inside = describe_effect(self.eager.module.core, self.eager, images)
         if not graphs:
             return "none: nothing was compiled"
+        nothing, inside = self._inside(images)
+        if nothing:
+            return nothing
         said = [f"{graphs} compiled graph{'s' * (graphs > 1)}, {breaks} graph breaks"]
         if self.freezing:
             packed = _packed_layers(lambda: self(images))
@@ -140,6 +151,25 @@ class CompiledSession:
         if self.without_graphs:
             said.append("reduce-overhead is CUDA graphs, which a CPU has none of")
         return "; ".join([*said, *inside])
+
+    def _inside(self, images: Tensor) -> tuple[str | None, list[str]]:
+        """What the compiled code computes in, and what its weights are; `none: …` where it isn't what is claimed.
+
+        On a GPU its layout isn't seen, and in CUDA graphs nothing is: there the module says what it had before.
+        """
+        from densebench.measure import observe
+
+        ran = _ran.convolutions(lambda: self(images), self.module.device_type)
+        before = observe.observe(self.module.core, self.module, images)
+        said = observe.describe_precisions(ran.precisions)
+        if ran.nhwc is not None:
+            other = ran.precisions.total() - ran.nhwc
+            said += observe.describe_layout(Counter({"NHWC": ran.nhwc, "other": other}))
+        else:
+            unsaid = [] if ran.precisions else observe.describe_precisions(before.convolutions)
+            said += [f"uncompiled: {one}" for one in [*unsaid, *observe.describe_layout(before.layouts)]]
+        said += observe.describe_weights(self.module.core, before)
+        return observe.unseen(self.claimed, ran.precisions), said
 
     def trace(self, images: Tensor) -> None:
         pass
@@ -169,7 +199,7 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> CompiledSessi
     """A session that compiles from the saved cache."""
     module = eager.load_module(folder, details, device)
     settings = {name: details.get(name, default) for name, default in SETTINGS.items()}
-    return CompiledSession(module, folder / CACHE, **settings)
+    return CompiledSession(module, folder / CACHE, claimed(details), **settings)
 
 
 def usage(details: Mapping[str, Any]) -> str:

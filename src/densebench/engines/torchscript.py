@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from densebench.engines.base import Built, Engine, Target, Triton
+from densebench.engines import _ran
+from densebench.engines._weights import describe_weights
+from densebench.engines.base import Built, Engine, Target, Triton, claimed
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     from densebench.workloads.base import Workload
 
 PROGRAM = "model.pt"
+COUNTED = (
+    "mkldnn_convolution",
+    "conv2d",
+    "batch_norm",
+)  # kinds of nodes end so, whichever library they are of
+MULTIPLYING = {"aten::conv2d", "aten::linear"}
 
 
 def build(model: nn.Module, workload: Workload, folder: Path, target: Target) -> Built:  # noqa: ARG001
@@ -33,19 +41,45 @@ def build(model: nn.Module, workload: Workload, folder: Path, target: Target) ->
 class ScriptSession:
     """A frozen program, optimized for inference in this process."""
 
-    def __init__(self, program: torch.jit.ScriptModule) -> None:
+    def __init__(self, file: Path, details: Mapping[str, Any], device: str) -> None:
         import torch
 
-        self.program = torch.jit.optimize_for_inference(program)
+        self.file = file
+        self.details = details
+        self.device = device
+        self.program = torch.jit.optimize_for_inference(self._read())
+
+    def _read(self) -> torch.jit.ScriptModule:
+        """The program as it was saved."""
+        import torch
+
+        return torch.jit.load(self.file, map_location=self.device)  # type: ignore[no-untyped-call,no-any-return]
 
     def __call__(self, images: Tensor) -> Tensor:
         return self.program(images)  # type: ignore[no-any-return]
 
-    def effect(self, images: Tensor) -> str:  # noqa: ARG002
-        return (
-            f"frozen graph: {_count(self.program, 'mkldnn_convolution')} oneDNN and {_count(self.program, 'conv2d')} "
-            f"plain convolutions, {_count(self.program, 'batch_norm')} batch norms left unfolded"
+    def effect(self, images: Tensor) -> str:
+        """Count the optimized graph's operators, the precisions that really ran, and the saved weights."""
+        from densebench.measure import observe
+
+        ran = _ran.convolutions(lambda: self(images), self.device).precisions
+        if nothing := observe.unseen(claimed(self.details), ran):
+            return nothing
+        kinds = [node.kind() for node in _nodes(self.program.inlined_graph)]
+        count = {name: sum(kind.endswith(name) for kind in kinds) for name in COUNTED}
+        graph = (
+            f"frozen graph: {count['mkldnn_convolution']} oneDNN and {count['conv2d']} plain convolutions, "
+            f"{count['batch_norm']} batch norms left unfolded"
         )
+        return "; ".join([graph, *observe.describe_precisions(ran), *self._weights()])
+
+    def _weights(self) -> list[str]:
+        """What is missing or zero in the program, read once more from its file: optimizing packs them."""
+        graph = self._read().inlined_graph
+        nodes = [node for node in _nodes(graph) if node.kind() in MULTIPLYING]
+        constants: list[Tensor | None] = [list(node.inputs())[1].toIValue() for node in nodes]  # type: ignore[misc]
+        weights = [(len(one), int((one == 0).sum()), one.numel()) for one in constants if one is not None]
+        return describe_weights(weights, self.details)
 
     def trace(self, images: Tensor) -> None:
         pass
@@ -54,24 +88,17 @@ class ScriptSession:
         pass
 
 
-def _count(program: torch.jit.ScriptModule, operator: str) -> int:
-    """Nodes whose kind ends in this operator, whichever library it comes from, in nested blocks too."""
-
-    def kinds(block: torch._C.Graph | torch._C.Block) -> Iterator[str]:
-        for node in block.nodes():
-            yield node.kind()
-            for inner in node.blocks():
-                yield from kinds(inner)
-
-    graph = program.inlined_graph  # held by this name: its nodes die with it
-    return sum(kind.endswith(operator) for kind in kinds(graph))
+def _nodes(block: torch._C.Graph | torch._C.Block) -> Iterator[torch._C.Node]:
+    """The nodes of a graph, in nested blocks too; they die with the graph, which the caller holds."""
+    for node in block.nodes():
+        yield node
+        for inner in node.blocks():
+            yield from _nodes(inner)
 
 
-def load(folder: Path, details: Mapping[str, Any], device: str) -> ScriptSession:  # noqa: ARG001
+def load(folder: Path, details: Mapping[str, Any], device: str) -> ScriptSession:
     """A session on the saved program."""
-    import torch
-
-    return ScriptSession(torch.jit.load(folder / PROGRAM, map_location=device))  # type: ignore[no-untyped-call]
+    return ScriptSession(folder / PROGRAM, details, device)
 
 
 def usage(details: Mapping[str, Any]) -> str:  # noqa: ARG001

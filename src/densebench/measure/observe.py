@@ -74,13 +74,27 @@ def zero_fraction(core: nn.Module) -> float:
     return sum(int((w == 0).sum()) for w in weights if type(w.data).__module__ == "torch") / max(total, 1)
 
 
-def describe_effect(core: nn.Module, run: Any, images: Tensor) -> list[str]:
+def describe_effect(core: nn.Module, seen: Seen) -> list[str]:
     """Each way in which the execution is seen to differ from FP32 NCHW, in a few words with its extent."""
-    seen = observe(core, run, images)
-    total = seen.convolutions.total()
-    said = [f"{p} convolutions {n}/{total}" for p, n in seen.convolutions.items() if p != "float32"]
-    if nhwc := seen.layouts["NHWC"]:
-        said.append(f"NHWC convolutions {nhwc}/{seen.layouts.total()}")
+    precisions = describe_precisions(seen.convolutions)
+    return [*precisions, *describe_layout(seen.layouts), *describe_weights(core, seen)]
+
+
+def describe_precisions(convolutions: Counter[str]) -> list[str]:
+    """The precisions other than FP32."""
+    total = convolutions.total()
+    return [f"{p} convolutions {n}/{total}" for p, n in convolutions.items() if p != "float32"]
+
+
+def describe_layout(layouts: Counter[str]) -> list[str]:
+    """How many convolutions read NHWC, of those for which it makes a difference."""
+    nhwc = layouts["NHWC"]
+    return [f"NHWC convolutions {nhwc}/{layouts.total()}"] if nhwc else []
+
+
+def describe_weights(core: nn.Module, seen: Seen) -> list[str]:
+    """What differs in the weights: their format, how many there are, how many are zero."""
+    said = []
     for kind in ("int8", "2:4 sparse"):
         if seen.linears[kind]:
             share = 100 * seen.macs[kind] / max(seen.macs.total(), 1)
@@ -90,7 +104,24 @@ def describe_effect(core: nn.Module, run: Any, images: Tensor) -> list[str]:
     removed, whole = channels_removed(core)
     if removed:
         share = 100 * (1 - seen.macs.total() / max(seen.constructed_macs, 1))
-        said.append(f"{removed:,} of {whole:,} channels removed, {share:.0f} % of the MACs")
-    if (zeros := zero_fraction(core)) > 0.001:
-        said.append(f"{100 * zeros:.1f} % of the weights are zero, multiplied all the same")
-    return said
+        said.append(f"{describe_removed(removed, whole)}, {share:.0f} % of the MACs")
+    return [*said, *describe_zeros(zero_fraction(core))]
+
+
+def describe_removed(removed: int, whole: int) -> str:
+    """Channels that the model as constructed had."""
+    return f"{removed:,} of {whole:,} channels removed"
+
+
+def describe_zeros(share: float) -> list[str]:
+    """A share of zeros that is no accident."""
+    return [f"{100 * share:.1f} % of the weights are zero, multiplied all the same"] if share > 0.001 else []
+
+
+def unseen(claimed: str, convolutions: Counter[str]) -> str | None:
+    """`none: <why>` where convolutions ran and not one of them in the precision that the recipe claims."""
+    total = convolutions.total()
+    if claimed == "float32" or not total or convolutions[claimed]:
+        return None
+    seen = ", ".join(f"{precision} convolutions {n}/{total}" for precision, n in convolutions.most_common())
+    return f"none: no convolution runs in {claimed} (seen: {seen})"

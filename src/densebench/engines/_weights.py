@@ -1,0 +1,22 @@
+"""What the weights in a saved graph say: how many channels are gone, and how many of its numbers are zero."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def describe_weights(weights: Sequence[tuple[int, int, int]], details: Mapping[str, Any]) -> list[str]:
+    """What pruning left, in a few words.
+
+    Args:
+        weights: of each convolution and linear layer (output channels, weights that are zero, all its weights).
+        details: the artifact's, which hold the channels that the model was constructed with.
+
+    """
+    from densebench.measure.observe import describe_removed, describe_zeros
+
+    whole = details.get("claims", {}).get("channels")
+    left, zeros, total = (sum(column) for column in zip(*weights, strict=True)) if weights else (0, 0, 0)
+    removed = [describe_removed(whole - left, whole)] if weights and whole and left < whole else []
+    return [*removed, *describe_zeros(zeros / max(total, 1))]

@@ -1,0 +1,150 @@
+"""Effects are evidence: what a loaded artifact really runs and holds, whatever the recipe claims."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch._inductor.cpu_vec_isa
+from torch import nn
+
+from densebench import engines, jobs, techniques
+from densebench.artifact import Manifest, read_manifest
+from densebench.building import build_artifact
+from densebench.channels import channels_removed
+from densebench.engines import aot_inductor, onnxruntime, openvino, torchscript
+from densebench.engines.base import Target
+from densebench.recipe import Recipe, Step, resolve
+from densebench.served import Served, served
+from densebench.techniques.base import unchanged
+from densebench.workloads.base import Workload
+from tests.small import SIZE, images, tiny_model, tiny_workload
+
+pytestmark = pytest.mark.usefixtures("own_key")
+pytest_plugins = ["tests.fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def plain_code(monkeypatch):
+    """Code without vector instructions compiles faster."""
+    monkeypatch.setattr(torch._inductor.cpu_vec_isa, "valid_vec_isa_list", list)
+    torch._dynamo.reset()
+
+
+def built(recipe: Recipe, tiny: Workload, folder: Path) -> Manifest:
+    """The recipe's artifact, made as a sweep's child makes it."""
+    job = jobs.Build(
+        workload=jobs.WorkloadJob(model="tiny", weights="random", data="none", image_size=SIZE, seed=0),
+        recipe=recipe.name,
+        named={},
+        device="cpu",
+        batch_sizes=(2,),
+        folder=folder,
+        threads=1,
+    )
+    build_artifact(job, recipe, tiny, lambda stage: None)
+    return read_manifest(folder)
+
+
+def effect(manifest: Manifest, folder: Path) -> str:
+    """What the artifact, loaded as a deployer does, is seen to do."""
+    session = engines.catalogue()[manifest.engine].load(folder, manifest.details, "cpu")
+    try:
+        return session.effect(images(2))
+    finally:
+        session.close()
+
+
+def idle(line: str) -> Recipe:
+    """The recipe with its techniques for precision planted: they claim what they do and leave the model as it is."""
+    recipe = resolve(line, {})
+    steps = [
+        Step(replace(step.what, apply=unchanged), step.options) if step.what.changes == "precision" else step
+        for step in recipe.techniques
+    ]
+    return replace(recipe, techniques=tuple(steps))
+
+
+@pytest.mark.parametrize(
+    "line", ["bf16+jit", "quantize+jit", "amp+jit", "bf16+compile", "channels_last+bf16"]
+)
+def test_a_claim_without_a_deed_is_found_out(line, tiny, tmp_path):
+    """Though the engine has an effect of its own, or another technique has one."""
+    recipe = idle(line)
+    manifest = built(recipe, tiny, tmp_path / "made")
+    claimed = recipe.precision("cpu")
+    assert manifest.details["claims"] == {"precision": claimed, "channels": 26}
+    assert effect(manifest, tmp_path / "made") == (
+        f"none: no convolution runs in {claimed} (seen: float32 convolutions 2/2)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("bf16+jit", "; bfloat16 convolutions 2/2"),
+        ("amp+jit", "; bfloat16 convolutions 2/2"),
+        ("quantize+jit", "; float16 convolutions 2/2"),
+        ("amp+compile", "1 compiled graph, 0 graph breaks; bfloat16 convolutions 2/2; NHWC convolutions 2/2"),
+        ("compile", "1 compiled graph, 0 graph breaks; NHWC convolutions 2/2"),
+    ],
+)
+def test_what_really_ran_is_told(line, said, tiny, tmp_path):
+    """FP16 too, which no oneDNN kernel takes on most processors; Inductor lays out for NHWC by itself."""
+    manifest = built(resolve(line, {}), tiny, tmp_path / "made")
+    found = effect(manifest, tmp_path / "made")
+    assert found.endswith(said)
+    assert not found.startswith("none")
+
+
+def test_it_is_the_compiled_code_that_is_watched(tiny, tmp_path, monkeypatch):
+    """A module that would run in BF16 without the compiler, compiled to something that doesn't, is found out."""
+    manifest = built(resolve("bf16+compile", {}), tiny, tmp_path / "made")
+    session = engines.catalogue()["compile"].load(tmp_path / "made", manifest.details, "cpu")
+    plain = served(tiny_model())
+    with torch.inference_mode():
+        session(images(2))
+    monkeypatch.setattr(session, "compiled", torch.compile(plain))
+    session._compiled_for.clear()
+    assert session.effect(images(2)).startswith("none: no convolution runs in bfloat16")
+    session.close()
+
+
+def test_a_package_that_does_not_do_what_is_claimed(tmp_path):
+    """An ahead-of-time package of an FP32 model, in an artifact that says BF16."""
+    made = aot_inductor.build(served(tiny_model()), tiny_workload(), tmp_path, Target("cpu", (2,), 1))
+    details = {**made.details, "claims": {"precision": "bfloat16", "channels": 26}}
+    assert aot_inductor.load(tmp_path, details, "cpu").effect(images(2)) == (
+        "none: no convolution runs in bfloat16 (seen: float32 convolutions 2/2)"
+    )
+
+
+def pruned() -> Served:
+    """The small model with one convolution's weights at zero."""
+    model = served(tiny_model())
+    nn.init.zeros_(model.core.second.weight)
+    return model
+
+
+@pytest.mark.parametrize("engine", [torchscript, onnxruntime, openvino])
+@pytest.mark.parametrize("constructed", [26, 30])
+def test_pruning_is_seen_in_the_saved_graph(engine, constructed, tmp_path):
+    """Zeros are counted in the file's weights; missing channels are those that it doesn't have."""
+    model = pruned()
+    assert channels_removed(model.core) == (0, 26)
+    made = engine.build(model, tiny_workload(), tmp_path, Target("cpu", (2,), 1))
+    details = {**made.details, "claims": {"precision": "float32", "channels": constructed}}
+    session = engine.load(tmp_path, details, "cpu")
+    said = session.effect(images(2)).split("; ")
+    session.close()
+    assert said[-1] == "49.3 % of the weights are zero, multiplied all the same"
+    assert ("4 of 30 channels removed" in said) == (constructed == 30)
+
+
+def test_techniques_that_claim_a_precision_are_those_that_are_watched():
+    """Each technique that decides the precision says which one, or changes weights that are looked at."""
+    deciding = {t.name for t in techniques.catalogue().values() if t.changes == "precision"}
+    silent = {name for name in deciding if techniques.catalogue()[name].precision("cpu") is None}
+    assert silent == {"dynamic_quantization"}
