@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,8 +32,11 @@ RECIPES = (
     "dynamic_quantization",
     "pruning",
     "onnx",
+    "onnx_int8",
     "openvino",
+    "openvino_bf16",
     "openvino_int8",
+    "structured_pruning:epochs=1+openvino:precision=int8",
     "channels_last+bf16+compile",
     "allocator+channels_last",
 )
@@ -45,6 +49,11 @@ SWEEP_MODULES = {
     "tests/e2e/test_tensorboard.py",
     "tests/examples/test_cpp.py",
 }
+
+
+def folder_of(recipe: str) -> str:
+    """The contract's name for a recipe's folder."""
+    return re.sub(r"[^a-z0-9._-]", "_", recipe)
 
 
 @dataclass(frozen=True)

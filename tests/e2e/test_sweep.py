@@ -11,7 +11,7 @@ import pytest
 
 import densebench
 from densebench.record import COLUMNS
-from tests.conftest import RECIPES, SIZES
+from tests.conftest import RECIPES, SIZES, folder_of
 
 CONTRACT = (
     "model, recipe, steps, batch_size, device, status, reason, latency_mean_ms, latency_p50_ms, "
@@ -33,8 +33,11 @@ EFFECTS = {
     "dynamic_quantization": r"^int8 linear layers 1/1, ",
     "pruning": r"^(29\.[5-9]|30\.[0-5]) % of the weights are zero",
     "onnx": r"^optimized graph: \d+ convolutions, ",
+    "onnx_int8": r"^int8 convolutions 120/120, ",
     "openvino": r"^graph fused: ",
+    "openvino_bf16": r"^bfloat16 convolutions 120/120",
     "openvino_int8": r"^int8 convolutions (119|120)/120",
+    "structured_pruning:epochs=1+openvino:precision=int8": r"^int8 convolutions (119|120)/120",
     "allocator+channels_last": r"^NHWC convolutions (\d+)/\1; glibc keeps freed memory: 0 blocks",
     "channels_last+bf16+compile": (
         r"^1 compiled graph, 0 graph breaks; bfloat16 convolutions 120/120; NHWC convolutions (\d+)/\1$"
@@ -97,7 +100,7 @@ def test_accuracy_is_measured_on_the_digits(sweep, recipe):
     """Each recipe has its accuracy, high unless it was pruned, and its agreement with the baseline."""
     row = sweep.of(recipe)
     top1, top5 = float(row["accuracy_top1"]), float(row["accuracy_top5"])
-    assert (50 if recipe == "pruning" else 95) <= top1 <= top5 <= 100
+    assert (50 if "pruning" in recipe else 95) <= top1 <= top5 <= 100
     assert row["accuracy_top1"] == sweep.rows[recipe, SIZES[1]]["accuracy_top1"]
     if recipe != "baseline":
         assert 0.5 < float(row["top1_agreement"]) <= 1
@@ -159,7 +162,7 @@ def test_each_recipe_has_a_trace_at_the_smallest_and_the_largest_batch(sweep):
     """The traces are Chrome traces of the steps, and show operators."""
     for recipe in RECIPES:
         for size in SIZES:
-            path = sweep.logs / "profile" / recipe.replace("+", "_") / f"bs{size}.pt.trace.json"
+            path = sweep.logs / "profile" / folder_of(recipe) / f"bs{size}.pt.trace.json"
             names = {event.get("name") for event in json.loads(path.read_bytes())["traceEvents"]}
             assert "ProfilerStep#0" in names
             assert len(names) > 5
@@ -174,7 +177,11 @@ def test_the_report_names_every_recipe(sweep):
     report = (sweep.results / "REPORT.md").read_text(encoding="utf-8")
     for recipe in RECIPES:
         assert recipe in report
-        assert recipe in sweep.finished.out
+    table = sweep.finished.out[sweep.finished.out.index("images/s and speed-up over the baseline") :]
+    for recipe in RECIPES:
+        assert recipe.rpartition("+")[2] in table
+    assert re.search(r"^(Deploy|Keep the baseline)", table, re.MULTILINE)
+    assert f"open {sweep.results.name}/report.html" in table
 
 
 def test_the_report_can_be_written_again_from_the_records(sweep, tmp_path):
@@ -200,5 +207,5 @@ def test_nothing_else_is_left_in_the_output_folder(sweep):
     ]
     assert left == []
     assert {path.name for path in (sweep.results / "models").iterdir()} == {
-        recipe.replace("+", "_") for recipe in RECIPES
+        folder_of(recipe) for recipe in RECIPES
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RECIPES, SIZES
+from tests.conftest import RECIPES, SIZES, folder_of
 from tests.e2e.program import wait_for
 
 GROUPS = {"throughput", "latency", "memory", "size", "accuracy", "startup"}
@@ -48,7 +48,7 @@ def ask(sweep) -> Iterator[Callable[..., Any]]:
 
 def test_tensorboard_lists_every_recipe_with_its_figures(sweep, ask):
     """Each recipe is a run with figures of every group, among them throughput and accuracy."""
-    folders = {recipe.replace("+", "_") for recipe in RECIPES}
+    folders = {folder_of(recipe) for recipe in RECIPES}
 
     def tags() -> dict[str, dict[str, Any]] | None:
         found = ask("scalars/tags")
@@ -68,3 +68,19 @@ def test_tensorboard_draws_figures_over_the_batch_size(sweep, ask):
     drawn = {int(step): value for _, step, value in points}
     told = {size: float(sweep.rows["jit", size]["throughput_samples_per_s"]) for size in SIZES}
     assert drawn == pytest.approx(told, rel=1e-4)
+
+
+def test_tensorboard_has_the_report(ask):
+    """Its sentences as text, and its charts as images."""
+    texts = wait_for(lambda: ask("text/tags").get("report"))
+    assert {tag.partition("/")[0] for tag in texts} == {"analysis"}
+    told = ask("text/text", run="report", tag=next(tag for tag in texts if "recommendation" in tag))
+    assert re.search("Deploy|Keep the baseline", told[0]["text"])
+    images = wait_for(lambda: ask("images/tags").get("report"))
+    assert {tag.partition("/")[0] for tag in images} >= {
+        "accuracy",
+        "batch",
+        "memory",
+        "latency",
+        "operators",
+    }

@@ -174,6 +174,11 @@ def test_comparison(page: Page) -> None:
     page.frame.locator("p.status", has_text="1 of 1 rows").wait_for()
     page.frame.get_by_role("button", name="Swap").click()
     page.frame.get_by_role("heading", name="compile against baseline").wait_for()
+    page.pick("To", "baseline, batch 32")
+    told = page.shown("compare").inner_text()
+    assert "different numbers of images" in told
+    assert "baseline at batch 32" in told
+    page.pick("To", "baseline, batch 8")
     page.pick("From", "openvino, batch 8")
     assert "different engines name their operators differently" in page.shown("compare").inner_text()
 

@@ -15,6 +15,9 @@ from densebench.wording import joined, short, times
 
 SAME = 0.03  # of an operator's time: as in the verdicts of the report
 MENTIONED = 3
+OTHER_WORK = (
+    "Their steps hold different numbers of images, so times of the one can't be held against the other's."
+)
 Key = tuple[str, bool]  # an operator's name, and whether it ran on a device
 
 
@@ -43,7 +46,7 @@ class Side:
         }
 
 
-def compare(a: Side, b: Side) -> dict[str, Any]:
+def compare(a: Side, b: Side, *, same_work: bool = True) -> dict[str, Any]:
     """Every operator of either; the most time saved by `b` first, the most added last.
 
     `change` is `gone` or `new`, else `faster` or `slower` where every step of the one took less than every step
@@ -59,7 +62,7 @@ def compare(a: Side, b: Side) -> dict[str, Any]:
         "a": {"name": a.name, "step_ms": step_ms(a.trace), "splits": splits(a.trace)},
         "b": {"name": b.name, "step_ms": step_ms(b.trace), "splits": splits(b.trace)},
         "rows": rows,
-        "sentences": _sentences(a, b, rows),
+        "sentences": ([] if same_work else [OTHER_WORK]) + _sentences(a, b, rows),
     }
 
 

@@ -104,9 +104,10 @@ class ProfilePlugin(base_plugin.TBPlugin):  # type: ignore[misc] # the package h
     def _comparison(self, asked: Mapping[str, str]) -> dict[str, Any]:
         a, b = self._one(asked, "a"), self._one(asked, "b")
         names = (a.recipe, b.recipe)
-        if a.recipe == b.recipe:
+        if a.recipe == b.recipe or a.batch != b.batch:
             names = (f"{a.recipe} at batch {a.batch}", f"{b.recipe} at batch {b.batch}")
-        return compare(Side(names[0], self._traces.get(a)), Side(names[1], self._traces.get(b)))
+        sides = (Side(names[0], self._traces.get(a)), Side(names[1], self._traces.get(b)))
+        return compare(*sides, same_work=a.batch == b.batch)
 
 
 def _number(asked: Mapping[str, str], key: str, default: float) -> float:
