@@ -262,7 +262,17 @@ def _reads(folder: Path) -> bool:
     return True
 
 
-OPTIONAL = {"activations", "largest_batch", "format_version", "content_sha256", "signature", "dtype", "layout", "cache"}
+OPTIONAL = {
+    "activations",
+    "batch_sizes",
+    "largest_batch",
+    "format_version",
+    "content_sha256",
+    "signature",
+    "dtype",
+    "layout",
+    "cache",
+}
 
 
 def test_every_missing_field_of_a_manifest_is_refused(tmp_path: Path) -> None:

@@ -233,7 +233,16 @@ def test_children_run_in_a_plain_environment(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
     monkeypatch.setenv("KMP_AFFINITY", "compact")
     monkeypatch.setenv("SOMETHING_ELSE", "kept")
+    tuned = ("DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "NVIDIA_TF32_OVERRIDE", "ATEN_CPU_CAPABILITY")
+    compiled = ("TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DEBUG", "TORCHINDUCTOR_FREEZING", "PYTORCH_JIT")
+    memory = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING", "OPENBLAS_NUM_THREADS", "OV_X")
+    for name in (*tuned, *compiled, *memory, "OPENBLAS_CORETYPE"):
+        monkeypatch.setenv(name, "1")
     environment = plain_environment(3)
+    assert not {*tuned, *compiled, *memory} & {*environment}
+    assert (
+        environment["OPENBLAS_CORETYPE"] == "1"
+    )  # not speed: right answers on a processor that it takes for another
     assert not [name for name in environment if name.startswith(("MALLOC_", "KMP_"))]
     assert environment["OMP_NUM_THREADS"] == "3"
     assert environment["SOMETHING_ELSE"] == "kept"

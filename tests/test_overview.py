@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +78,7 @@ def test_what_can_not_run_is_listed_with_what_to_install(lame: dict[str, Any]) -
     assert "no: pip install 'some[crutch]'" in output("list")
 
 
+@pytest.mark.usefixtures("told")
 def test_doctor_tells_the_machine(lame: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment with its name, what can't run and why, and what would spoil timings now."""
     monkeypatch.setattr(overview, "warnings", lambda: ["a drummer next door"])
@@ -99,6 +101,47 @@ def test_doctor_tells_the_machine(lame: dict[str, Any], monkeypatch: pytest.Monk
         assert part in text
 
 
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Libraries that are there and can't be loaded stand before the real ones."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+def test_doctor_says_which_engines_load(broken: Path) -> None:
+    """Each in a line of its own, and in JSON; one whose library is broken says what its library says."""
+    (broken / "openvino").mkdir()
+    (broken / "openvino" / "__init__.py").write_text("print('[]')\nraise ImportError('libtbb.so:\\n gone')")
+    found = json.loads(output("doctor", "--json"))["engines"]
+    assert set(found) == {engine.name for engine in engines.catalogue().values()}
+    assert found["openvino"] == "doesn't load: ImportError: libtbb.so: gone"
+    assert found["eager"] == found["onnx"] == "loads"
+
+
+def test_a_library_that_crashes_takes_no_doctor_with_it(broken: Path) -> None:
+    """Those that come after it in the same process are tried in another."""
+    (broken / "onnxruntime.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)")
+    found = overview.engines_here("cpu")
+    assert found["onnx"].startswith("doesn't load: the process that loaded it ended")
+    assert found["eager"] == found["openvino"] == found["jit"] == "loads"
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Engines aren't really loaded."""
+    state = {"eager": "loads", "openvino": "doesn't load: gone", "jit": "can't run here: no crutch"}
+    monkeypatch.setattr(overview, "engines_here", lambda device: state)
+
+
+@pytest.mark.usefixtures("told")
+def test_doctor_has_a_line_for_each_engine() -> None:
+    """Whether it loads, or why not."""
+    text = output("doctor")
+    assert "engine eager: loads\n" in text
+    assert "engine openvino: doesn't load: gone\n" in text
+
+
+@pytest.mark.usefixtures("told")
 def test_doctor_says_what_the_default_suite_has_no_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Disk and memory are estimated for it, before any model is opened."""
     found = []
@@ -112,6 +155,7 @@ def test_doctor_says_what_the_default_suite_has_no_room_for(monkeypatch: pytest.
     assert 414 < memory_mb < 2000
 
 
+@pytest.mark.usefixtures("told")
 def test_doctor_says_that_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without disturbance is told so, and how its energy is measured."""
     monkeypatch.setattr(overview, "warnings", list)

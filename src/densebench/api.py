@@ -28,9 +28,9 @@ def run(suite: str | Path = "default", **flags: Any) -> list[Row]:
     """
     from densebench import suite as sweep
     from densebench.sinks.console import Progress
-    from densebench.spec import RunSpec
+    from densebench.spec import RunSpec, command_of
 
-    return sweep.run(RunSpec.create(suite, **flags), Progress()).rows
+    return sweep.run(RunSpec.create(suite, **flags), Progress(), command_of(suite, flags)).rows
 
 
 def load(
@@ -44,13 +44,13 @@ def load(
         trust: accept code that this installation did not sign.
 
     Raises:
-        RefusedArtifact: damaged, foreign code, or from a newer densebench.
+        RefusedArtifact: damaged, foreign code, from a newer densebench, or with other outputs than when it was built.
 
     """
     import torch
 
     from densebench import engines
-    from densebench.artifact import read_manifest
+    from densebench.artifact import check_probe, read_manifest
     from densebench.measure.device import turn_tf32_off
 
     folder = Path(artifact)
@@ -60,6 +60,11 @@ def load(
         turn_tf32_off()  # as where it was built and measured: compiler caches are only good for the same setting
     try:
         session = engines.catalogue()[manifest.engine].load(folder, manifest.details, where)
+        try:
+            check_probe(session, manifest, where)
+        except RefusedArtifact as error:
+            session.close()
+            raise RefusedArtifact(f"{folder}: {error}: build the recipe again") from None
     except DensebenchError:
         raise
     except Exception as error:  # whole, but nothing that the engine or its library can read

@@ -13,13 +13,19 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from densebench import engines, trust
 from densebench.errors import RefusedArtifact
+from densebench.measure.fidelity import probe_images, relative_difference
 from densebench.record import Frozen
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from densebench.engines.base import Session
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -232,3 +238,27 @@ def _check_file(folder: Path, name: str, file: File) -> None:
         whole = False
     if not whole:
         raise RefusedArtifact(f"{folder}: '{name}' is missing or damaged: build the recipe again")
+
+
+def check_probe(session: Session, manifest: Manifest, device: str) -> Tensor:
+    """Give a loaded artifact the images that it was checked with when it was built; return them.
+
+    Raises:
+        RefusedArtifact: it answers otherwise than its manifest says.
+
+    """
+    import torch
+
+    probe = manifest.probe
+    _, channels, height, width = manifest.input.shape
+    images = probe_images((channels, height, width), probe.seed, probe.batch_size).to(device)
+    with torch.inference_mode():
+        outputs = session(images)
+    recorded = torch.tensor(probe.outputs)
+    difference = relative_difference(outputs[: len(recorded)], recorded)
+    if not difference <= probe.tolerance:
+        raise RefusedArtifact(
+            f"reloaded, it gives other outputs than when it was built: relative difference {difference:.2g}, "
+            f"allowed {probe.tolerance:.2g}"
+        )
+    return images

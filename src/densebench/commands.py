@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from densebench.errors import UsageError
+from densebench.errors import DensebenchError, UsageError
 
 models = typer.Typer()
 
@@ -38,13 +38,19 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
 ) -> None:
     """Train the embedded digits checkpoints again, from nothing."""
+    from densebench.folders import check_writable
     from densebench.workloads.digits import CHECKPOINTS
     from densebench.workloads.training import train as fit
 
-    for made in fit(
-        output_dir or CHECKPOINTS, seed=seed, only=only, progress=lambda step: print(step, flush=True)
-    ):
-        print(made)
+    folder = output_dir or CHECKPOINTS
+    check_writable(folder)  # training takes minutes
+    try:
+        for made in fit(folder, seed=seed, only=only, progress=lambda step: print(step, flush=True)):
+            print(made)
+    except OSError as error:
+        raise DensebenchError(
+            f"{folder} can't be written ({error.strerror or error}): make room, or name another --output-dir"
+        ) from error
 
 
 @models.command()

@@ -9,6 +9,7 @@ from rich.console import Console
 from densebench.api import load
 from densebench.artifact import read_manifest
 from densebench.errors import InputError
+from densebench.wording import one_line
 from densebench.workloads.base import Preprocessing
 from densebench.workloads.decoding import read_images
 
@@ -28,10 +29,12 @@ def print_predictions(artifact: Path, images: list[Path], console: Console, *, t
     model = load(artifact, trust=trust)
     for path in images:
         try:
-            batch = read_images([path], how)
-        except OSError as error:
-            raise InputError(f"{path} can't be read as an image: {error.strerror or error}") from None
-        probabilities = model(batch).softmax(dim=1)[0].cpu()
+            image = read_images([path], how)
+        except Exception as error:  # noqa: BLE001 - Pillow's readers raise whatever a broken file makes them
+            why = error.strerror if isinstance(error, OSError) and error.strerror else one_line(str(error))
+            raise InputError(f"{path} can't be read as an image: {why}") from None
+        # a model of one batch size gets as many copies
+        probabilities = model(image.repeat(expected.shape[0] or 1, 1, 1, 1)).softmax(dim=1)[0].cpu()
         best = probabilities.topk(min(TOP, len(manifest.classes)))
         console.print(f"{path}", highlight=False, markup=False)
         for probability, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -14,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from densebench.errors import InputError, UsageError
 from densebench.stats.comparison import LEAST_ROUNDS, LOOK_FROM
 
+# keys of a suite that are no flags of the command line
+FILE_ONLY = {"named", "repeats", "ceilings", "sample_time", "accuracy_time"}
 BatchSize = Annotated[int, Field(ge=1, le=65536)]
 
 
@@ -117,6 +120,31 @@ def read_suite(suite: Path | str) -> dict[str, Any]:
 def _shipped(suite: str) -> dict[str, Any]:
     text = (files("densebench") / "suites" / f"{suite}.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
+
+
+def command_of(suite: Path | str, flags: Mapping[str, Any]) -> str:
+    """What does the same as `densebench.run(suite, **flags)`, to be typed into a shell."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    if FILE_ONLY & set(given):
+        told = "".join(f", {name}={_plain(value)!r}" for name, value in given.items())
+        return shlex.join(["python", "-c", f"import densebench; densebench.run({_plain(suite)!r}{told})"])
+    words = ["densebench", "run"]
+    if suite != "default":
+        words += ["--quick"] if suite == "quick" else ["--suite", str(suite)]
+    for name, value in given.items():
+        flag, plain = f"--{_hyphenated(name)}", _plain(value)
+        if isinstance(plain, bool):
+            words += [flag] if plain else []
+        else:
+            words += [flag, ",".join(map(str, plain)) if isinstance(plain, list) else str(plain)]
+    return shlex.join(words)
+
+
+def _plain(value: object) -> object:
+    """As it is written in Python without an import."""
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple | set | frozenset) else value
 
 
 def is_onnx_file(model: str) -> bool:

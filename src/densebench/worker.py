@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from densebench import artifact, engines, jobs, recipe
 from densebench.companion import accompany
-from densebench.errors import CellFailed, UsageError
+from densebench.errors import UsageError
 from densebench.machine import MB
 from densebench.measure import device as devices
-from densebench.measure import energy, fidelity
+from densebench.measure import energy
 from densebench.measure.host import host_effect
 from densebench.record import Frozen
 from densebench.timing import loaded, manifest_of, measure
@@ -150,12 +150,9 @@ def build(job: jobs.Build, say: Say) -> jobs.BuildDone:
 def evaluate(job: jobs.Evaluate, say: Say) -> jobs.Quality:
     """Check a reloaded artifact, then find its effect and its accuracy."""
     manifest = manifest_of(job)
-    _, channels, height, width = manifest.input.shape
-    probe = manifest.probe
-    images = fidelity.probe_images((channels, height, width), probe.seed, probe.batch_size).to(job.device)
     facts = manifest.facts
     with loaded(job, manifest) as session:
-        _check_probe(session, images, probe)
+        images = artifact.check_probe(session, manifest, job.device)
         quality = jobs.Quality(
             parameters=facts.parameters,
             macs_g=facts.macs_g,
@@ -174,20 +171,6 @@ def _effect(session: Session, images: Tensor, manifest: artifact.Manifest) -> st
     """What the session is seen to do, and what the process was set to."""
     inside, around = session.effect(images), host_effect(manifest.host_settings)
     return "; ".join(around if around and inside.startswith("none") else [inside, *around])
-
-
-def _check_probe(session: Session, images: Tensor, probe: artifact.Probe) -> None:
-    import torch
-
-    with torch.inference_mode():
-        outputs = session(images)
-    recorded = torch.tensor(probe.outputs)
-    difference = fidelity.relative_difference(outputs[: len(recorded)], recorded)
-    if not difference <= probe.tolerance:
-        raise CellFailed(
-            f"reloaded, it gives other outputs than when it was built: relative difference {difference:.2g}, "
-            f"allowed {probe.tolerance:.2g}"
-        )
 
 
 def _accuracy(job: jobs.Evaluate, session: Session) -> dict[str, object]:
