@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from typer.testing import CliRunner
 
-from densebench import engines
-from densebench.artifact import Manifest, hash_files, new_folder, write_manifest
-from densebench.engines import eager, tensorrt
-from densebench.engines.base import Engine, Triton
+from densebench import cli, engines
+from densebench.artifact import Manifest, hash_files, new_folder, read_manifest, write_manifest
+from densebench.engines import eager, onnxruntime, openvino, tensorrt
+from densebench.engines.base import Engine, Target, Triton
 from densebench.errors import InputError, RefusedArtifact, UsageError
 from densebench.export import export_triton
+from densebench.served import served
 from tests.factory import input_of
+from tests.small import images, tiny_model, tiny_workload
 
 pytestmark = pytest.mark.usefixtures("own_key")
 pytest_plugins = ["tests.fixtures"]
@@ -37,7 +41,7 @@ def make(folder: Path, engine: Engine, **changes: Any) -> Path:
             "recipe": "bf16+some:precision=int8",
             "steps": engine.name,
             "engine": engine.name,
-            "details": {"largest_batch": 16},
+            "details": {"largest_batch": 16, "precision": "fp32", "provider": "auto"},
             "model": "tiny",
             "input": INPUT,
             "classes": ("cat", "dog"),
@@ -175,3 +179,99 @@ def test_what_is_in_the_way_stays(tmp_path: Path, any_batch: Engine) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is no folder"):
         export_triton(source, tmp_path / "file")
+
+
+def parameters(model: Path) -> dict[str, str]:
+    """The names and values that the backend is given."""
+    found = re.findall(
+        r'^parameters { key: "(\w+)" value: { string_value: "(\w+)" } }$',
+        (model / "config.pbtxt").read_text(),
+        re.MULTILINE,
+    )
+    return dict(found)
+
+
+def lost(model: Path) -> list[str]:
+    """What a comment says can't be expressed."""
+    return re.findall(r"^# not the same here: (.*)$", (model / "config.pbtxt").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("engine", "details", "given", "unsaid"),
+    [
+        ("onnx", {"provider": "auto"}, {"intra_op_thread_count": "2"}, None),
+        ("onnx", {"provider": "tensorrt"}, {"intra_op_thread_count": "2"}, "execution_accelerators"),
+        ("openvino", {"precision": "fp32"}, {}, "OpenVINO runs this FP32 model in BF16"),
+        ("openvino", {"precision": "bf16"}, {"HINT_BF16": "YES"}, None),
+        ("openvino", {"precision": "int8"}, {}, "runs what isn't quantized in this model in BF16"),
+        ("jit", {}, {"INTRA_OP_THREAD_COUNT": "2"}, "doesn't optimize it for inference"),
+        ("tensorrt", {}, {}, None),
+    ],
+)
+def test_the_backend_is_told_how_it_was_measured(tmp_path, engine, details, given, unsaid):
+    """Precision and threads, by the backend's names for them; what it has no name for is said."""
+    model = export_triton(
+        make(tmp_path / "made", engines.catalogue()[engine], details=details), tmp_path / "out"
+    )
+    if engine == "openvino":
+        given = {"INFERENCE_NUM_THREADS": "2", "NUM_STREAMS": "1", **given}
+    assert parameters(model) == given
+    assert len(lost(model)) == (unsaid is not None)
+    assert unsaid is None or unsaid in lost(model)[0]
+
+
+def test_two_precisions_of_one_file_are_told_apart(tmp_path):
+    """OpenVINO's FP32 and BF16 artifacts hold the same graph."""
+    texts = []
+    for precision in ("fp32", "bf16"):
+        made = make(tmp_path / precision, openvino.ENGINE, details={"precision": precision})
+        texts.append((export_triton(made, tmp_path / f"out {precision}") / "config.pbtxt").read_text())
+    assert texts[0] != texts[1]
+
+
+def test_what_the_process_was_started_with_is_said(tmp_path, any_batch):
+    """A server's process has an allocator of its own."""
+    variables = {"threads": 2, "MALLOC_TOP_PAD_": "1", "LD_PRELOAD": "libx.so"}
+    model = export_triton(make(tmp_path / "a", any_batch, host_settings=variables), tmp_path / "out")
+    assert lost(model) == ["it was measured in a process started with MALLOC_TOP_PAD_=1 LD_PRELOAD=libx.so"]
+
+
+def test_an_exported_model_runs(tmp_path):
+    """A real file, from the repository's folder in ONNX Runtime, with the names and shapes that the text says."""
+    import onnxruntime as runtime
+
+    model, made = served(tiny_model()), tmp_path / "made"
+    with new_folder(made) as part:
+        built = onnxruntime.build(model, tiny_workload(), part, Target("cpu", (2,), 1))
+        content = {path.name: path.read_bytes() for path in part.iterdir()}
+    shutil.rmtree(made)
+    source = make(
+        made, onnxruntime.ENGINE, details=built.details, input=input_of(16, 16), classes=("x",) * 10
+    )
+    manifest = read_manifest(source)
+    for name, data in content.items():
+        (source / name).write_bytes(data)
+    (source / "manifest.json").unlink()
+    write_manifest(source, manifest.model_copy(update={"files": hash_files(source, ())}))
+    folder = export_triton(source, tmp_path / "out")
+    said = settings(folder)
+    session = runtime.InferenceSession(folder / "1" / "model.onnx", providers=["CPUExecutionProvider"])
+    [given], [got] = session.get_inputs(), session.get_outputs()
+    assert f'name: "{given.name}" data_type: TYPE_FP32 dims: {given.shape[1:]}' in said["input"]
+    assert f'name: "{got.name}" data_type: TYPE_FP32 dims: {got.shape[1:]}' in said["output"]
+    logits = session.run([got.name], {given.name: images(3).numpy()})[0]
+    with torch.inference_mode():
+        assert torch.allclose(torch.from_numpy(logits), model(images(3)), atol=1e-4)
+
+
+def test_the_command_refuses_another_format(tmp_path, any_batch):
+    """In one line that says which one there is, and nothing is written."""
+    source = make(tmp_path / "made", any_batch)
+    asked = ["export", str(source), str(tmp_path / "out"), "--format"]
+    refused = CliRunner().invoke(cli.app, [*asked, "torchserve"])
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception) == "--format is triton (got 'torchserve')"
+    assert not (tmp_path / "out").exists()
+    done = CliRunner().invoke(cli.app, [*asked, "triton"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / "bf16_some_precision_int8" / "config.pbtxt").is_file()

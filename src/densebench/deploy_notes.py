@@ -11,12 +11,13 @@ FILE_NAME = "README.md"
 def deploy_notes(manifest: Manifest, engine: Engine, caveats: tuple[str, ...]) -> str:
     """The text, in Markdown. Its code expects float32 `images` (n, c, h, w), preprocessed as the text says."""
     expected = manifest.input
-    _, channels, height, width = expected.shape
+    batch, channels, height, width = expected.shape
+    count = "" if batch else f", n up to {expected.largest_batch:,}" if expected.largest_batch else ", any n"
     variables = {key: value for key, value in manifest.host_settings.items() if key.isupper()}
     what = (
         f"`{manifest.steps}`, built for {manifest.device} on {manifest.created[:10]}. Input: float32 NCHW images "
-        f"(n, {channels}, {height}, {width}): shorter side resized to {expected.resize} ({expected.interpolation}), "
-        f"centre {expected.crop} x {expected.crop} kept, values in 0..1, then (value - mean) / std per channel with "
+        f"({batch or 'n'}, {channels}, {height}, {width}){count}: shorter side "
+        f"resized to {expected.resize} ({expected.interpolation}), centre {expected.crop} x {expected.crop} kept, values in 0..1, then (value - mean) / std per channel with "
         f"mean {list(expected.mean)} and std {list(expected.std)}. Output: {len(manifest.classes)} logits an image; "
         "the classes are in `manifest.json`."
     )
@@ -25,7 +26,7 @@ def deploy_notes(manifest: Manifest, engine: Engine, caveats: tuple[str, ...]) -
         + "".join(f" and `{key}={value}`, set before the process starts" for key, value in variables.items())
         + ". In this folder, without densebench:"
     )
-    code = ["```python", engine.usage(manifest.details).rstrip(), "```"]
+    code = ["```python", engine.usage(manifest.details, manifest.device).rstrip(), "```"]
     notes = ["", *(f"- {caveat}" for caveat in caveats)] if caveats else []
     lines = [f"# {manifest.model}, {manifest.recipe}", "", what, "", how, "", *code, *notes]
     return "\n".join(lines) + "\n"

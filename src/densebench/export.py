@@ -76,4 +76,17 @@ max_batch_size: {largest}
 input [ {{ name: "{triton.input}" data_type: TYPE_FP32 dims: {image} }} ]
 output [ {{ name: "{triton.output}" data_type: TYPE_FP32 dims: {classes} label_filename: "{LABELS}" }} ]
 instance_group [ {{ kind: {kind} count: 1 }} ]
-"""
+{_parameters(manifest, triton)}"""
+
+
+def _parameters(manifest: Manifest, triton: Triton) -> str:
+    """The lines that tell the backend how it was measured, and a comment on what they can't."""
+    given = triton.parameters(manifest.details, int(manifest.host_settings["threads"]))
+    lines = [
+        f'parameters {{ key: "{key}" value: {{ string_value: "{value}" }} }}' for key, value in given.items()
+    ]
+    variables = [f"{key}={value}" for key, value in manifest.host_settings.items() if key.isupper()]
+    lost = [one for one in (triton.lost(manifest.details, manifest.device),) if one]
+    if variables:
+        lost.append(f"it was measured in a process started with {' '.join(variables)}")
+    return "".join(f"{line}\n" for line in [*lines, *(f"# not the same here: {one}" for one in lost)])

@@ -40,8 +40,18 @@ for name, tensor in state.items():  # takes the file's precision and channel cou
 """
 
 
-def model_code(details: Mapping[str, Any]) -> str:
-    """Code that ends with the module `model`, in eval mode, on the CPU."""
+FP32 = "torch.backends.cudnn.allow_tf32 = False  # FP32 is FP32, as it was measured\n"
+_COMPRESS = """\
+from torch.sparse import to_sparse_semi_structured
+for name in {names!r}:  # of every four weights two are zero: this GPU's sparse kernels skip them
+    layer = model.get_submodule(name)
+    sparse = to_sparse_semi_structured(layer.weight.detach().contiguous())
+    layer.weight = torch.nn.Parameter(sparse, requires_grad=False)
+"""
+
+
+def model_code(details: Mapping[str, Any], device: str) -> str:
+    """Code that ends with the module `model`, in eval mode, on the device."""
     from densebench.workloads.models import constructor_options
 
     architecture = details["architecture"]
@@ -50,25 +60,33 @@ def model_code(details: Mapping[str, Any]) -> str:
     )
     given = ", ".join(f"{key}={value!r}" for key, value in options.items())
     read = {"masked": _MASKED, "quantized": _QUANTIZED}.get(details["weights"], _PLAIN)
-    moved = "model.to(memory_format=torch.channels_last)\n" if details["served"]["channels_last"] else ""
+    moved = "" if device == "cpu" else f'model.to("{device}")\n{FP32}'
+    moved += "model.to(memory_format=torch.channels_last)\n" if details["served"]["channels_last"] else ""
+    moved += _COMPRESS.format(names=names) if (names := details.get("semi_sparse")) else ""
     return (
         f"import torch, torchvision\n{read}"
         f"model = torchvision.models.get_model({architecture['model']!r}, {given}).eval()\n{_FILL}{moved}"
     )
 
 
-def call_code(details: Mapping[str, Any], model: str = "model") -> str:
+def call_code(details: Mapping[str, Any], device: str, model: str = "model") -> str:
     """Code from `images` to `logits`, both float32 NumPy arrays."""
     served = details["served"]
-    change = "" if served["dtype"] == "float32" else f".to(torch.{served['dtype']})"
+    change, back = moves(device)
+    change += "" if served["dtype"] == "float32" else f".to(torch.{served['dtype']})"
     change += ".contiguous(memory_format=torch.channels_last)" if served["channels_last"] else ""
-    autocast = f', torch.autocast("cpu", torch.{served["autocast"]})' if served["autocast"] else ""
+    autocast = f', torch.autocast("{device}", torch.{served["autocast"]})' if served["autocast"] else ""
     return (
         f"with torch.inference_mode(){autocast}:\n"
-        f"    logits = {model}(torch.from_numpy(images){change}).float().numpy()\n"
+        f"    logits = {model}(torch.from_numpy(images){change}).float(){back}.numpy()\n"
     )
 
 
-def usage(details: Mapping[str, Any]) -> str:
+def moves(device: str) -> tuple[str, str]:
+    """What a tensor is called with on its way to the device, and on its way back."""
+    return ("", "") if device == "cpu" else (f'.to("{device}")', ".cpu()")
+
+
+def usage(details: Mapping[str, Any], device: str = "cpu") -> str:
     """The whole of it."""
-    return model_code(details) + call_code(details)
+    return model_code(details, device) + call_code(details, device)

@@ -20,6 +20,7 @@ from densebench.engines import _inductor_int8 as int8
 from densebench.engines._calibration import calibration_images
 from densebench.engines._inductor import inductor, no_compiler
 from densebench.engines._onednn import executed
+from densebench.engines._plain_pytorch import FP32, moves
 from densebench.engines.base import Built, Engine, Target, claimed
 from densebench.errors import Unavailable, UsageError
 from densebench.techniques.base import Options
@@ -179,15 +180,17 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> PackagedSessi
     return PackagedSession(folder / PACKAGE, details["precision"], details["convolutions"], claimed(details))
 
 
-def usage(details: Mapping[str, Any]) -> str:  # noqa: ARG001
+def usage(details: Mapping[str, Any], device: str = "cpu") -> str:  # noqa: ARG001
     """PyTorch alone."""
+    there, back = moves(device)
     return f"""\
 import torch
 
+{"" if device == "cpu" else FP32}\
 # torch._inductor.aoti_load_package gives the same, after trying out the processor's instructions with g++
 package = torch._C._aoti.AOTIModelPackageLoader("{PACKAGE}", "{MODEL}", False, 1, -1)
 with torch.inference_mode():
-    logits = package.boxed_run([torch.from_numpy(images).contiguous()])[0].numpy()
+    logits = package.boxed_run([torch.from_numpy(images){there}.contiguous()])[0]{back}.numpy()
 """
 
 

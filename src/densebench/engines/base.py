@@ -81,6 +81,8 @@ class Triton:
         files: file of the artifact -> its name in the model's version folder.
         input: name of the tensor of images (n, c, h, w), float32.
         output: name of the tensor of logits (n, classes), float32.
+        parameters: `(details, threads) -> names and values` that the backend documents, to run as was measured.
+        lost: `(details, device) -> what can't be said there`, in a sentence, or "".
 
     """
 
@@ -88,6 +90,8 @@ class Triton:
     files: Mapping[str, str]
     input: str
     output: str
+    parameters: Callable[[Mapping[str, Any], int], Mapping[str, str]] = lambda details, threads: {}
+    lost: Callable[[Mapping[str, Any], str], str] = lambda details, device: ""
 
 
 @dataclass(frozen=True, eq=False)  # a registration is itself alone, and can be a key
@@ -101,8 +105,9 @@ class Engine:
         load: `(folder, details, device) -> Session`, with nothing but what is in the folder.
         refuses: word that a technique `gives` -> why such a model can't be built here, whatever the options.
         refuses_with: options -> what is refused besides, because of them.
-        usage: details -> Python code, about ten lines, that loads the files without densebench: from a float32
-            NumPy array `images` (n, c, h, w) to an array `logits` (n, classes), in the artifact's folder.
+        usage: `(details, device) -> Python code`, about ten lines, that loads the files without densebench onto the
+            device: from a float32 NumPy array `images` (n, c, h, w) to an array `logits` (n, classes), in the
+            artifact's folder.
         precision: options -> what most multiplications run in (`float32`, `bfloat16`, `float16` or `int8`), or
             None where that is as the model has it.
         ceilings: precision -> options for it, where the engine can run large convolutions at about the speed of
@@ -127,7 +132,7 @@ class Engine:
     options: type[Options] = Options
     refuses: Mapping[str, str] = field(default_factory=dict)
     refuses_with: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda options: {}
-    usage: Callable[[Mapping[str, Any]], str] = lambda details: ""
+    usage: Callable[[Mapping[str, Any], str], str] = lambda details, device: ""
     precision: Callable[[Mapping[str, Any]], str | None] = lambda options: None
     ceilings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     own_memory: bool = False

@@ -7,6 +7,7 @@ operators unless it is given their library: nothing in the artifact is code.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -213,13 +214,14 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> OnnxSession:
     return OnnxSession(folder / MODEL, details, device)
 
 
-def usage(details: Mapping[str, Any]) -> str:  # noqa: ARG001 - both precisions load alike
-    """ONNX Runtime alone."""
+def usage(details: Mapping[str, Any], device: str = "cpu") -> str:
+    """ONNX Runtime alone; it copies images to a GPU and logits back by itself."""
+    providers = json.dumps(_providers(details["provider"], device))
     return (
         "import onnxruntime\n"
         "options = onnxruntime.SessionOptions()\n"
         "# options.intra_op_num_threads = 2  # its default is one thread for each physical core\n"
-        f'session = onnxruntime.InferenceSession("{MODEL}", options, providers=["CPUExecutionProvider"])\n'
+        f'session = onnxruntime.InferenceSession("{MODEL}", options, providers={providers})\n'
         f'(logits,) = session.run(["{OUTPUT}"], {{"{INPUT}": images}})\n'
     )
 
@@ -233,6 +235,15 @@ def unavailable(device: str) -> str | None:
     if device != "cpu" and not any((Path(place) / "capi" / CUDA_LIBRARY).exists() for place in places):
         return "install onnxruntime-gpu in place of onnxruntime"
     return None
+
+
+def _lost_in_triton(details: Mapping[str, Any], device: str) -> str:
+    """What its ONNX Runtime backend has no parameter for."""
+    if details["provider"] == "tensorrt":
+        return (
+            "ONNX Runtime's CUDA kernels run this: ask for TensorRT's in optimization.execution_accelerators"
+        )
+    return "" if device == "cpu" else "FP32 may be computed in TF32, which was off when it was measured"
 
 
 ENGINE = Engine(
@@ -253,7 +264,14 @@ ENGINE = Engine(
         "tensor_subclass": OWN_PRECISION,
     },
     usage=usage,
-    triton=Triton("onnxruntime", {MODEL: "model.onnx"}, INPUT, OUTPUT),
+    triton=Triton(
+        "onnxruntime",
+        {MODEL: "model.onnx"},
+        INPUT,
+        OUTPUT,
+        parameters=lambda details, threads: {"intra_op_thread_count": str(threads)},
+        lost=_lost_in_triton,
+    ),
     tolerance=1e-4,
     typical_build_s=40.0,
     unavailable=unavailable,

@@ -215,7 +215,7 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> OpenVinoSessi
     return OpenVinoSession(folder / GRAPH, details)
 
 
-def usage(details: Mapping[str, Any]) -> str:
+def usage(details: Mapping[str, Any], device: str = "cpu") -> str:  # noqa: ARG001
     """OpenVINO alone, with the properties that were measured."""
     lines = "\n".join(
         f'    "{k}": "{v}",' for k, v in properties(details["precision"], details["threads"]).items()
@@ -241,6 +241,19 @@ def unavailable(device: str) -> str | None:
     return None if find_spec("openvino") else "pip install 'densebench[openvino]'"
 
 
+def _triton_parameters(details: Mapping[str, Any], threads: int) -> dict[str, str]:
+    """As Triton's OpenVINO backend calls them: https://github.com/triton-inference-server/openvino_backend."""
+    bf16 = {"HINT_BF16": "YES"} if details["precision"] == "bf16" else {}
+    return {"INFERENCE_NUM_THREADS": str(threads), "NUM_STREAMS": "1", **bf16}
+
+
+def _lost_in_triton(details: Mapping[str, Any], device: str) -> str:  # noqa: ARG001
+    if details["precision"] == "bf16":
+        return ""
+    what = "this FP32 model" if details["precision"] == "fp32" else "what isn't quantized in this model"
+    return f"the backend can't ask for FP32: on a processor with BF16, OpenVINO runs {what} in BF16"
+
+
 _PRECISION = "its precision is the engine's option: write openvino:precision=bf16"
 ENGINE = Engine(
     "openvino",
@@ -262,7 +275,14 @@ ENGINE = Engine(
     tolerance=1e-4,
     typical_build_s=30.0,
     unavailable=unavailable,
-    triton=Triton("openvino", {GRAPH: "model.xml", WEIGHTS: "model.bin"}, "images", "logits"),
+    triton=Triton(
+        "openvino",
+        {GRAPH: "model.xml", WEIGHTS: "model.bin"},
+        "images",
+        "logits",
+        parameters=_triton_parameters,
+        lost=_lost_in_triton,
+    ),
     caveat="The first call at each batch size compiles the graph. OpenVINO's Python package reports its use to "
     "Intel unless `opt_in_out --opt_out` was run; densebench keeps it from doing so.",
 )

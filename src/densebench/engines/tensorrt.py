@@ -122,7 +122,7 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> PlanSession:
     return PlanSession(tensorrt, (folder / PLAN).read_bytes(), operators, details["precision"])
 
 
-def usage(details: Mapping[str, Any]) -> str:
+def usage(details: Mapping[str, Any], device: str = "cuda") -> str:  # noqa: ARG001
     """TensorRT, and PyTorch for device memory."""
     return (
         "import tensorrt, torch\n"

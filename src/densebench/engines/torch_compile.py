@@ -202,15 +202,15 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> CompiledSessi
     return CompiledSession(module, folder / CACHE, claimed(details), **settings)
 
 
-def usage(details: Mapping[str, Any]) -> str:
+def usage(details: Mapping[str, Any], device: str = "cpu") -> str:
     """The module and `torch.compile`, which compiles at the first call: the cache isn't used."""
     freezing = "from torch._inductor import config\nconfig.freezing = True\n" if details["freezing"] else ""
     compiled = f"compiled = torch.compile(model, mode={details['mode']!r})\n"
     return (
-        _plain_pytorch.model_code(details)
+        _plain_pytorch.model_code(details, device)
         + freezing
         + compiled
-        + _plain_pytorch.call_code(details, "compiled")
+        + _plain_pytorch.call_code(details, device, "compiled")
     )
 
 

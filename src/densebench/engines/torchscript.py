@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densebench.engines import _ran
+from densebench.engines._plain_pytorch import FP32, moves
 from densebench.engines._weights import describe_weights
 from densebench.engines.base import Built, Engine, Target, Triton, claimed
 
@@ -101,13 +102,14 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> ScriptSession
     return ScriptSession(folder / PROGRAM, details, device)
 
 
-def usage(details: Mapping[str, Any]) -> str:  # noqa: ARG001
+def usage(details: Mapping[str, Any], device: str = "cpu") -> str:  # noqa: ARG001
     """PyTorch alone."""
+    there, back = moves(device)
     return (
-        "import torch\n"
-        f'model = torch.jit.optimize_for_inference(torch.jit.load("{PROGRAM}", map_location="cpu"))\n'
+        f"import torch\n{'' if device == 'cpu' else FP32}"
+        f'model = torch.jit.optimize_for_inference(torch.jit.load("{PROGRAM}", map_location="{device}"))\n'
         "with torch.inference_mode():\n"
-        "    logits = model(torch.from_numpy(images)).numpy()\n"
+        f"    logits = model(torch.from_numpy(images){there}){back}.numpy()\n"
     )
 
 
@@ -119,7 +121,16 @@ ENGINE = Engine(
     aliases=("script",),
     usage=usage,
     ceilings={"float32": {}, "bfloat16": {}, "float16": {}},
-    triton=Triton("pytorch", {PROGRAM: "model.pt"}, "INPUT__0", "OUTPUT__0"),
+    triton=Triton(
+        "pytorch",
+        {PROGRAM: "model.pt"},
+        "INPUT__0",
+        "OUTPUT__0",
+        parameters=lambda details, threads: {"INTRA_OP_THREAD_COUNT": str(threads)},
+        lost=lambda details, device: (
+            "the frozen program runs as it was saved: the backend doesn't optimize it for inference at load"
+        ),
+    ),
     refuses={"tensor_subclass": "TorchScript can't hold quantized tensors of this kind"},
     contains_code=True,
     tolerance=1e-4,
