@@ -9,6 +9,7 @@ from densebench.report import recommendation_of
 from densebench.report.analysis import analyse
 from densebench.report.board import write_board
 from densebench.report.html import page
+from densebench.report.html.batch_charts import over_batch_size
 from densebench.report.html.pareto_chart import pareto
 from densebench.report.html.style import series_of
 from densebench.report.html.tiles import tiles
@@ -86,6 +87,14 @@ def test_the_front_is_of_one_environment() -> None:
     first, second = chart.figures
     assert [(line[0], line[3]) for line in first.lines] == [("baseline", ""), ("slow here", "baseline")]
     assert [(line[0], line[3]) for line in second.lines] == [("quick there", ""), ("baseline", "quick there")]
+
+
+def test_no_bar_is_held_against_anothers_baseline() -> None:
+    """Where one machine alone has a baseline, there is no line at it across the other's bars."""
+    rows = derive([timed("baseline", 8, 30), timed("x", 8, 90, environment_id=THERE)])
+    chart = over_batch_size(series_of(rows), "throughput_samples_per_s", "Throughput", "images/s")
+    assert chart is not None
+    assert (chart.views[0].layout["shapes"], chart.caption) == ([], "")
 
 
 def test_tensorboard_has_both(tmp_path: Path) -> None:

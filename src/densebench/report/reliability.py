@@ -36,7 +36,9 @@ def machines(sweep: Sweep) -> Iterator[Finding]:
     """Rows of several machines or environments, whose speeds say nothing about each other."""
     found = by_environment(sweep.rows)
     if len(found) > 1:
-        names = joined([f"{name} ({len(rows)} rows)" for name, rows in found.items()])
+        names = joined(
+            [f"{name} ({len(rows)} row{'' if len(rows) == 1 else 's'})" for name, rows in found.items()]
+        )
         yield finding(
             "limits",
             f"Warning: the rows come from {len(found)} environments, {names}: speeds of different ones can't be "

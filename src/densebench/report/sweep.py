@@ -53,7 +53,7 @@ def finding(topic: str, sentence: str, rows: Iterable[Row]) -> Finding:
 class Sweep:
     """All rows of a run, the accuracy loss that is allowed (percentage points), and the machine's ceilings.
 
-    Where rows come from several environments, nothing but `rows` means anything: ask each of the `parts`.
+    Where rows come from several environments, what compares them means nothing: ask each of the `parts`.
     """
 
     rows: tuple[Row, ...]

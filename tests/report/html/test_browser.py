@@ -47,8 +47,8 @@ def test_everything_that_was_measured_is_drawn(open_report: Open) -> None:
     sizes = "host_memory_peak_mb vram_driver_peak_mb model_size_mb distributions"
     grounds = "operators roofline ceilings roofline_fraction build_s break_even_images"
     assert [chart["name"] for chart in charts(opened)] == f"{speeds} {sizes} {grounds}".split()
-    assert {"FP32", "INT8"} <= set(opened.tab.locator("#chart-roofline .textpoint").all_inner_texts())
-    assert "0" in opened.tab.locator("#chart-break_even_images .bartext").all_inner_texts()
+    assert {"FP32", "INT8"} <= set(opened.tab.locator("#chart-roofline .textpoint").all_text_contents())
+    assert "0" in opened.tab.locator("#chart-break_even_images .bartext").all_text_contents()
     assert opened.complaints == []
 
 
@@ -109,7 +109,7 @@ def test_filters_by_batch_size_and_text(open_report: Open) -> None:
 def test_choices_and_legends(open_report: Open) -> None:
     """Another batch size is another drawing; a recipe's button takes its line away and brings it back."""
     opened = open_report(USUAL).wait()
-    memory = opened.tab.locator("#chart-host_memory_peak_mb .bartext").all_inner_texts()
+    memory = opened.tab.locator("#chart-host_memory_peak_mb .bartext").all_text_contents()
     opened.tab.select_option('select[data-chart="host_memory_peak_mb"]', label="batch 32")
     opened.tab.wait_for_function(
         "(before) => document.querySelector('#chart-host_memory_peak_mb .bartext').textContent !== before",

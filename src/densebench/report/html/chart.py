@@ -9,6 +9,7 @@ from typing import Any
 
 from densebench.record import BASELINE
 from densebench.report.html.style import Series
+from densebench.rows import by_environment
 from densebench.wording import short
 
 Spec = dict[str, Any]  # a trace or a layout, in Plotly's own words
@@ -157,9 +158,10 @@ def about_baseline(values: Sequence[Bar]) -> str:
 
 
 def _of_baseline(values: Sequence[Bar]) -> float | None:
-    """The baseline's value, if others are to be held against it; none where several machines have one each."""
+    """The baseline's value, if others are to be held against it; none where they are of several machines."""
     found = [bar.value for bar in values if bar.series.recipe == BASELINE]
-    return found[0] if len(found) == 1 and len(values) > 1 else None
+    machines = by_environment(bar.series.rows[0] for bar in values)
+    return found[0] if found and len(machines) == 1 and len(values) > 1 else None
 
 
 def interval(low: float | None, high: float | None) -> str:
