@@ -1,4 +1,4 @@
-"""Say PASS, FAIL or SKIP of each row of a sweep on a GPU, and of what a deployer does with TensorRT's plans.
+"""Say PASS, FAIL or SKIP of each row of a sweep on a GPU, and of what a deployer does with the artifacts.
 
     python scripts/gpu_verdicts.py [--as-is] FOLDER
 
@@ -25,6 +25,9 @@ EFFECTS = {
     "channels_last+bf16": r"bfloat16 convolutions.*NHWC",
     "channels_last+bf16+compile": r"compiled graph.*bfloat16 convolutions.*NHWC",
     "compile": r"compiled graphs?, 0 graph breaks",
+    "compile:freezing=true": r"compiled graphs?, 0 graph breaks; (weights of|no layer's weights)",
+    "compile:mode=max-autotune": r"compiled graphs?, 0 graph breaks(?!.*a CPU has none)",
+    "compile:mode=reduce-overhead": r"compiled graphs?, 0 graph breaks(?!.*a CPU has none)",
     "jit": r"frozen graph",
     "onnx": r"CUDAExecutionProvider(?!.*fell back)",
     "onnx:provider=tensorrt": r"TensorrtExecutionProvider",
@@ -35,6 +38,7 @@ EFFECTS = {
     "tensorrt:precision=fp32": r"float32 convolutions",
     "tensorrt_int8": r"int8 convolutions",
 }
+NOT_DEPLOYED = {"compile"}  # engines whose README's code compiles, for minutes
 MUST_RUN = ("tensorrt", "onnx")  # what the environment of `gpu_acceptance.sh` was made for
 PLAIN = {"baseline", "eager"}
 PRELUDE = """
@@ -95,14 +99,14 @@ def deployed(folder: Path) -> tuple[str, str]:
 
 
 def main(folder: Path, *, as_is: bool = False) -> int:
-    """Print a line for each row and each plan; returns the exit code."""
+    """Print a line for each row and each artifact; returns the exit code."""
     with (folder / "benchmark_results.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     said = [(f"{row['recipe']}, batch {row['batch_size']}", *verdict(row, as_is=as_is)) for row in rows]
     said += [
         (f"{manifest.parent.name}, deployed", *deployed(manifest.parent))
         for manifest in sorted((folder / "models").glob("*/manifest.json"))
-        if json.loads(manifest.read_text(encoding="utf-8"))["engine"] == "tensorrt"
+        if json.loads(manifest.read_text(encoding="utf-8"))["engine"] not in NOT_DEPLOYED
     ]
     for name, word, why in said:
         print(f"{word}  {name}: {why}")

@@ -14,7 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 from densebench import cli, engines
-from densebench.artifact import Manifest, hash_files, new_folder, read_manifest, write_manifest
+from densebench.artifact import Manifest, hash_files, new_folder, write_manifest
 from densebench.engines import eager, onnxruntime, openvino, tensorrt
 from densebench.engines.base import Engine, Target, Triton
 from densebench.errors import InputError, RefusedArtifact, UsageError
@@ -32,11 +32,12 @@ ABLE = sorted({engine.name for engine in engines.catalogue().values() if engine.
 INPUT = input_of(16, 24)
 
 
-def make(folder: Path, engine: Engine, **changes: Any) -> Path:
-    """An artifact whose files are words, under the names that the engine gives its own."""
+def make(folder: Path, engine: Engine, content: Path | None = None, **changes: Any) -> Path:
+    """An artifact whose files are words, under the names that the engine gives its own, or those of a folder."""
     with new_folder(folder) as part:
         for name in engine.triton.files if engine.triton else ("weights.bin",):
-            (part / name).write_text(f"content of {name}")
+            words = b"content of " + name.encode()
+            (part / name).write_bytes((content / name).read_bytes() if content else words)
         facts: dict[str, Any] = {
             "recipe": "bf16+some:precision=int8",
             "steps": engine.name,
@@ -240,19 +241,10 @@ def test_an_exported_model_runs(tmp_path):
     """A real file, from the repository's folder in ONNX Runtime, with the names and shapes that the text says."""
     import onnxruntime as runtime
 
-    model, made = served(tiny_model()), tmp_path / "made"
-    with new_folder(made) as part:
-        built = onnxruntime.build(model, tiny_workload(), part, Target("cpu", (2,), 1))
-        content = {path.name: path.read_bytes() for path in part.iterdir()}
-    shutil.rmtree(made)
-    source = make(
-        made, onnxruntime.ENGINE, details=built.details, input=input_of(16, 16), classes=("x",) * 10
-    )
-    manifest = read_manifest(source)
-    for name, data in content.items():
-        (source / name).write_bytes(data)
-    (source / "manifest.json").unlink()
-    write_manifest(source, manifest.model_copy(update={"files": hash_files(source, ())}))
+    model = served(tiny_model())
+    built = onnxruntime.build(model, tiny_workload(), tmp_path, Target("cpu", (2,), 1))
+    facts = {"details": built.details, "input": input_of(16, 16), "classes": ("x",) * 10}
+    source = make(tmp_path / "made", onnxruntime.ENGINE, tmp_path, **facts)
     folder = export_triton(source, tmp_path / "out")
     said = settings(folder)
     session = runtime.InferenceSession(folder / "1" / "model.onnx", providers=["CPUExecutionProvider"])

@@ -16,10 +16,10 @@ def deploy_notes(manifest: Manifest, engine: Engine, caveats: tuple[str, ...]) -
     variables = {key: value for key, value in manifest.host_settings.items() if key.isupper()}
     what = (
         f"`{manifest.steps}`, built for {manifest.device} on {manifest.created[:10]}. Input: float32 NCHW images "
-        f"({batch or 'n'}, {channels}, {height}, {width}){count}: shorter side "
-        f"resized to {expected.resize} ({expected.interpolation}), centre {expected.crop} x {expected.crop} kept, values in 0..1, then (value - mean) / std per channel with "
-        f"mean {list(expected.mean)} and std {list(expected.std)}. Output: {len(manifest.classes)} logits an image; "
-        "the classes are in `manifest.json`."
+        f"({batch or 'n'}, {channels}, {height}, {width}){count}: shorter side resized to {expected.resize} "
+        f"({expected.interpolation}), centre {expected.crop} x {expected.crop} kept, values in 0..1, then "
+        f"(value - mean) / std per channel with mean {list(expected.mean)} and std {list(expected.std)}. Output: "
+        f"{len(manifest.classes)} logits an image; the classes are in `manifest.json`."
     )
     how = (
         f"Measured with {manifest.host_settings['threads']} threads"

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from densebench.engines import torch_compile
 from densebench.recipe import plan
 from densebench.spec import RunSpec
 
@@ -82,6 +84,14 @@ def test_rows_that_did_what_they_claim_pass(tmp_path: Path) -> None:
             {"recipe": "onnx", "effect": "80/90 nodes in CUDAExecutionProvider, 10 fell back to CPU"},
             "expected",
         ),
+        (
+            {
+                "recipe": "compile:mode=reduce-overhead",
+                "effect": "1 compiled graph, 0 graph breaks; reduce-overhead is CUDA graphs, which a CPU has none of",
+            },
+            "expected",
+        ),
+        ({"recipe": "compile:freezing=true", "effect": "1 compiled graph, 0 graph breaks"}, "expected"),
         ({"recipe": "a new one"}, "no effect: none is given"),
         ({"recipe": "jit", "effect": "frozen graph", "throughput_samples_per_s": ""}, "no throughput"),
     ],
@@ -111,25 +121,37 @@ def test_an_empty_sweep_is_no_success(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "0 PASS, 0 FAIL, 0 SKIP\n")
 
 
+@pytest.mark.parametrize("engine", ["tensorrt", "eager", "compile"])
 @pytest.mark.parametrize(("factor", "word"), [(1.0, "PASS"), (1.5, "FAIL")])
-def test_a_plans_readme_is_run(tmp_path: Path, factor: float, word: str) -> None:
-    """Its code must give the outputs that the manifest holds."""
-    folder = tmp_path / "models" / "tensorrt"
+def test_an_artifacts_readme_is_run(tmp_path: Path, factor: float, word: str, engine: str) -> None:
+    """Its code must give the outputs that the manifest holds; what compiles for minutes is left out."""
+    folder = tmp_path / "models" / "made"
     folder.mkdir(parents=True)
     probe = {"seed": 3, "batch_size": 2, "tolerance": 0.01, "outputs": [[3.0, 3.0], [3.0, 3.0]]}
-    manifest = {"engine": "tensorrt", "probe": probe, "input": {"shape": [None, 3, 4, 4]}}
+    manifest = {"engine": engine, "probe": probe, "input": {"shape": [None, 3, 4, 4]}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     code = f"import numpy\nlogits = {factor} * numpy.full((len(images), 2), images.shape[1])"
     (folder / "README.md").write_text(f"# Title\n\n```python\n{code}\n```\n")
     _, lines = verdicts(tmp_path, {"recipe": "baseline"})
-    assert lines[1].startswith(f"{word}  tensorrt, deployed: ")
+    assert len(lines) == (2 if engine == "compile" else 3)
+    assert engine == "compile" or lines[1].startswith(f"{word}  made, deployed: ")
+
+
+def test_the_readmes_suite_has_what_the_default_one_has() -> None:
+    """No engine is missing from the figures, though some rows are skipped where they are taken."""
+    suite = RunSpec.create(SCRIPTS.parent / "benchmarks" / "readme.toml")
+    plan(suite.recipes, suite.named)
+    assert set(RunSpec.create().recipes) <= set(suite.recipes)
 
 
 def test_every_recipe_of_it_can_be_resolved() -> None:
     """And none of the default suite is left out."""
     spec = RunSpec.create(SUITE)
     assert spec.device == "cuda"
-    plan(spec.recipes, spec.named)
+    asked = {recipe.name for recipe in plan(spec.recipes, spec.named)}
+    modes = get_args(torch_compile.CompileOptions.model_fields["mode"].annotation)
+    assert {f"compile:mode={mode}".removesuffix(":mode=default") for mode in modes} <= asked
+    assert "compile:freezing=true" in asked
     assert set(RunSpec.create().recipes) - {"structured_pruning+openvino:precision=int8"} <= set(spec.recipes)
     assert "tensorrt:precision=fp32" in tomllib.loads(SUITE.read_text(encoding="utf-8"))["recipes"]
 
