@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from densebench import cli
 from densebench.errors import InputError, UsageError
 from densebench.recipe import plan
 from densebench.record import BASELINE
-from densebench.spec import RunSpec, read_suite
+from densebench.spec import FILE_ONLY, RunSpec, command_of, read_suite
 
 words = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12)
 positive = st.floats(0.001, 1e6)
@@ -217,3 +219,43 @@ def test_a_spec_is_frozen() -> None:
     """No stage changes what was asked for."""
     with pytest.raises(ValueError, match="frozen"):
         RunSpec.create().seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("suite", "flags", "command"),
+    [
+        ("default", {}, "densebench run"),
+        (
+            "quick",
+            {"recipes": ["amp", "bf16+jit"], "threads": None},
+            "densebench run --quick --recipes amp,bf16+jit",
+        ),
+        (
+            Path("my suite.toml"),
+            {"batch_sizes": (1, 8)},
+            "densebench run --suite 'my suite.toml' --batch-sizes 1,8",
+        ),
+        ("default", {"resume": True, "trust": False, "seed": 3}, "densebench run --resume --seed 3"),
+        (
+            "default",
+            {"output_dir": Path("a b"), "focus_batch_sizes": []},
+            "densebench run --output-dir 'a b' --focus-batch-sizes ''",
+        ),
+        (
+            "quick",
+            {"sample_time": 1, "log_dir": Path("x")},
+            """python -c 'import densebench; densebench.run('"'"'quick'"'"', sample_time=1, log_dir='"'"'x'"'"')'""",
+        ),
+    ],
+)
+def test_a_call_from_python_has_a_command_that_does_the_same(
+    suite: str | Path, flags: dict[str, Any], command: str
+) -> None:
+    """The report says how to reproduce it, whoever asked for it."""
+    assert command_of(suite, flags) == command
+
+
+def test_every_key_is_a_flag_or_known_to_be_none() -> None:
+    """A command is not made of flags that the command line doesn't have."""
+    flags = set(inspect.signature(cli.run).parameters) - {"suite", "quick", "dry_run"}
+    assert flags == set(RunSpec.model_fields) - FILE_ONLY

@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,19 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     path.write_text("")
     with pytest.raises(InputError, match="file can't be used"):
         MlflowSink(str(path), tmp_path)
+
+
+@needs_mlflow
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:9", "mssql://user@127.0.0.1:9/store", "sqlite:////proc/x/y"]
+)
+def test_a_store_that_can_not_be_opened_is_refused(tmp_path: Path, uri: str) -> None:
+    """Nobody answers, a driver is missing, no file can be there: one line, within seconds."""
+    started = time.monotonic()
+    with pytest.raises(InputError, match="can't be used") as caught:
+        MlflowSink(uri, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - started < 60
 
 
 @needs_mlflow

@@ -82,9 +82,10 @@ class MlflowSink:
     def __init__(self, uri: str, output_dir: Path) -> None:
         check_mlflow(uri)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it reports each import to its makers
+        os.environ.setdefault(
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
+        )  # seconds, not minutes, where nobody answers
         from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
 
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # how it makes its tables
         self.problem = ""  # why rows are missing, for a note at the end
@@ -98,7 +99,7 @@ class MlflowSink:
             address = uri if folder is None else f"sqlite:///{folder / DATABASE}"
             self._client = MlflowClient(tracking_uri=address, registry_uri=address)
             self._experiment = _experiment(self._client, folder)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - of MLflow, SQLAlchemy, a driver, the network
             raise InputError(
                 f"--mlflow {uri} can't be used ({one_line(str(error), 200)}): name another"
             ) from None
