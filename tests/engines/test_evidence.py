@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from densebench import engines, jobs, techniques
 from densebench.artifact import Manifest, read_manifest
 from densebench.building import build_artifact
 from densebench.channels import channels_removed
-from densebench.engines import aot_inductor, onnxruntime, openvino, torchscript
+from densebench.engines import _ran, aot_inductor, onnxruntime, openvino, torchscript
 from densebench.engines.base import Target
 from densebench.recipe import Recipe, Step, resolve
 from densebench.served import Served, served
@@ -119,6 +121,38 @@ def test_a_package_that_does_not_do_what_is_claimed(tmp_path):
     assert aot_inductor.load(tmp_path, details, "cpu").effect(images(2)) == (
         "none: no convolution runs in bfloat16 (seen: float32 convolutions 2/2)"
     )
+
+
+def test_on_a_gpu_the_dispatcher_is_watched(tmp_path, monkeypatch):
+    """Here with the profiler's account planted; where it sees nothing, in a CUDA graph, nothing is claimed."""
+    seen: Counter[str] = Counter()
+    monkeypatch.setattr(_ran, "_handed_on", lambda run: seen)
+    package = aot_inductor.PackagedSession.__new__(aot_inductor.PackagedSession)
+    package.claimed, package.convolutions = "bfloat16", 2
+    on_gpu = SimpleNamespace(device=torch.device("cuda"), is_cuda=True)
+    assert package.effect(on_gpu).endswith("isn't observed on a GPU")
+    seen["float32"] = 2
+    assert package.effect(on_gpu).startswith("none: no convolution runs in bfloat16")
+    seen.update({"bfloat16": 1})
+    assert package.effect(on_gpu) == (
+        "ahead-of-time package: float32 convolutions 2/2, bfloat16 convolutions 1/2"
+    )
+
+
+def test_in_cuda_graphs_the_module_speaks_for_itself(tiny, tmp_path, monkeypatch):
+    """And is said to; its layout too, which isn't seen on a GPU."""
+    manifest = built(resolve("channels_last+bf16+compile", {}), tiny, tmp_path / "made")
+    session = engines.catalogue()["compile"].load(tmp_path / "made", manifest.details, "cpu")
+    session.module.device_type = "cuda"
+    for seen, said in (
+        ({}, ["uncompiled: bfloat16 convolutions 2/2", "uncompiled: NHWC convolutions 2/2"]),
+        ({"bfloat16": 2}, ["bfloat16 convolutions 2/2", "uncompiled: NHWC convolutions 2/2"]),
+    ):
+        monkeypatch.setattr(
+            _ran, "convolutions", lambda run, device, seen=seen: _ran.Ran(Counter(seen), None)
+        )
+        assert session._inside(images(2)) == (None, said)
+    session.close()
 
 
 def pruned() -> Served:

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from densebench.engines import _inductor_int8 as int8
+from densebench.engines import _ran
 from densebench.engines._calibration import calibration_images
 from densebench.engines._inductor import inductor, no_compiler
 from densebench.engines._onednn import executed
@@ -131,11 +132,11 @@ class PackagedSession:
         return self._package.boxed_run([images.contiguous()])[0]
 
     def effect(self, images: Tensor) -> str:
-        """Count what oneDNN executes, by precision."""
+        """Count what oneDNN executes, by precision; on a GPU, what goes through PyTorch's dispatcher."""
         from densebench.measure.observe import unseen
 
         if images.is_cuda:
-            return "ahead-of-time package; what it computes in isn't observed on a GPU"
+            return self._effect_on_gpu(images)
         seen = executed(lambda: self(images))
         convolutions = Counter(
             {precision: n for (kind, precision), n in seen.items() if kind == "convolution"}
@@ -155,6 +156,17 @@ class PackagedSession:
         if self.claimed != "int8" and (nothing := unseen(self.claimed, convolutions)):
             return nothing
         return f"ahead-of-time package: {', '.join(said)}"
+
+    def _effect_on_gpu(self, images: Tensor) -> str:
+        from densebench.measure.observe import unseen
+
+        ran = _ran.convolutions(lambda: self(images), images.device.type).precisions
+        if not ran:
+            return "ahead-of-time package; what it computes in isn't observed on a GPU"
+        said = ", ".join(
+            f"{precision} convolutions {n}/{self.convolutions}" for precision, n in ran.most_common()
+        )
+        return unseen(self.claimed, ran) or f"ahead-of-time package: {said}"
 
     def trace(self, images: Tensor) -> None:
         pass

@@ -175,10 +175,9 @@ class OpenVinoSession:
         """Count precisions in the plugin's execution graph, say what is only emulated, and look at the weights."""
         compiled = self.request(images.shape[0]).get_compiled_model()
         said = plugin.describe(plugin.layers(compiled), COMPUTES[self.precision])
-        if said.startswith("none"):
-            return said
         pruned = describe_weights(plugin.weights(self._graph), self.details)
-        return "; ".join([said, *([slow] if (slow := _emulated(self.precision)) else []), *pruned])
+        more = [] if said.startswith("none") else pruned
+        return "; ".join([said, *([slow] if (slow := _emulated(self.precision)) else []), *more])
 
     def trace(self, images: Tensor) -> list[dict[str, Any]]:
         """Layers of a few inferences, from a second compiled model that counts time."""
