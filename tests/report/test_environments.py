@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
 from densebench.report import recommendation_of
 from densebench.report.analysis import analyse
-from densebench.report.board import write_board
+from densebench.report.board import RUN, write_board
 from densebench.report.html import page
 from densebench.report.html.batch_charts import over_batch_size
 from densebench.report.html.pareto_chart import pareto
@@ -17,6 +19,7 @@ from densebench.report.markdown import report, summary
 from densebench.report.recommendation import choose
 from densebench.report.sweep import Sweep
 from densebench.rows import derive
+from densebench.sinks.event_file import event_files
 from tests.factory import header, record, timed
 
 HERE, THERE = "0badcafe", "feedbeef"
@@ -98,6 +101,14 @@ def test_no_bar_is_held_against_anothers_baseline() -> None:
 
 
 def test_tensorboard_has_both(tmp_path: Path) -> None:
-    """The board can be written of them too."""
-    write_board(tmp_path, header(), ROWS)
-    assert any(tmp_path.rglob("*tfevents*"))
+    """Each machine's front is an image of its own, one step after the other."""
+    rows = [*ROWS, *derive([timed("baseline", 1, 50, accuracy_top1=99.0, environment_id=THERE)])]
+    write_board(tmp_path, header(), rows)
+    steps = [
+        event.step
+        for path in event_files(tmp_path / RUN)
+        for event in EventFileLoader(str(path)).Load()
+        for value in event.summary.value
+        if value.tag == "accuracy/pareto"
+    ]
+    assert steps == [0, 1, 2, 3], "the best of both, then the two batch sizes of the second"
