@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from densebench import artifact
-from densebench.channels import channels_removed
+from densebench.channels import channels_removed, layer_count
 from densebench.deploy_notes import FILE_NAME as NOTES
 from densebench.deploy_notes import deploy_notes
 from densebench.engines.base import Built, Engine, Target
@@ -53,7 +53,7 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
         started = time.perf_counter()
         target = Target(job.device, job.batch_sizes, job.threads)
         built = recipe.engine.what.build(ready.model, workload, folder, target, **recipe.engine.options)
-        claims = {"precision": recipe.precision(job.device), "channels": ready.channels}
+        claims = {"precision": recipe.precision(job.device), **ready.constructed}
         built = replace(built, details={**built.details, "claims": claims})
         build_s = ready.seconds + time.perf_counter() - started
         if built.rounds:
@@ -84,7 +84,9 @@ class _Ready:
     macs: int  # of one image
     activations: int
     zero_fraction: float
-    channels: int | None = None  # of a PyTorch model as constructed
+    constructed: Mapping[str, int] = field(
+        default_factory=dict
+    )  # what a PyTorch model was before any pruning
     seconds: float = 0.0  # that it took to make
 
 
@@ -105,7 +107,7 @@ def _changed(
         macs=seen.macs.total(),
         activations=seen.activations,
         zero_fraction=zero_fraction(model.core),
-        channels=channels_removed(model.core)[1],
+        constructed={"layers": layer_count(model.core), "channels": channels_removed(model.core)[1]},
         seconds=seconds,
     )
 

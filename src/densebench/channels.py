@@ -96,6 +96,11 @@ def constructed_shape(layer: nn.Conv2d | nn.Linear) -> tuple[int, ...]:
     return shape
 
 
+def layer_count(core: nn.Module) -> int:
+    """Convolutions and linear layers."""
+    return len(_layers(core))
+
+
 def channels_removed(core: nn.Module) -> tuple[int, int]:
     """(channels removed, channels as constructed), counted at the outputs of convolutions and linear layers."""
     layers = _layers(core)

@@ -77,7 +77,7 @@ def test_a_claim_without_a_deed_is_found_out(line, tiny, tmp_path):
     recipe = idle(line)
     manifest = built(recipe, tiny, tmp_path / "made")
     claimed = recipe.precision("cpu")
-    assert manifest.details["claims"] == {"precision": claimed, "channels": 26}
+    assert manifest.details["claims"] == {"precision": claimed, "layers": 3, "channels": 26}
     assert effect(manifest, tmp_path / "made") == (
         f"none: no convolution runs in {claimed} (seen: float32 convolutions 2/2)"
     )
@@ -163,18 +163,18 @@ def pruned() -> Served:
 
 
 @pytest.mark.parametrize("engine", [torchscript, onnxruntime, openvino])
-@pytest.mark.parametrize("constructed", [26, 30])
-def test_pruning_is_seen_in_the_saved_graph(engine, constructed, tmp_path):
-    """Zeros are counted in the file's weights; missing channels are those that it doesn't have."""
+@pytest.mark.parametrize(("layers", "constructed"), [(3, 26), (3, 30), (4, 30)])
+def test_pruning_is_seen_in_the_saved_graph(engine, layers, constructed, tmp_path):
+    """Zeros are counted in the file's weights; missing channels are those that its layers, all there, don't have."""
     model = pruned()
     assert channels_removed(model.core) == (0, 26)
     made = engine.build(model, tiny_workload(), tmp_path, Target("cpu", (2,), 1))
-    details = {**made.details, "claims": {"precision": "float32", "channels": constructed}}
-    session = engine.load(tmp_path, details, "cpu")
+    claims = {"precision": "float32", "layers": layers, "channels": constructed}
+    session = engine.load(tmp_path, {**made.details, "claims": claims}, "cpu")
     said = session.effect(images(2)).split("; ")
     session.close()
     assert said[-1] == "49.3 % of the weights are zero, multiplied all the same"
-    assert ("4 of 30 channels removed" in said) == (constructed == 30)
+    assert ("4 of 30 channels removed" in said) == ((layers, constructed) == (3, 30))
 
 
 def test_techniques_that_claim_a_precision_are_those_that_are_watched():

@@ -11,12 +11,14 @@ def describe_weights(weights: Sequence[tuple[int, int, int]], details: Mapping[s
 
     Args:
         weights: of each convolution and linear layer (output channels, weights that are zero, all its weights).
-        details: the artifact's, which hold the channels that the model was constructed with.
+        details: the artifact's, which hold the layers and channels that the model was constructed with. Where the
+            graph has others (attention may be one node), nothing is said of channels.
 
     """
     from densebench.measure.observe import describe_removed, describe_zeros
 
-    whole = details.get("claims", {}).get("channels")
+    claims = details.get("claims", {})
+    whole = claims.get("channels", 0) if claims.get("layers") == len(weights) else 0
     left, zeros, total = (sum(column) for column in zip(*weights, strict=True)) if weights else (0, 0, 0)
-    removed = [describe_removed(whole - left, whole)] if weights and whole and left < whole else []
+    removed = [describe_removed(whole - left, whole)] if left < whole else []
     return [*removed, *describe_zeros(zeros / max(total, 1))]
