@@ -103,7 +103,7 @@ class Cell:
 
     def _share_of_ceiling(self, sweep: Sweep) -> float | None:
         known, macs_g = ceilings_of(sweep.survey.ceilings), self.facts.get("macs_g")
-        if known is None or not isinstance(macs_g, float):
-            return None
+        if known is None or not isinstance(macs_g, float) or self.facts.get("threads") != known.threads:
+            return None  # a ceiling holds for as many threads as it was measured with
         own = blocks([one.samples_ms for one in self.blocks], self.rounds)
         return share(macs_g, throughput(own, self.batch_size).value, str(self.facts["precision"]), known)
