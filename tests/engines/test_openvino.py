@@ -17,6 +17,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from densebench.engines import _openvino_deploy
 from densebench.engines import openvino as engine
 from densebench.engines._openvino_telemetry import no_telemetry
 from densebench.engines.base import Built, Target
@@ -165,7 +166,7 @@ def test_bf16_that_stays_fp32_is_found_out(
     tiny: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A planted no-op: the plugin is told FP32 where BF16 is claimed."""
-    monkeypatch.setitem(engine.HINTS, "bf16", "f32")
+    monkeypatch.setitem(_openvino_deploy.HINTS, "bf16", "f32")
     session = session_of(make(tiny, tmp_path, precision="bf16"))
     assert session.effect(images(2)).startswith("none: no convolution or linear layer runs in bfloat16")
 

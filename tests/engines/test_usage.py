@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torchvision
+from onnxruntime.capi.onnxruntime_inference_collection import check_and_normalize_provider_args
 from torch import Tensor
 
 from densebench import engines
@@ -70,10 +72,18 @@ def test_onnx_runtimes_code_names_the_provider(tiny: Workload, tmp_path, monkeyp
     code = onnxruntime.usage(details, "cpu")
     with torch.inference_mode():
         assert relative_difference(run(code, tmp_path, monkeypatch), model(images(2))) < 1e-3
-    cuda = '["CUDAExecutionProvider", {"use_tf32": "0"}], "CPUExecutionProvider"]'
-    assert f"providers=[{cuda}" in onnxruntime.usage(details, "cuda")
-    with_tensorrt = onnxruntime.usage({**details, "provider": "tensorrt"}, "cuda")
-    assert f'providers=["TensorrtExecutionProvider", {cuda}' in with_tensorrt
+    cuda = ("CUDAExecutionProvider", {"use_tf32": "0"})
+    for provider, wanted in (("auto", []), ("tensorrt", ["TensorrtExecutionProvider"])):
+        given = named(onnxruntime.usage({**details, "provider": provider}, "cuda"))
+        assert given == [*wanted, cuda, "CPUExecutionProvider"]
+        names = [one if isinstance(one, str) else one[0] for one in given]
+        check_and_normalize_provider_args(given, None, names)  # as a session does, where there is a GPU
+
+
+def named(code: str) -> list[Any]:
+    """The providers that the code asks for."""
+    [found] = [node.value for node in ast.walk(ast.parse(code)) if getattr(node, "arg", "") == "providers"]
+    return ast.literal_eval(found)
 
 
 def test_sparse_layers_are_compressed_as_they_were_measured(tiny: Workload, tmp_path, monkeypatch):

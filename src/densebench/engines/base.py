@@ -52,11 +52,10 @@ class Built:
     """What an engine put into the folder, beside the files themselves.
 
     `details` is what `load` needs to know (JSON); `claims` are added to it, what the recipe should be seen to do:
-    `precision` and, of a PyTorch model, its `layers` and `channels` as constructed. `caches` names the files that only make loading
-    faster.
-    `rounds` says that the artifact computes in another precision than the model that was given, by the engine's
-    own doing: the probe that reloads are checked against is then the artifact's, not the model's. `largest_batch` is
-    the largest that the artifact takes, None for any.
+    `precision` and, of a PyTorch model, its `layers` and `channels` as constructed. `caches` names the files that
+    only make loading faster. `rounds` says that the artifact computes in another precision than the model that was
+    given, by the engine's own doing: the probe that reloads are checked against is then the artifact's, not the
+    model's. `largest_batch` is the largest that the artifact takes, None for any.
     """
 
     details: dict[str, Any] = field(default_factory=dict)

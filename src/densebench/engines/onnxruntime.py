@@ -7,7 +7,6 @@ operators unless it is given their library: nothing in the artifact is code.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -18,11 +17,12 @@ from pydantic import Field
 
 from densebench.engines import _onnx_observe as observed
 from densebench.engines._calibration import calibration_images
+from densebench.engines._onnx_deploy import MODEL, TRITON, providers, usage
 from densebench.engines._onnx_export import INPUT, OUTPUT
 from densebench.engines._onnx_file import PER_CHANNEL, check_quantizable, write_graph
 from densebench.engines._onnx_quantize import quantize
 from densebench.engines._weights import describe_weights
-from densebench.engines.base import Built, Engine, Target, Triton
+from densebench.engines.base import Built, Engine, Target
 from densebench.errors import RefusedArtifact, Unavailable
 from densebench.techniques.base import Options
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from densebench.workloads.base import OnnxFile, Workload
 
-MODEL = "model.onnx"
 CUDA_LIBRARY = "libonnxruntime_providers_cuda.so"
 TRACED = 3  # inferences
 WARM_UP = 1
@@ -85,14 +84,6 @@ def build(
     return Built(details=details, rounds=True)
 
 
-def _providers(provider: str, device: str) -> list[Any]:
-    """In order of preference; the last one takes what the others can't run."""
-    if device == "cpu":
-        return ["CPUExecutionProvider"]
-    cuda = ("CUDAExecutionProvider", {"use_tf32": "0"})  # FP32 is FP32 in every row
-    return [*(["TensorrtExecutionProvider"] if provider == "tensorrt" else []), cuda, "CPUExecutionProvider"]
-
-
 class OnnxSession:
     """An ONNX file, optimized for this processor and loaded."""
 
@@ -100,7 +91,7 @@ class OnnxSession:
         self.path = path
         self.details = details
         self.int8 = details["precision"] == "int8"
-        self.providers = _providers(details["provider"], device)
+        self.providers = providers(details["provider"], device)
         self.device = device
         self.session = self._open(_session_options())
 
@@ -214,18 +205,6 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> OnnxSession:
     return OnnxSession(folder / MODEL, details, device)
 
 
-def usage(details: Mapping[str, Any], device: str = "cpu") -> str:
-    """ONNX Runtime alone; it copies images to a GPU and logits back by itself."""
-    providers = json.dumps(_providers(details["provider"], device))
-    return (
-        "import onnxruntime\n"
-        "options = onnxruntime.SessionOptions()\n"
-        "# options.intra_op_num_threads = 2  # its default is one thread for each physical core\n"
-        f'session = onnxruntime.InferenceSession("{MODEL}", options, providers={providers})\n'
-        f'(logits,) = session.run(["{OUTPUT}"], {{"{INPUT}": images}})\n'
-    )
-
-
 def unavailable(device: str) -> str | None:
     """ONNX Runtime with kernels for the device, and what exports to it."""
     if any(find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")):
@@ -235,15 +214,6 @@ def unavailable(device: str) -> str | None:
     if device != "cpu" and not any((Path(place) / "capi" / CUDA_LIBRARY).exists() for place in places):
         return "install onnxruntime-gpu in place of onnxruntime"
     return None
-
-
-def _lost_in_triton(details: Mapping[str, Any], device: str) -> str:
-    """What its ONNX Runtime backend has no parameter for."""
-    if details["provider"] == "tensorrt":
-        return (
-            "ONNX Runtime's CUDA kernels run this: ask for TensorRT's in optimization.execution_accelerators"
-        )
-    return "" if device == "cpu" else "FP32 may be computed in TF32, which was off when it was measured"
 
 
 ENGINE = Engine(
@@ -264,14 +234,7 @@ ENGINE = Engine(
         "tensor_subclass": OWN_PRECISION,
     },
     usage=usage,
-    triton=Triton(
-        "onnxruntime",
-        {MODEL: "model.onnx"},
-        INPUT,
-        OUTPUT,
-        parameters=lambda details, threads: {"intra_op_thread_count": str(threads)},
-        lost=_lost_in_triton,
-    ),
+    triton=TRITON,
     tolerance=1e-4,
     typical_build_s=40.0,
     unavailable=unavailable,

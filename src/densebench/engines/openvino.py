@@ -22,9 +22,10 @@ from densebench.engines import _openvino_int8 as int8
 from densebench.engines import _openvino_layers as plugin
 from densebench.engines._layer_times import chrome_events
 from densebench.engines._onnx_file import check_quantizable, save_graph
+from densebench.engines._openvino_deploy import GRAPH, TRITON, properties, usage
 from densebench.engines._openvino_telemetry import no_telemetry
 from densebench.engines._weights import describe_weights
-from densebench.engines.base import Built, Engine, Target, Triton
+from densebench.engines.base import Built, Engine, Target
 from densebench.machine import INT8_FLAGS, cpu_flags, emulated
 from densebench.techniques.base import Options
 from densebench.workloads.base import OnnxFile
@@ -36,11 +37,7 @@ if TYPE_CHECKING:
 
     from densebench.workloads.base import Workload
 
-GRAPH, WEIGHTS = "model.xml", "model.bin"
 COMPUTES = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
-# Of an INT8 graph this is what isn't quantized: in DenseNet-121 one layer, so that BF16 there gains nothing, and
-# FP32 is the same on every processor.
-HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 KEPT = 4  # batch sizes that stay compiled
 MAX_DROP = 1.0
 TRACED = 3  # inferences
@@ -127,15 +124,6 @@ def _convert(model: nn.Module | OnnxFile, shape: tuple[int, int, int]) -> Model:
     return graph
 
 
-def properties(precision: str, threads: int) -> dict[str, str]:
-    """One synchronous stream, as `benchmark_app -hint none -api sync -nireq 1 -nstreams 1` runs it."""
-    return {
-        "INFERENCE_PRECISION_HINT": HINTS[precision],
-        "INFERENCE_NUM_THREADS": str(threads),
-        "NUM_STREAMS": "1",
-    }
-
-
 class OpenVinoSession:
     """A graph, compiled for each batch size at its first call; the latest few stay compiled."""
 
@@ -214,43 +202,11 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> OpenVinoSessi
     return OpenVinoSession(folder / GRAPH, details)
 
 
-def usage(details: Mapping[str, Any], device: str = "cpu") -> str:  # noqa: ARG001
-    """OpenVINO alone, with the properties that were measured."""
-    lines = "\n".join(
-        f'    "{k}": "{v}",' for k, v in properties(details["precision"], details["threads"]).items()
-    )
-    return f"""\
-import openvino
-
-core = openvino.Core()
-model = core.read_model("{GRAPH}")
-model.reshape(list(images.shape))  # any batch size; compiled for the one that is used
-properties = {{
-{lines}
-}}
-compiled = core.compile_model(model, "CPU", properties)
-logits = compiled(images)["logits"]
-"""
-
-
 def unavailable(device: str) -> str | None:
     """The CPU and the library."""
     if device == "cuda":
         return "OpenVINO runs on the CPU here: --device cpu"
     return None if find_spec("openvino") else "pip install 'densebench[openvino]'"
-
-
-def _triton_parameters(details: Mapping[str, Any], threads: int) -> dict[str, str]:
-    """As Triton's OpenVINO backend calls them: https://github.com/triton-inference-server/openvino_backend."""
-    bf16 = {"HINT_BF16": "YES"} if details["precision"] == "bf16" else {}
-    return {"INFERENCE_NUM_THREADS": str(threads), "NUM_STREAMS": "1", **bf16}
-
-
-def _lost_in_triton(details: Mapping[str, Any], device: str) -> str:  # noqa: ARG001
-    if details["precision"] == "bf16":
-        return ""
-    what = "this FP32 model" if details["precision"] == "fp32" else "what isn't quantized in this model"
-    return f"the backend can't ask for FP32: on a processor with BF16, OpenVINO runs {what} in BF16"
 
 
 _PRECISION = "its precision is the engine's option: write openvino:precision=bf16"
@@ -274,14 +230,7 @@ ENGINE = Engine(
     tolerance=1e-4,
     typical_build_s=30.0,
     unavailable=unavailable,
-    triton=Triton(
-        "openvino",
-        {GRAPH: "model.xml", WEIGHTS: "model.bin"},
-        "images",
-        "logits",
-        parameters=_triton_parameters,
-        lost=_lost_in_triton,
-    ),
+    triton=TRITON,
     caveat="The first call at each batch size compiles the graph. OpenVINO's Python package reports its use to "
     "Intel unless `opt_in_out --opt_out` was run; densebench keeps it from doing so.",
 )
