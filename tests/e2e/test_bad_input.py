@@ -137,6 +137,18 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(early, tmp_path, fla
     assert (tmp_path / "file").read_text() == "no folder"
 
 
+def test_a_project_s_own_readme_is_not_written_over(early, tmp_path):
+    """`--output-dir .` where no run was yet, and a README is: refused by its name, and it stays."""
+    (tmp_path / "README.md").write_text("mine")
+    refused(early("run", "--output-dir=."), tmp_path, ["README.md is of no run here", "--output-dir"])
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_logs_among_the_models_are_refused(early, tmp_path):
+    """The next run would move the one with the other."""
+    refused(early("run", "--log-dir=results/models/log"), tmp_path, ["which runs move", "--log-dir"])
+
+
 def test_a_report_of_nothing_is_refused(early, tmp_path):
     """A folder without a journal has no report, and gets no files."""
     (tmp_path / "empty").mkdir()

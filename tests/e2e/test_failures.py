@@ -182,6 +182,18 @@ def test_a_resume_of_another_configuration_is_refused(killed):
     assert (killed.folder / "journal.jsonl").read_bytes() == before
 
 
+def test_a_resume_of_another_recipe_of_the_same_name_is_refused(killed):
+    """Its rows would stand beside the other's: one line that names both, exit 2, and the journal untouched."""
+    before = (killed.folder / "journal.jsonl").read_bytes()
+    suite = write_suite(killed.program.folder / "other.toml", recipes=["channels_last"], batch_sizes=[1, 2])
+    suite.write_text(suite.read_text() + '\n[named]\nchannels_last = "bf16"\n')
+    refused = killed.run("--resume", "--suite", suite)
+    assert refused.code == 2
+    assert len(refused.err.splitlines()) == 1
+    assert "recipe channels_last was channels_last+eager and is now bf16+eager" in refused.err
+    assert (killed.folder / "journal.jsonl").read_bytes() == before
+
+
 def test_a_resume_completes_a_killed_run(killed):
     """No finished row is lost or measured twice, saved models are used again, and recipes may be added."""
     suite = write_suite(
