@@ -228,3 +228,9 @@ def test_script_names_what_it_can_not_use(tmp_path: Path, capsys: pytest.Capture
     """A folder without a journal is exit 2 and one line."""
     assert update_readme.main([str(tmp_path)]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_the_environment_says_what_measured_energy() -> None:
+    """Or why nothing did: the column is blank then."""
+    assert "| energy | no counter here |" in report(header(energy="no counter here"), ROWS)
+    assert "| energy |" not in report(header(), ROWS)

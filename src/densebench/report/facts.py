@@ -48,7 +48,8 @@ def setting(header: Header, rows: Sequence[Row]) -> str:
 
 def environment(header: Header) -> dict[str, str]:
     """Everything that is known of the machine and the run, flat."""
-    return _flat({**header.identity, **header.environment, "started": header.started_at})
+    energy = {"energy": header.energy} if header.energy else {}
+    return _flat({**header.identity, **header.environment, **energy, "started": header.started_at})
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
