@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from rich.console import Console
 
+import densebench
 from densebench import cli, jobs, suite
 from densebench.errors import InputError, Unavailable
 from densebench.record import Record, Status
@@ -195,3 +196,13 @@ def test_a_prediction_names_the_limit_that_it_is_held_against(run: Run, children
     (row,) = (one for one in run(cell_timeout=9).rows if one.recipe == "amp")
     assert isinstance(row, Record)
     assert row.reason == f"{TOO_SLOW} 9"
+
+
+def test_a_run_from_python_says_how_to_do_it_again(children: type[Children], tmp_path: Path) -> None:
+    """Its report has the command that does the same."""
+    flags = {"recipes": ["amp"], "output_dir": tmp_path / "out", "log_dir": tmp_path / "log"}
+    densebench.run("quick", **flags)
+    header, _ = journal.read(tmp_path / "out")
+    expected = f"densebench run --quick --recipes amp --output-dir {tmp_path}/out --log-dir {tmp_path}/log"
+    assert header.command == expected
+    assert expected in (tmp_path / "out" / "REPORT.md").read_text(encoding="utf-8")
