@@ -15,7 +15,10 @@ from typing import BinaryIO
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "u8": "int8", "s8": "int8"}
 # onednn_verbose,v1,primitive,exec,cpu,convolution,brg_conv_fwd:avx512_core,forward_inference,src:u8::blocked:…
 _EXECUTED = re.compile(r"^onednn_verbose,.*?exec,cpu,(\w+),[^,]*,[^,]*,src[:_](\w+?):", re.MULTILINE)
-_LAYOUT = re.compile(r"exec,cpu,convolution,[^,]*,[^,]*,src[:_]\w+?:\w*:blocked:(\w+):")
+# …,src:u8::blocked:acdb::f0 …,alg:convolution_direct,mb2_ic8oc8_ih16oh8kh3…_iw16ow8kw3…,0.05
+_LAYOUT = re.compile(
+    r"exec,cpu,convolution,[^,]*,[^,]*,src[:_]\w+?:\w*:blocked:(\w+):.*?_ic(\d+)oc.*?_ih(\d+)oh.*?_iw(\d+)ow"
+)
 NHWC = "acdb"  # as oneDNN writes it: n, h, w, c; its own layouts hold blocks of channels, such as aBcd16b
 
 
@@ -33,9 +36,13 @@ def kinds(log: str) -> Counter[tuple[str, str]]:
     return Counter((kind, PRECISIONS.get(type_, type_)) for kind, type_ in _EXECUTED.findall(log))
 
 
-def nhwc_convolutions(log: str) -> int:
-    """How many convolutions of a log read NHWC."""
-    return sum(layout == NHWC for layout in _LAYOUT.findall(log))
+def layouts(log: str) -> Counter[str]:
+    """How many convolutions of a log read `NHWC`, and how many `other`; a single pixel or channel lies in both."""
+    return Counter(
+        "NHWC" if layout == NHWC else "other"
+        for layout, channels, height, width in _LAYOUT.findall(log)
+        if channels != "1" and (height, width) != ("1", "1")
+    )
 
 
 def log_of(run: Callable[[], object]) -> str:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from densebench.engines._onednn import kinds, log_of, nhwc_convolutions
+from densebench.engines._onednn import kinds, layouts, log_of
 
 # below autocast's casts, above the kernels; a frozen program's fused operators go to cuDNN by themselves
 OPERATORS = {"aten::convolution", "aten::cudnn_convolution_relu", "aten::cudnn_convolution_add_relu"}
@@ -23,12 +23,12 @@ class Ran:
 
     Args:
         precisions: precision -> how many of them; empty where none is seen, in a CUDA graph for one.
-        nhwc: how many read NHWC, or None where that isn't seen.
+        layouts: `NHWC` or `other` -> how many of those for which it differs, or None where that isn't seen.
 
     """
 
     precisions: Counter[str]
-    nhwc: int | None
+    layouts: Counter[str] | None
 
 
 def convolutions(run: Callable[[], object], device: str) -> Ran:
@@ -43,7 +43,7 @@ def convolutions(run: Callable[[], object], device: str) -> Ran:
     executed = Counter(
         {precision: count for (kind, precision), count in kinds(log).items() if kind == "convolution"}
     )
-    return Ran(executed + (handed_on - executed), nhwc_convolutions(log))
+    return Ran(executed + (handed_on - executed), layouts(log))
 
 
 def _handed_on(run: Callable[[], object]) -> Counter[str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import tarfile
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -162,9 +161,8 @@ class CompiledSession:
         ran = _ran.convolutions(lambda: self(images), self.module.device_type)
         before = observe.observe(self.module.core, self.module, images)
         said = observe.describe_precisions(ran.precisions)
-        if ran.nhwc is not None:
-            other = ran.precisions.total() - ran.nhwc
-            said += observe.describe_layout(Counter({"NHWC": ran.nhwc, "other": other}))
+        if ran.layouts is not None:
+            said += observe.describe_layout(ran.layouts)
         else:
             unsaid = [] if ran.precisions else observe.describe_precisions(before.convolutions)
             said += [f"uncompiled: {one}" for one in [*unsaid, *observe.describe_layout(before.layouts)]]
