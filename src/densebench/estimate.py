@@ -13,7 +13,7 @@ from rich.table import Table
 
 from densebench import jobs
 from densebench.cells import BASELINE_BLOCKS
-from densebench.folders import check_writable
+from densebench.folders import check_folders
 from densebench.forecast import further_s, impossible, making_s, memory_mb, recipe_disk_mb, rounds_s
 from densebench.machine import allowed_threads
 from densebench.measure.hazards import room
@@ -49,7 +49,7 @@ def estimate(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> Estimat
 def print_estimate(spec: RunSpec, console: Console) -> None:
     """Print every recipe's cells with the time and disk they will take. Writes nothing."""
     recipes = plan(spec.recipes, spec.named)
-    check_writable(spec.output_dir)
+    check_folders(spec.output_dir, spec.log_dir)
     with opened(spec, spec.threads or allowed_threads(), Progress(console)) as (_, workload, _):
         for note in workload.notes:
             console.print(note, highlight=False)

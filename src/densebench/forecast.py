@@ -34,7 +34,7 @@ def making_s(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> float:
     """Building a recipe and measuring its accuracy."""
     batch = min(max(spec.batch_sizes), ACCURACY_BATCH)
     accuracy_s = min(spec.accuracy_time, workload.validation_images / batch * batch_s(workload, batch))
-    return 2 * CHILD_S + recipe.engine.what.typical_build_s + accuracy_s
+    return 2 * CHILD_S + recipe.typical_build_s(workload.workload.image_size) + accuracy_s
 
 
 def process_s(spec: RunSpec, workload: jobs.Described, sizes: Sequence[int]) -> float:

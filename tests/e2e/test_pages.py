@@ -71,7 +71,11 @@ def test_scalars_show_every_recipe_and_tag(browser: Browser, addresses: dict[str
         tab.get_by_text(group, exact=True).first.wait_for()
     for recipe in RECIPES:
         tab.get_by_text(folder_of(recipe), exact=True).first.wait_for()
-    tab.get_by_text("tag: accuracy/top1").first.wait_for()
+    tab.get_by_text("Toggle All Runs").click()  # of more than forty TensorBoard shows none at first
+    tab.locator("tf-tag-filterer input").first.fill(
+        "throughput/samples_per_s"
+    )  # of which the first page shows all
+    tab.get_by_text("Tags matching").first.wait_for()
     tab.locator('vz-line-chart2 path.line[d*="L"]').first.wait_for(
         state="attached"
     )  # from one batch size to the next
@@ -84,7 +88,7 @@ def test_scalars_show_every_recipe_and_tag(browser: Browser, addresses: dict[str
 def test_profiles_of_real_traces(profiles: Profiles, recipe: str) -> None:
     """Every view is drawn from what PyTorch's profiler, Inductor's kernels and OpenVINO's layers wrote."""
     profiles.again()
-    profiles.pick("Recipe", recipe)
+    profiles.pick("Recipe", folder_of(recipe))
     for view in VIEWS[:-1]:
         shown = profiles.open(view)
         if view == "overview":
@@ -108,7 +112,7 @@ def test_profiles_compared(profiles: Profiles) -> None:
     profiles.again()
     profiles.open("compare")
     profiles.pick("From", "baseline, batch 2")
-    profiles.pick("To", "channels_last+bf16+compile, batch 2")
+    profiles.pick("To", f"{folder_of(PROFILED[1])}, batch 2")
     profiles.shown("compare")
     told = {row[0]: row[1] for row in profiles.rows()}
     assert any("batch_norm" in name and change == "gone" for name, change in told.items())
@@ -116,7 +120,7 @@ def test_profiles_compared(profiles: Profiles) -> None:
     shot(profiles.outer, "profiles-compared")
     profiles.pick("To", "openvino, batch 2")
     assert "openvino takes" in profiles.shown("compare").inner_text()
-    assert len(profiles.rows()) > 50
+    assert len(profiles.rows()) > 20
     assert profiles.problems == []
 
 

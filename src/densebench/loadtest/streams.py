@@ -49,7 +49,7 @@ class Here:
         import torch
 
         from densebench import engines
-        from densebench.artifact import read_manifest
+        from densebench.artifact import check_probe, read_manifest
         from densebench.measure import latency
         from densebench.measure.device import open_device
         from densebench.measure.fidelity import probe_images
@@ -63,6 +63,7 @@ class Here:
         self._session = engines.catalogue()[manifest.engine].load(
             asked.folder, manifest.details, asked.device
         )
+        check_probe(self._session, manifest, asked.device)
         self._images = probe_images(asked.shape, asked.seed, IMAGES).to(asked.device)
         full = [number % IMAGES for number in range(asked.batch_size)]
         latency.warm_up(lambda: self.run(full), self._device, latency.Budget(0, math.inf))
