@@ -13,7 +13,7 @@ from densebench.report.html import page
 from densebench.report.html.style import THEMES, painted, series_of
 from tests.factory import header, rows_of
 from tests.report.html.shapes import CEILINGS
-from tests.report.html.test_page import data_of
+from tests.report.html.test_page import charts_of
 
 KEPT = CEILINGS.model_dump(mode="json")
 
@@ -31,9 +31,7 @@ def rows(**changes: Any) -> list[Row]:
 
 def drawn(found: list[Row], ceilings: dict[str, Any] | None = KEPT) -> dict[str, Any] | None:
     """The chart in the page, if it is there."""
-    text = page(header(ceilings=ceilings), found)
-    charts: dict[str, dict[str, Any]] = {one["name"]: one for one in data_of(text)["charts"]}
-    return charts.get("ceilings")
+    return charts_of(found, ceilings).get("ceilings")
 
 
 def test_each_bar_is_held_against_its_own_precision() -> None:

@@ -69,9 +69,12 @@ def data_of(text: str) -> dict[str, Any]:
     return found
 
 
-def charts_of(rows: list[Row], **options: Any) -> dict[str, dict[str, Any]]:
+def charts_of(
+    rows: list[Row], ceilings: dict[str, Any] | None = None, **options: Any
+) -> dict[str, dict[str, Any]]:
     """The charts by name."""
-    return {chart["name"]: chart for chart in data_of(page(header(), rows, **options))["charts"]}
+    text = page(header(ceilings=ceilings), rows, **options)
+    return {chart["name"]: chart for chart in data_of(text)["charts"]}
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -13,7 +13,7 @@ from densebench.report.html import page
 from densebench.report.html.style import THEMES, painted
 from tests.factory import header, rows_of
 from tests.report.html.shapes import CEILINGS
-from tests.report.html.test_page import data_of
+from tests.report.html.test_page import charts_of
 
 KEPT = CEILINGS.model_dump(mode="json")
 NAMES = ("baseline", "x", "blind")
@@ -33,9 +33,7 @@ def rows(**changes: Any) -> list[Row]:
 
 def drawn(found: list[Row], ceilings: dict[str, Any] | None = KEPT) -> dict[str, Any] | None:
     """The chart in the page, if it is there."""
-    text = page(header(ceilings=ceilings), found)
-    charts: dict[str, dict[str, Any]] = {one["name"]: one for one in data_of(text)["charts"]}
-    return charts.get("roofline")
+    return charts_of(found, ceilings).get("roofline")
 
 
 def test_operations_on_each_byte() -> None:
