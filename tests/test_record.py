@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from densebench.record import COLUMNS, Row, Status, recipes_in_order
+from densebench.record import COLUMNS, Record, Row, Status, recipes_in_order
 from densebench.rows import derive
 from tests.factory import record, timed
 
@@ -66,17 +66,24 @@ def test_failed_baseline_is_no_baseline() -> None:
 
 
 def test_break_even_is_the_longer_build_over_the_time_saved() -> None:
-    """100 s of further building at 10 ms saved an image are 10,000 images; who saves none never breaks even."""
+    """100 s of further building at 10 ms saved an image are 10,000 images; who may save none never breaks even."""
+
+    def seen(recipe: str, *speeds: float, build_s: float | None) -> Record:
+        samples = tuple((8000 / speed,) * 60 for speed in speeds)
+        return record(recipe=recipe, batch_size=8, samples_ms=samples, build_s=build_s)
+
     rows = derive(
         [
-            timed("baseline", 8, 50, build_s=1.0),
-            timed("a", 8, 100, build_s=101.0),
-            timed("b", 8, 51, build_s=2.0),
-            timed("c", 8, 100),
-            timed("d", 8, 100, build_s=0.5),
+            seen("baseline", 50, 50, 50, build_s=1.0),
+            seen("a", 100, 100, 100, build_s=101.0),
+            seen("b", 51, 51, 51, build_s=2.0),  # within 3 %
+            seen("c", 100, 100, 100, build_s=None),
+            seen("d", 100, 100, 100, build_s=0.5),
+            seen("e", 40, 100, 200, build_s=2.0),  # its interval holds 1
+            seen("f", 100, build_s=2.0),  # it has none
         ]
     )
-    assert [row.break_even_images for row in rows] == [None, 10_000, None, None, 0]
+    assert [row.break_even_images for row in rows] == [None, 10_000, None, None, 0, None, None]
 
 
 def test_accuracy_drop_is_positive_for_a_loss() -> None:

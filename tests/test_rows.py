@@ -45,3 +45,21 @@ def test_a_cell_measured_again_counts_once_on_its_machine() -> None:
     assert len(again) == 5
     speeds = {row.environment_id: row.speedup for row in again if row.key == ("x", 8)}
     assert speeds == {HERE: pytest.approx(4), THERE: pytest.approx(1.5)}
+
+
+def test_looking_at_the_data_costs_width() -> None:
+    """A row whose rounds ended when its interval was narrow enough has a wider one than the same samples without."""
+
+    def width(*, adaptive: bool) -> float:
+        both = [
+            record(
+                recipe=name, samples_ms=tuple((ms * factor,) for factor in (1.0, 1.1, 0.9)), adaptive=adaptive
+            )
+            for name, ms in (("baseline", 20.0), ("a", 10.0))
+        ]
+        row = derive(both)[1]
+        assert row.throughput_ci_low is not None
+        assert row.throughput_ci_high is not None
+        return row.throughput_ci_high / row.throughput_ci_low
+
+    assert width(adaptive=True) > 1.1 * width(adaptive=False)

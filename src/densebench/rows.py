@@ -93,8 +93,7 @@ def _break_even(record: Record, baseline: Record, speedup: comparison.Estimate, 
     """Images after which the build's time beyond the baseline's is saved again; None where nothing is saved."""
     if record.build_s is None or baseline.build_s is None:
         return None
-    sure = speedup.value if speedup.low is None else speedup.low
-    if sure <= 1 or speedup.value <= 1 + comparison.CLEAR:
+    if speedup.low is None or speedup.low <= 1 or speedup.value <= 1 + comparison.CLEAR:
         return None
     saved_s = (speedup.value - 1) * image_s
     return math.ceil(round(max(0.0, record.build_s - baseline.build_s) / saved_s, 3))
