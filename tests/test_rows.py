@@ -1,11 +1,11 @@
-"""Rows of several environments: none replaces another's, none is held against another's baseline."""
+"""Rows from records: of several environments none replaces another's; what was looked at is wider."""
 
 from __future__ import annotations
 
 import pytest
 
 from densebench.rows import derive
-from tests.factory import timed
+from tests.factory import record, timed
 
 HERE, THERE = "0badcafe", "feedbeef"
 RECORDS = [
