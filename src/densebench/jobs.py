@@ -127,6 +127,7 @@ class Measure(Loading):
     sample_seconds: float
     timeout_s: float  # for each batch size
     slow_reason: str
+    processes: dict[int, int] = Field(default_factory=dict)  # still needed, this one too, by batch size
     idle_watts: float | None = None  # of the whole machine, or None where its energy is not measured
     traces: dict[int, Path] = Field(default_factory=dict)  # by batch size: taken after all else was measured
     address: str = ""  # of the baseline's process that takes turns with it, and at which batch sizes

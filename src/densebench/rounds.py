@@ -173,6 +173,7 @@ class Rounds:
             sample_seconds=spec.sample_time,
             timeout_s=spec.cell_timeout,
             slow_reason=recipe.slow(sweep.workload.device) or "",
+            processes={c.batch_size: max(1, spec.least_rounds(c.batch_size) - c.count) for c in cells},
             idle_watts=sweep.survey.idle_watts,
             traces={size: spec.log_dir / name for size, name in traced.items()},
             address=beside.address if beside else "",

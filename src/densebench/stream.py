@@ -41,9 +41,9 @@ class Stream:
         self.call_ms = math.inf
         self.calls, self.spent_s, self.spent_j = 0, 0.0, 0.0
 
-    def warm_up(self, budget: latency.Budget) -> float:
-        """Call until it has settled; how long the last call took, in ms."""
-        self.call_ms = latency.warm_up(self._call, self._device, budget)
+    def warm_up(self, budget: latency.Budget, first_ms: float | None = None) -> float:
+        """Call until it has settled, after a first call if there was one; how long the last took, in ms."""
+        self.call_ms = latency.warm_up(self._call, self._device, budget, first_ms)
         return self.call_ms
 
     def block(self, budget: latency.Budget) -> latency.Samples:

@@ -71,9 +71,13 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
             session(images)
             device.synchronize()
             first_s = time.perf_counter() - began
-            budget = latency.Budget(job.sample_seconds, job.timeout_s - used_s - first_s, job.slow_reason)
+            left_s = job.timeout_s - used_s - first_s
+            budget = latency.Budget(
+                job.sample_seconds, left_s, job.slow_reason, processes=job.processes.get(size, 1)
+            )
             stream = Stream(partial(session, images), device, job.threads, meter)
-            facts = _timed(stream, budget, job, size, beside)
+            call_ms = stream.warm_up(budget, 1000 * first_s)
+            facts = _timed(stream, call_ms, budget, job, size, beside)
             facts |= {"first_inference_s": first_s, "load_s": load_s, "host_memory_floor_mb": floor_mb}
             facts["host_memory_peak_mb"] = memory.peak_mb()
             facts["vram_peak_mb"], facts["vram_driver_peak_mb"] = device.peak_mb()
@@ -103,10 +107,9 @@ def images_of(job: jobs.Measure | jobs.Accompany, size: int) -> Tensor:
 
 
 def _timed(
-    stream: Stream, budget: latency.Budget, job: jobs.Measure, size: int, beside: Beside
+    stream: Stream, call_ms: float, budget: latency.Budget, job: jobs.Measure, size: int, beside: Beside
 ) -> dict[str, Any]:
-    """Warm up, then time single batches; in turn with the baseline's process, where there is one."""
-    call_ms = stream.warm_up(budget)
+    """Time single batches; in turn with the baseline's process, where there is one."""
     limit_s = turns.SHARE * min(job.timeout_s, budget.timeout_s)
     ours: list[latency.Samples] = []
     others: list[Told] = []

@@ -136,6 +136,16 @@ def test_too_slow_is_a_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(session.sizes) == 4
 
 
+def test_slow_from_the_start_is_seen_after_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emulated arithmetic: the second batch takes as long as the first, so nothing was compiled and all will."""
+    clock = Clock([27.0, 26.0] + [1e9] * 30)
+    monkeypatch.setattr(module, "time", clock)
+    session = Slow(LOGITS[:1].expand(64, -1), clock)
+    found = accuracy(session, image_set([0] * 64), "cpu", 2, 300.0)
+    assert found == pytest.approx(29 * 26)
+    assert len(session.sizes) == 2
+
+
 def test_fast_enough_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prediction within the limit costs nothing, whatever the first three batches took."""
     clock = Clock([1000, 500, 100] + [1.0] * 7)

@@ -161,6 +161,29 @@ def test_what_fits_is_not_refused() -> None:
         check_affordable(fits_ms + 1, Budget(3.0, 120.0))
 
 
+def test_of_what_is_emulated_all_processes_must_fit() -> None:
+    """Three processes of 26.8 s a batch are minutes for a row that is known to be slow; others have their limit each."""
+    three = Budget(1.0, 120.0, "FP16 is emulated here", processes=3)
+    with pytest.raises(Unavailable, match=r"^FP16 is emulated here: 13\.4 s a batch, so 161 s would pass"):
+        check_affordable(13_400.0, three)
+    check_affordable(6_700.0, three)
+    check_affordable(13_400.0, Budget(1.0, 120.0, processes=3))
+
+
+def test_the_first_inference_is_a_call_of_the_warm_up() -> None:
+    """A large batch that takes as long the first time isn't run a third time before it is timed."""
+    device = ScriptedDevice([4300.0])
+    assert warm_up(device.call, device, Budget(1.0, 120.0), first_ms=4400.0) == 4300.0
+    assert device.calls == 1
+
+
+def test_a_first_inference_that_compiles_predicts_nothing() -> None:
+    """It may take a minute where the next takes a second: that one says whether the cell fits."""
+    device = ScriptedDevice([1000.0, 1000.0])
+    assert warm_up(device.call, device, Budget(1.0, 60.0), first_ms=90_000.0) == 1000.0
+    assert device.calls == 2
+
+
 class Stolen:
     """A clock of stolen CPU time: after each look, what the next calls lose is added."""
 

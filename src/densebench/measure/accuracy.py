@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from densebench.measure.fidelity import sqnr_db
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from densebench.engines.base import Session
     from densebench.workloads.base import ImageSet
 
-FIRST_BATCHES = 3  # these may still compile, so they predict nothing
+FIRST_BATCHES = 3  # these may still compile, so they predict nothing unless the last two took as long
+AS_LONG = 0.1  # of the one before
 SQNR_IMAGES = 512  # logits kept of the baseline: enough for a mean, small for 1,000 classes
 
 
@@ -61,7 +63,8 @@ def accuracy(
     """
     import torch
 
-    started = time.perf_counter()
+    taken_s: list[float] = []
+    began = time.perf_counter()
     hits1: list[Tensor] = []
     hits5: list[Tensor] = []
     guesses: list[Tensor] = []
@@ -77,13 +80,11 @@ def accuracy(
         guesses.append(top5[:, 0])
         if index * batch_size < SQNR_IMAGES:
             logits.append(output)
-        if index < FIRST_BATCHES:
-            started = time.perf_counter()
-        else:
-            left = -(-len(images) // batch_size) - FIRST_BATCHES
-            predicted_s = (time.perf_counter() - started) / (index + 1 - FIRST_BATCHES) * left
-            if predicted_s > limit_s:
-                return predicted_s
+        began, ended = time.perf_counter(), began
+        taken_s.append(began - ended)
+        predicted_s = _steady_s(taken_s) * (-(-len(images) // batch_size) - FIRST_BATCHES)
+        if predicted_s > limit_s:
+            return predicted_s
     correct = torch.cat(hits1)
     return Accuracy(
         top1=100 * float(correct.double().mean()),
@@ -91,6 +92,14 @@ def accuracy(
         correct="".join("1" if hit else "0" for hit in correct.tolist()),
         outputs=Outputs(torch.cat(guesses), torch.cat(logits)[:SQNR_IMAGES].clone()),
     )
+
+
+def _steady_s(taken_s: list[float]) -> float:
+    """Seconds of a batch after the first ones; 0 where these tell nothing yet."""
+    if len(taken_s) > FIRST_BATCHES:
+        return fmean(taken_s[FIRST_BATCHES:])
+    *_, before, last = 0.0, 0.0, *taken_s
+    return last if abs(last - before) <= AS_LONG * before else 0.0
 
 
 def agreement(found: Outputs, reference: Outputs) -> tuple[float, float | None]:

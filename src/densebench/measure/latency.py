@@ -30,26 +30,34 @@ PATIENCE = 3  # times the seconds of sampling, to get enough calls that nothing 
 
 @dataclass(frozen=True)
 class Budget:
-    """Seconds: how long to sample, when the process will be ended, and why it might be slow; the fewest samples."""
+    """Seconds: how long to sample, when the process will be ended, and why it might be slow; the fewest samples.
+
+    Where there is such a reason, the limit is for so many `processes` together.
+    """
 
     sample_s: float
     timeout_s: float
     slow_reason: str = ""
     least: int = LEAST_SAMPLES
+    processes: int = 1
 
 
-def warm_up(call: Callable[[], object], device: Device, budget: Budget) -> float:
+def warm_up(
+    call: Callable[[], object], device: Device, budget: Budget, first_ms: float | None = None
+) -> float:
     """Call until it has settled: two calls, the last and the fastest before it, are within 5 % of each other.
 
     At least twice, four times where that takes less than half a second, thirty times at most, and no longer than
-    leaves time for sampling. Returns how long the last one took, in ms.
+    leaves time for sampling. A first inference that took `first_ms` counts as one of them, and predicts nothing: it
+    may have compiled. Returns how long the last one took, in ms.
 
     Raises:
-        Unavailable: the first call predicts that the rest won't fit into the limit.
+        Unavailable: a call predicts that the rest won't fit into the limit.
 
     """
-    warm = [device.time_ms(call)]
-    check_affordable(warm[0], budget)
+    warm = [] if first_ms is None else [first_ms]
+    warm.append(device.time_ms(call))
+    check_affordable(warm[-1], budget)
     while (
         len(warm) < MOST_WARM_UP and not _settled(warm) and (len(warm) < LEAST_WARM_UP or _fits(warm, budget))
     ):
@@ -146,7 +154,9 @@ def _given_up(calls: int, spent_ms: float, budget: Budget, count: int) -> bool:
 
 def check_affordable(batch_ms: float, budget: Budget) -> None:
     """Refuse a cell that would be ended for taking too long, with the figure that says so."""
-    needed_s = (LEAST_WARM_UP + LEAST_SAMPLES) * batch_ms / 1000
+    needed_s = (
+        (LEAST_WARM_UP + LEAST_SAMPLES) * batch_ms / 1000 * (budget.processes if budget.slow_reason else 1)
+    )
     if needed_s > SAFETY * budget.timeout_s:
         why = budget.slow_reason or "too slow here"
         raise Unavailable(
