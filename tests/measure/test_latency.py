@@ -182,6 +182,9 @@ def test_a_first_inference_that_compiles_predicts_nothing() -> None:
     device = ScriptedDevice([1000.0, 1000.0])
     assert warm_up(device.call, device, Budget(1.0, 60.0), first_ms=90_000.0) == 1000.0
     assert device.calls == 2
+    quick = ScriptedDevice([10.0] * 4)
+    warm_up(quick.call, quick, Budget(1.0, 60.0), first_ms=90_000.0)
+    assert quick.calls == 4
 
 
 class Stolen:

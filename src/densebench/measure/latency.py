@@ -56,10 +56,13 @@ def warm_up(
 
     """
     warm = [] if first_ms is None else [first_ms]
+    spent = len(warm)  # those that aren't of this budget
     warm.append(device.time_ms(call))
     check_affordable(warm[-1], budget)
     while (
-        len(warm) < MOST_WARM_UP and not _settled(warm) and (len(warm) < LEAST_WARM_UP or _fits(warm, budget))
+        len(warm) < MOST_WARM_UP
+        and not _settled(warm, spent)
+        and (len(warm) < LEAST_WARM_UP or _fits(warm[spent:], budget))
     ):
         warm.append(device.time_ms(call))
     return warm[-1]
@@ -79,8 +82,8 @@ def _fits(warm: list[float], budget: Budget) -> bool:
     return sum(warm) + (1 + LEAST_SAMPLES) * warm[-1] <= 1000 * SAFETY * budget.timeout_s
 
 
-def _settled(warm: list[float]) -> bool:
-    if len(warm) < LEAST_WARM_UP or (len(warm) < FEW and sum(warm) < SHORT_WARM_UP_MS):
+def _settled(warm: list[float], spent: int) -> bool:
+    if len(warm) < LEAST_WARM_UP or (len(warm) - spent < FEW and sum(warm[spent:]) < SHORT_WARM_UP_MS):
         return False
     fastest = min(warm[:-1])
     return abs(warm[-1] - fastest) <= SETTLED * fastest
