@@ -25,7 +25,7 @@ MOST_LINES = 300
 STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "ground: words, files, numbers, and the row, whose fields every stage speaks of",
-        ("errors", "machine", "atomic", "registry", "stats", "trust", "record", "rows", "wording"),
+        ("errors", "machine", "atomic", "once", "registry", "stats", "trust", "record", "rows", "wording"),
     ),
     (
         "a PyTorch module and its tensors: the boundary, the file, and what `Session.effect` looks at",

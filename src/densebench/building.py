@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from densebench import artifact
+from densebench import artifact, steps
 from densebench.channels import channels_removed, layer_count
 from densebench.deploy_notes import FILE_NAME as NOTES
 from densebench.deploy_notes import deploy_notes
@@ -18,7 +18,6 @@ from densebench.errors import CellFailed, Unavailable
 from densebench.measure.environment import environment
 from densebench.measure.fidelity import probe_images
 from densebench.measure.observe import observe, zero_fraction
-from densebench.steps import apply_techniques
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,11 +50,11 @@ def build_artifact(job: Build, recipe: Recipe, workload: Workload, say: Callable
     say(recipe.engine.what.name)
     with artifact.new_folder(job.folder) as folder:
         started = time.perf_counter()
-        target = Target(job.device, job.batch_sizes, job.threads)
+        target = Target(job.device, job.batch_sizes, job.threads, steps.key(job, recipe.techniques))
         built = recipe.engine.what.build(ready.model, workload, folder, target, **recipe.engine.options)
         claims = {"precision": recipe.precision(job.device), **ready.constructed}
         built = replace(built, details={**built.details, "claims": claims})
-        build_s = ready.seconds + time.perf_counter() - started
+        build_s = ready.seconds + built.spared_s + time.perf_counter() - started
         if built.rounds:
             outputs = _answers(recipe.engine.what, folder, built.details, job.device, probe)
         say("save")
@@ -96,7 +95,7 @@ def _changed(
     """The PyTorch model with the recipe's techniques applied."""
     import torch
 
-    model, seconds = apply_techniques(job, recipe, workload, say)
+    model, seconds = steps.apply_techniques(job, recipe, workload, say)
     with torch.inference_mode():
         outputs = model(probe)
     seen = observe(model.core, model, probe[:1])

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from densebench.jobs import Build
-    from densebench.recipe import Recipe
+    from densebench.recipe import Recipe, Step
+    from densebench.techniques.base import Technique
     from densebench.workloads.base import Workload
 
 WEIGHTS, FACTS = "weights.safetensors", "facts.json"
@@ -36,7 +37,7 @@ def apply_techniques(
     model: nn.Module = served(workload.build_model().to(job.device))
     seconds = 0.0
     for index, step in enumerate(recipe.techniques):
-        kept = _folder(job, recipe, index) if step.what.slow_to_apply else None
+        kept = _folder(job, recipe.techniques[: index + 1]) if step.what.slow_to_apply else None
         if kept is not None and (kept / FACTS).exists():
             model, seconds = _recall(kept, workload, job.device)
             continue
@@ -52,11 +53,15 @@ def apply_techniques(
     return model, seconds
 
 
-def _folder(job: Build, recipe: Recipe, index: int) -> Path:
-    """Where the model after this step is kept: children of one sweep share their temporary folder."""
-    steps = [step.line for step in recipe.techniques[: index + 1]]
-    key = json.dumps([steps, job.workload.model_dump(), job.device])
-    return Path(tempfile.gettempdir()) / f"densebench-steps-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+def key(job: Build, steps: Sequence[Step[Technique]]) -> str:
+    """What tells the model after these steps apart from all others of a sweep."""
+    whole = json.dumps([[step.line for step in steps], job.workload.model_dump(), job.device])
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def _folder(job: Build, steps: Sequence[Step[Technique]]) -> Path:
+    """Where the model after these steps is kept: children of one sweep share their temporary folder."""
+    return Path(tempfile.gettempdir()) / f"densebench-steps-{key(job, steps)}"
 
 
 def _remember(folder: Path, model: Served, seconds: float) -> None:

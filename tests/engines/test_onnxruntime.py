@@ -22,6 +22,7 @@ from densebench import recipe
 from densebench.engines import _onnx_quantize, onnxruntime
 from densebench.engines.base import Built, Target
 from densebench.errors import RefusedArtifact, Unavailable, UsageError
+from densebench.machine import SCRATCH
 from densebench.measure.fidelity import relative_difference
 from densebench.served import served
 from densebench.workloads.base import ImageSet, Workload
@@ -190,6 +191,22 @@ def test_a_layout_of_the_model_does_no_harm(tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = model(images(2))
     assert relative_difference(onnxruntime.load(tmp_path, built.details, "cpu")(images(2)), expected) < 1e-5
+
+
+def test_a_sweep_exports_a_model_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FP32 and INT8 begin with the same graph; the second build counts the seconds that the first one took for it."""
+    monkeypatch.setenv(SCRATCH, str(tmp_path))
+    workload = workload_of("tiny")
+    builds = {}
+    for name in ("model", "model", "another"):
+        folder = tmp_path / f"artifact{len(builds)}"
+        folder.mkdir()
+        target = Target("cpu", (1,), 1, name)
+        builds[folder] = onnxruntime.build(served(workload.build_model()), workload, folder, target)
+    graphs = [(folder / onnxruntime.MODEL).read_bytes() for folder in builds]
+    assert graphs[0] == graphs[1]
+    spared = [built.spared_s > 0 for built in builds.values()]
+    assert spared == [False, True, False]
 
 
 def test_a_build_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from densebench.engines._onnx_export import BATCH, INPUT, OUTPUT, export_onnx
 from densebench.errors import Unavailable
+from densebench.once import once
 from densebench.workloads.base import OnnxFile
 
 if TYPE_CHECKING:
@@ -21,12 +22,23 @@ def write_graph(
     path: Path,
     *,
     batch_sizes: tuple[int, ...],
-) -> None:
-    """Write the FP32 graph of either kind of model; see `export_onnx` and `save_graph`."""
+    name: str = "",
+) -> float:
+    """Write the FP32 graph of either kind of model; see `export_onnx` and `save_graph`.
+
+    A model that has a `name` in its sweep is exported once in it; returns the seconds that this spared, if any.
+    """
     if isinstance(model, OnnxFile):
         save_graph(model, input_shape, path)
-    else:
+        return 0.0
+
+    def export(path: Path) -> None:
         export_onnx(model, input_shape, path, batch_sizes=batch_sizes)
+
+    if name:
+        return once(["onnx", name, input_shape, batch_sizes], path, export)
+    export(path)
+    return 0.0
 
 
 def save_graph(file: OnnxFile, input_shape: tuple[int, int, int], path: Path) -> None:

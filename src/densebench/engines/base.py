@@ -40,11 +40,16 @@ class Session(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """What an artifact is built for."""
+    """What an artifact is built for.
+
+    `model` tells the model that is given apart from all others of a sweep, for what its builds share (`once.py`);
+    empty where nobody knows.
+    """
 
     device: str
     batch_sizes: tuple[int, ...]
     threads: int
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ class Built:
     `precision` and, of a PyTorch model, its `layers` and `channels` as constructed. `caches` names the files that
     only make loading faster. `rounds` says that the artifact computes in another precision than the model that was
     given, by the engine's own doing: the probe that reloads are checked against is then the artifact's, not the
-    model's. `largest_batch` is the largest that the artifact takes, None for any.
+    model's. `largest_batch` is the largest that the artifact takes, None for any. `spared_s` are seconds that an
+    earlier build's work saved this one, as `once` says: they are part of what it takes to build.
     """
 
     details: dict[str, Any] = field(default_factory=dict)
@@ -63,6 +69,7 @@ class Built:
     cold_start_s: float | None = None
     rounds: bool = False
     largest_batch: int | None = None
+    spared_s: float = 0.0
 
 
 def claimed(details: Mapping[str, Any]) -> str:

@@ -68,9 +68,10 @@ def build(
     if provider == "tensorrt" and target.device == "cpu":
         raise Unavailable("provider=tensorrt runs on CUDA devices")
     details = {"precision": precision, "provider": provider}
+    graph: dict[str, Any] = {"batch_sizes": target.batch_sizes, "name": target.model}
     if precision == "fp32":
-        write_graph(model, workload.input_shape, folder / MODEL, batch_sizes=target.batch_sizes)
-        return Built(details=details)
+        spared_s = write_graph(model, workload.input_shape, folder / MODEL, **graph)
+        return Built(details=details, spared_s=spared_s)
     if target.device != "cpu" and provider == "auto":
         raise Unavailable(
             "ONNX Runtime has no INT8 kernels for CUDA: add provider=tensorrt, or use --device cpu"
@@ -79,9 +80,9 @@ def build(
     images = calibration_images(workload.data)
     with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as scratch:
         exported = Path(scratch) / MODEL
-        write_graph(model, workload.input_shape, exported, batch_sizes=target.batch_sizes)
+        spared_s = write_graph(model, workload.input_shape, exported, **graph)
         quantize(exported, folder / MODEL, images, symmetric=provider == "tensorrt")
-    return Built(details=details, rounds=True)
+    return Built(details=details, rounds=True, spared_s=spared_s)
 
 
 class OnnxSession:
