@@ -13,6 +13,7 @@ from rich.console import Console
 
 from densebench import engines, estimate, forecast, jobs
 from densebench.machine import MB
+from densebench.measure.latency import LEAST_WARM_UP
 from densebench.measure.profile import STEPS, WARM_UP
 from densebench.recipe import plan, resolve
 from densebench.spec import RunSpec
@@ -48,12 +49,20 @@ def test_more_work_takes_longer() -> None:
 def test_the_figures_follow_from_the_parts() -> None:
     """A focus batch size, where the baseline takes turns, of a model that takes 40 ms."""
     found = predicted("channels_last", batch_sizes=[1], sample_time=3.0, rounds=7)
-    block = forecast.CHILD_S + 2 * (3.0 + TURNS * 0.04) + 3 * 0.04
+    block = forecast.CHILD_S + 2 * (3.0 + TURNS * 0.04) + LEAST_WARM_UP * 0.04
     traced = (WARM_UP + STEPS) * 0.04
     accuracy = 1000 * 0.04
     rest = 2 * forecast.CHILD_S + engines.default().typical_build_s
     assert found.seconds == pytest.approx(7 * block + traced + accuracy + rest)
     assert (found.cells, found.disk_mb) == (1, pytest.approx(28 + forecast.TRACE_MB))
+
+
+def test_of_slow_calls_fewer_are_traced() -> None:
+    """A batch of 40 s is traced once, not three times."""
+    spec = RunSpec.create(batch_sizes=[1], focus_batch_sizes=[], rounds=1)
+    slow = WORKLOAD.model_copy(update={"batch1_ms": 40_000.0})
+    process = forecast.process_s(spec, slow, [1])
+    assert forecast.rounds_s(spec, slow) == pytest.approx(process + (WARM_UP + 1) * 40)
 
 
 def test_the_baseline_is_timed_twice_a_round() -> None:

@@ -5,6 +5,7 @@ The dry run adds them up; a sweep under way scales them by how long the parts so
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from densebench import jobs
 from densebench.cells import ACCURACY_BATCH, BASELINE_BLOCKS
 from densebench.machine import MB
 from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP
-from densebench.measure.profile import STEPS, WARM_UP
+from densebench.measure.profile import ENOUGH_S, STEPS, WARM_UP
 from densebench.recipe import Recipe
 from densebench.spec import RunSpec, is_onnx_file
 from densebench.turns import LEAST_CALLS, TURNS
@@ -38,9 +39,9 @@ def making_s(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> float:
 
 
 def process_s(spec: RunSpec, workload: jobs.Described, sizes: Sequence[int]) -> float:
-    """One process of a recipe, timed at these batch sizes."""
+    """One process of a recipe, timed at these batch sizes; its first inferences are part of the warm-up."""
     timed_s = sum(_timed_s(spec, workload, size) for size in sizes)
-    return CHILD_S + timed_s + (1 + LEAST_WARM_UP) * sum(batch_s(workload, size) for size in sizes)
+    return CHILD_S + timed_s + LEAST_WARM_UP * sum(batch_s(workload, size) for size in sizes)
 
 
 def _timed_s(spec: RunSpec, workload: jobs.Described, size: int) -> float:
@@ -59,8 +60,12 @@ def rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
     # each batch size is first in some process: those that these don't suffice for have one of their own
     rounds += [[size] for size in sorted(least)[1 : max(1, len(least) - len(rounds) + 1)]]
     return sum(process_s(spec, workload, sizes) for sizes in rounds) + sum(
-        (WARM_UP + STEPS) * batch_s(workload, size) for size in traced
+        _trace_s(batch_s(workload, size)) for size in traced
     )
+
+
+def _trace_s(one_s: float) -> float:
+    return (WARM_UP + min(STEPS, math.ceil(ENOUGH_S / one_s))) * one_s
 
 
 def further_s(spec: RunSpec) -> float:

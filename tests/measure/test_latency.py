@@ -162,7 +162,7 @@ def test_what_fits_is_not_refused() -> None:
 
 
 def test_of_what_is_emulated_all_processes_must_fit() -> None:
-    """Three processes of 26.8 s a batch are minutes for a row that is known to be slow; others have their limit each."""
+    """Three processes of many seconds a batch are minutes, for a row known to be slow; others have a limit each."""
     three = Budget(1.0, 120.0, "FP16 is emulated here", processes=3)
     with pytest.raises(Unavailable, match=r"^FP16 is emulated here: 13\.4 s a batch, so 161 s would pass"):
         check_affordable(13_400.0, three)

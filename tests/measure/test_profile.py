@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from densebench.measure import profile
 from densebench.measure.profile import STEPS, WARM_UP, write_trace
 
 
@@ -30,6 +32,16 @@ def test_a_trace_of_three_steps_is_written(tmp_path: Path) -> None:
     products = [event for event in events if event.get("name") == "aten::mm"]
     assert len(products) == STEPS
     assert products[0]["args"]["Input Dims"] == [[8, 4], [4, 2]]
+
+
+def test_of_slow_calls_one_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three calls of four seconds would make a sweep of large batches minutes longer and tell nothing more."""
+    clock = iter([100.0, 104.0])
+    monkeypatch.setattr(profile, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    path = tmp_path / "bs32.pt.trace.json"
+    write_trace(lambda: torch.mm(torch.ones(8, 4), torch.ones(4, 2)), "cpu", path)
+    events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
+    assert len([event for event in events if event.get("name") == "aten::mm"]) == 1
 
 
 def test_a_call_that_fails_leaves_no_trace(tmp_path: Path) -> None:

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 STEPS = 3
+ENOUGH_S = 2.0  # seconds of them, after which a trace holds all that it can tell
 WARM_UP = 1  # of a model that was timed before
 
 
 def write_trace(call: Callable[[], object], device: str, path: Path) -> int:
-    """Write a Chrome trace (`*.pt.trace.json`) of `STEPS` warmed-up calls; return its size in bytes."""
+    """Write a Chrome trace (`*.pt.trace.json`) of up to `STEPS` warmed-up calls; return its size in bytes."""
     from torch.profiler import ProfilerActivity, profile, record_function
 
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
     for _ in range(WARM_UP):
         call()
     with profile(activities=activities, record_shapes=True, profile_memory=True) as profiler:
+        end = time.monotonic() + ENOUGH_S
         for step in range(STEPS):
             with record_function(f"ProfilerStep#{step}"):
                 call()
+            if time.monotonic() > end:
+                break
     with _whole(path) as part:
         profiler.export_chrome_trace(str(part))
     return path.stat().st_size
