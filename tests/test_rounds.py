@@ -60,6 +60,7 @@ class Children:
         self.processes: list[tuple[str, tuple[int, ...]]] = []
         self.asked: list[tuple[str, int]] = []
         self.traced: list[tuple[str, int]] = []
+        self.needed: list[dict[int, int]] = []
         self.in_turn: set[tuple[str, tuple[int, ...]]] = set()
         self.no_company: DensebenchError | None = None
         self.address = ""
@@ -82,6 +83,7 @@ class Children:
         self.in_turn.add((name, job.beside))
         self.processes.append((name, job.batch_sizes))
         self.traced += [(name, size) for size in job.traces]
+        self.needed += [job.processes] if name == "a" else []
         for size in job.batch_sizes:
             self.asked.append((name, size))
             try:
@@ -124,6 +126,14 @@ def timed(sweep: Sweep) -> dict[tuple[str, int], Row]:
 def steady(name: str, size: int) -> jobs.Block:
     """The baseline takes 10 ms, `a` half of that, `b` as long."""
     return measured({"baseline": 10.0, "a": 5.0, "b": 10.0}[name])
+
+
+def test_a_process_is_told_how_many_its_cells_still_need(tmp_path: Path) -> None:
+    """What is known to be slow is measured only where all of them fit into the limit."""
+    sweep, children = sweep_of(tmp_path, lambda name, size: measured(10), batch_sizes=[4, 8], rounds=2)
+    timed(sweep)
+    assert children.needed[:2] == [{4: 2, 8: 5}, {4: 1, 8: 4}]
+    assert children.needed[-1] == {8: 1}
 
 
 def test_each_round_has_every_recipe_and_the_baseline_twice(tmp_path: Path) -> None:
