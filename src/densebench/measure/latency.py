@@ -20,6 +20,8 @@ LEAST_SAMPLES = 2
 LEAST_WARM_UP = 2
 MOST_WARM_UP = 30
 SHORT_WARM_UP_MS = 500.0  # calls that are quick: a few more of them cost nothing
+# after which slow calls that still don't agree won't: they scatter by more than 5 %, and are warm
+LONG_WARM_UP_MS = 2000.0
 FEW = 4
 SETTLED = 0.05  # the last call and the fastest one before it differ by no more than this share
 MOST_SETTLING = 3
@@ -47,8 +49,8 @@ def warm_up(
 ) -> float:
     """Call until it has settled: two calls, the last and the fastest before it, are within 5 % of each other.
 
-    At least twice, four times where that takes less than half a second, thirty times at most, and no longer than
-    leaves time for sampling. A first inference that took `first_ms` counts as one of them, and predicts nothing: it
+    At least twice, four times where that takes less than half a second, thirty times or two seconds at most, and no
+    longer than leaves time for sampling. A first inference that took `first_ms` counts as one of them, and predicts nothing: it
     may have compiled. Returns how long the last one took, in ms.
 
     Raises:
@@ -62,7 +64,7 @@ def warm_up(
     while (
         len(warm) < MOST_WARM_UP
         and not _settled(warm, spent)
-        and (len(warm) < LEAST_WARM_UP or _fits(warm[spent:], budget))
+        and (len(warm) < LEAST_WARM_UP or _more(warm[spent:], budget))
     ):
         warm.append(device.time_ms(call))
     return warm[-1]
@@ -77,9 +79,10 @@ def settle(call: Callable[[], object], device: Device, most_ms: float) -> None:
             return
 
 
-def _fits(warm: list[float], budget: Budget) -> bool:
-    """Whether there is time for one more call and the least sampling after it."""
-    return sum(warm) + (1 + LEAST_SAMPLES) * warm[-1] <= 1000 * SAFETY * budget.timeout_s
+def _more(warm: list[float], budget: Budget) -> bool:
+    """Whether one more call is worth its time, and there is time for it and the least sampling after it."""
+    fits = sum(warm) + (1 + LEAST_SAMPLES) * warm[-1] <= 1000 * SAFETY * budget.timeout_s
+    return fits and sum(warm) < LONG_WARM_UP_MS
 
 
 def _settled(warm: list[float], spent: int) -> bool:
