@@ -73,7 +73,8 @@ def run(times_ms: list[float], sample_s: float = 0.0, timeout_s: float = 1e9) ->
         ([500.0, 10.0, 10.4], 3),  # within 5 % of the fastest before it
         ([500.0, 10.0, 10.6, 10.5], 4),  # 6 % is not, 5 % is
         ([400.0, 300.0, 200.0, 200.0], 4),  # still getting faster: not settled
-        ([4000.0, 3000.0, 2000.0, 2000.0], 2),  # of calls this long two are enough
+        ([4000.0, 3100.0, 2000.0, 2000.0], 2),  # calls this long need only agree roughly
+        ([4000.0, 2000.0, 2000.0], 3),  # which these don't at first
         ([10.0, 20.0, 20.0, 20.0, 10.2], 5),  # slower than the fastest one, however steady
     ],
 )
