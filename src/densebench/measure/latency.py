@@ -52,8 +52,8 @@ def warm_up(
     """Call until it has settled: two calls, the last and the fastest before it, are within 5 % of each other.
 
     Within 25 % once the calls took two seconds. At least twice, four times where that takes less than half a second,
-    thirty times at most, and no longer than leaves time for sampling. A first inference that took `first_ms` counts as
-    one of them, and predicts nothing: it may have compiled. Returns how long the last one took, in ms.
+    thirty times at most, and no longer than leaves time for sampling. A first inference that took `first_ms` counts
+    as one of them, and predicts nothing: it may have compiled. Returns how long the last one took, in ms.
 
     Raises:
         Unavailable: a call predicts that the rest won't fit into the limit.
