@@ -166,7 +166,9 @@ def test_what_fits_is_not_refused() -> None:
 def test_of_what_is_emulated_all_processes_must_fit() -> None:
     """Three processes of many seconds a batch are minutes, for a row known to be slow; others have a limit each."""
     three = Budget(1.0, 120.0, "FP16 is emulated here", processes=3)
-    with pytest.raises(Unavailable, match=r"^FP16 is emulated here: 13\.4 s a batch, so 161 s would pass"):
+    with pytest.raises(
+        Unavailable, match=r"^FP16 is emulated here: 13\.4 s a batch, so 161 s in 3 processes would pass"
+    ):
         check_affordable(13_400.0, three)
     check_affordable(6_700.0, three)
     check_affordable(13_400.0, Budget(1.0, 120.0, processes=3))

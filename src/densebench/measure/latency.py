@@ -162,11 +162,11 @@ def _given_up(calls: int, spent_ms: float, budget: Budget, count: int) -> bool:
 
 def check_affordable(batch_ms: float, budget: Budget) -> None:
     """Refuse a cell that would be ended for taking too long, with the figure that says so."""
-    needed_s = (
-        (LEAST_WARM_UP + LEAST_SAMPLES) * batch_ms / 1000 * (budget.processes if budget.slow_reason else 1)
-    )
+    processes = budget.processes if budget.slow_reason else 1
+    needed_s = processes * (LEAST_WARM_UP + LEAST_SAMPLES) * batch_ms / 1000
     if needed_s > SAFETY * budget.timeout_s:
         why = budget.slow_reason or "too slow here"
         raise Unavailable(
-            f"{why}: {batch_ms / 1000:.1f} s a batch, so {needed_s:.0f} s would pass --cell-timeout"
+            f"{why}: {batch_ms / 1000:.1f} s a batch, so {needed_s:.0f} s"
+            f"{f' in {processes} processes' if processes > 1 else ''} would pass --cell-timeout"
         )
