@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from densebench.machine import SCRATCH
-from densebench.once import once
+from densebench.once import keep, once, recall
 
 
 class Maker:
@@ -70,21 +70,29 @@ def test_a_file_with_parts_is_not_kept(folders: tuple[Path, Path]) -> None:
     assert make.times == 2
 
 
-def test_what_was_cut_short_is_not_taken(folders: tuple[Path, Path], scratch: Path) -> None:
-    """A build that is killed while it keeps a file leaves no memory of it."""
+@pytest.mark.usefixtures("scratch")
+def test_what_was_cut_short_is_not_taken(folders: tuple[Path, Path]) -> None:
+    """A build that is killed while it keeps files leaves no memory of them, and the next one can."""
+
+    def killed(folder: Path) -> None:
+        (folder / "file").write_bytes(b"gra")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        keep(["onnx", "a"], 1.0, killed)
+    assert recall(["onnx", "a"]) is None
     make = Maker()
-    once(["onnx", "a"], folders[0] / "model.onnx", make)
-    (kept,) = scratch.iterdir()
-    (kept / "seconds.json").unlink()
-    assert once(["onnx", "a"], folders[1] / "model.onnx", make) == 0
-    assert make.times == 2
+    assert once(["onnx", "a"], folders[0] / "model.onnx", make) == 0
+    assert once(["onnx", "a"], folders[1] / "model.onnx", make) > 0
+    assert make.times == 1
 
 
 def test_outside_a_sweep_it_is_always_made(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is no folder to keep it in."""
+    """There is no folder of this run's own to keep it in."""
     monkeypatch.delenv(SCRATCH, raising=False)
+    keep(["onnx", "a"], 1.0, lambda folder: pytest.fail("nothing is to be kept"))
     make = Maker()
     for folder in folders:
         assert once(["onnx", "a"], folder / "model.onnx", make) == 0

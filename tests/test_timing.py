@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 from densebench import engines, jobs, timing, worker
 from densebench.measure import ceiling_probe
 from densebench.measure.device import Cpu
+from densebench.measure.latency import Budget
+from densebench.stream import Stream
 from tests.test_artifact import PLAIN, make
 
 pytest_plugins = ["tests.fixtures"]
@@ -63,6 +65,41 @@ def test_memory_that_pytorch_does_not_see_is_not_told_as_its_own(
     assert second[2].first_inference_s is None  # the process has run before
     assert (second[2].vram_driver_peak_mb, second[2].host_memory_peak_mb) == (None, None)
     assert second[2].load_s == first[1].load_s
+
+
+@pytest.mark.usefixtures("own_key")
+def test_warm_up_knows_the_first_inference_and_the_processes_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first inference is one of its calls; what is known to be slow must fit for all processes of its row."""
+    told: list[tuple[Budget, float | None]] = []
+
+    def warm_up(stream: Stream, budget: Budget, first_ms: float | None = None) -> float:
+        told.append((budget, first_ms))
+        stream.call_ms = 1.0
+        return 1.0
+
+    monkeypatch.setattr(Stream, "warm_up", warm_up)
+    engine = replace(engines.catalogue()[PLAIN], load=lambda *_: Answering())
+    monkeypatch.setattr(engines, "catalogue", lambda: {PLAIN: engine})
+    save_file({"images": torch.zeros(2, 3, 16, 16)}, tmp_path / "images")
+    job = jobs.Measure(
+        folder=make(tmp_path / "model"),
+        device="cpu",
+        batch_sizes=(2,),
+        timing_file=tmp_path / "images",
+        sample_seconds=0,
+        timeout_s=100,
+        slow_reason="FP16 is emulated here",
+        processes={2: 3},
+        threads=1,
+        trust=False,
+    )
+    (found,) = (one.blocks[2] for one in timing.measure(job, lambda stage: None))
+    ((budget, first_ms),) = told
+    assert (budget.slow_reason, budget.processes) == ("FP16 is emulated here", 3)
+    assert found.first_inference_s is not None
+    assert first_ms == 1000 * found.first_inference_s
 
 
 def test_a_machine_is_idle_before_it_is_worked_hard(monkeypatch: pytest.MonkeyPatch) -> None:

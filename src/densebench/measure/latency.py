@@ -20,9 +20,8 @@ LEAST_SAMPLES = 2
 LEAST_WARM_UP = 2
 MOST_WARM_UP = 30
 SHORT_WARM_UP_MS = 500.0  # calls that are quick: a few more of them cost nothing
-LONG_WARM_UP_MS = (
-    2000.0  # from which calls need only agree roughly: on a shared machine slow ones scatter by 9 to 22 %
-)
+# from which they need only agree roughly: on a shared machine calls scatter by 9 to 22 %
+LONG_WARM_UP_MS = 2000.0
 FEW = 4
 SETTLED = 0.05  # the last call and the fastest one before it differ by no more than this share
 ROUGHLY = 0.25
