@@ -87,6 +87,7 @@ class Lab:
     timing_file: Path
     scratch: Path
     named: Mapping[str, str]
+    survey: jobs.Surveyed
     runs: int = 0
 
     def build(self, name: str, layers: int) -> None:
@@ -138,6 +139,7 @@ class Lab:
             recipes=recipes,
             threads=self.threads,
             nurseries=self.nurseries,
+            survey=self.survey,
             workload=self.described,
             timing_file=self.timing_file,
             identity=identity,
@@ -165,6 +167,7 @@ class Lab:
             timing_file=self.timing_file,
             sample_seconds=seconds,
             timeout_s=self.spec.cell_timeout,
+            quiet_us=self.survey.quiet_us,
             slow_reason="",
             threads=self.threads,
             trust=False,
@@ -200,4 +203,7 @@ def lab(folder: Path, named: Mapping[str, str], threads: int, **spec: Any) -> It
         )
         variables = plain_environment(threads) | {"TMPDIR": temporary}
         with Nurseries(variables, scratch / "run.log") as nurseries:
-            yield Lab(run_spec, threads, nurseries, described, timing, scratch, named)
+            looked = jobs.Survey(device="cpu", threads=threads, environment_id="lab", ceilings=False)
+            survey = nurseries.plain.run(looked, jobs.Surveyed, run_spec.cell_timeout)
+            survey = survey.model_copy(update={"idle_watts": None})
+            yield Lab(run_spec, threads, nurseries, described, timing, scratch, named, survey)

@@ -15,6 +15,7 @@ from densebench.beside import Ask, Told, comes_to_rest
 from densebench.errors import CellFailed
 from densebench.measure import device as devices
 from densebench.measure import latency
+from densebench.measure.cores import open_cores
 from densebench.record import Frozen
 from densebench.stream import Stream
 from densebench.timing import images_of, loaded, manifest_of
@@ -27,13 +28,14 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
 
     device = devices.open_device(job.device)
     budget = latency.Budget(0.0, job.timeout_s)
+    cores = open_cores(job.device, job.threads, job.quiet_us)
     with (
         loaded(job, manifest_of(job)) as session,
         torch.inference_mode(),
         socket.socket(socket.AF_UNIX) as listening,
     ):
         streams = {
-            size: Stream(partial(session, images_of(job, size)), device, job.threads)
+            size: Stream(partial(session, images_of(job, size)), device, job.threads, cores=cores)
             for size in job.batch_sizes
         }
         for stream in streams.values():

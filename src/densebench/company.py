@@ -13,7 +13,7 @@ from densebench.record import BASELINE
 
 
 @contextmanager
-def company(sweep: Sweep, sizes: Sequence[int]) -> Iterator[jobs.Accompany | None]:
+def company(sweep: Sweep, sizes: Sequence[int], quiet_us: float | None) -> Iterator[jobs.Accompany | None]:
     """What was asked of it, as long as it lives; None where there is none.
 
     On a GPU there is none: it would share the card's memory with what is measured.
@@ -28,6 +28,7 @@ def company(sweep: Sweep, sizes: Sequence[int]) -> Iterator[jobs.Accompany | Non
         timing_file=sweep.timing_file,
         address=f"\0densebench-{secrets.token_hex(16)}",
         timeout_s=sweep.spec.cell_timeout,
+        quiet_us=quiet_us,
         threads=sweep.threads,
         trust=sweep.spec.trust,
     )

@@ -133,6 +133,7 @@ class Measure(Loading):
     address: str = ""  # of the baseline's process that takes turns with it, and at which batch sizes
     beside: tuple[int, ...] = ()
     precision: float = 0.02  # share: they take more turns until their ratio is known as well
+    quiet_us: float | None = None  # what `Cores` has seen so far
 
 
 class Accompany(Loading):
@@ -143,6 +144,7 @@ class Accompany(Loading):
     timing_file: Path
     address: str
     timeout_s: float
+    quiet_us: float | None = None
 
 
 class Block(Frozen):
@@ -162,6 +164,7 @@ class Block(Frozen):
     vram_driver_peak_mb: float | None
     energy_j_per_image: float | None = None
     disturbance: str = ""  # what else used the machine meanwhile
+    quiet_us: float | None = None  # of a piece of arithmetic on the CPUs at their full speed
 
 
 class Measured(Answer):
@@ -187,6 +190,7 @@ class Surveyed(Answer):
     ceilings: dict[str, Any] | None = None
     idle_watts: float | None = None
     energy_method: str = ""  # what measures energy, or why nothing does
+    quiet_us: float | None = None
 
 
 Job = Describe | Survey | Build | Evaluate | Measure | Accompany

@@ -46,6 +46,7 @@ class Rounds:
         self._sweep = sweep
         self._sizes = {one.size: one for one in sizes}
         self._companion: jobs.Accompany | None = None
+        self._quiet_us = sweep.survey.quiet_us
         self._alone = False  # no baseline could stand beside the others: it isn't tried again in each round
 
     def measure(self, first: int) -> None:
@@ -71,7 +72,7 @@ class Rounds:
         sweep, number = self._sweep, first + count
         turns = self._turns()
         sizes = self._accompanied(turns)
-        with company(sweep, sizes) as self._companion:
+        with company(sweep, sizes, self._quiet_us) as self._companion:
             self._alone |= bool(sizes) and self._companion is None
             repeats = self._baseline_blocks(turns)
             order = [name for name in turns for _ in range(repeats if name == BASELINE else 1)]
@@ -180,6 +181,7 @@ class Rounds:
             beside=beside.batch_sizes if beside else (),
             # the baseline's own blocks are turns too, as in short blocks every model is slower; its ratio is known
             precision=1.0 if recipe.name == BASELINE else spec.precision_target / 100,
+            quiet_us=self._quiet_us,
             threads=sweep.threads_of(recipe),
             trust=spec.trust,
         )
@@ -190,6 +192,8 @@ class Rounds:
             )
         except (CellFailed, Unavailable, UsageError) as error:
             return {}, error
+        known = [self._quiet_us, *(block.quiet_us for block in measured.blocks.values())]
+        self._quiet_us = min(filter(None, known), default=None)
         for cell in cells:
             name = traced.get(cell.batch_size)
             if name is None or cell.batch_size not in measured.blocks:

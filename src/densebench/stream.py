@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from densebench.beside import comes_to_rest
 from densebench.measure import latency
+from densebench.measure.cores import Cores
 from densebench.measure.counters import stolen_clock
 from densebench.measure.device import Device
 from densebench.measure.disturbance import Watch
@@ -30,12 +31,18 @@ class Stream:
     """
 
     def __init__(
-        self, call: Callable[[], object], device: Device, threads: int, meter: Meter | str | None = None
+        self,
+        call: Callable[[], object],
+        device: Device,
+        threads: int,
+        meter: Meter | str | None = None,
+        cores: Cores | None = None,
     ) -> None:
         self._call = call
         self._device = device
         self._threads = threads
         self._meter = None if isinstance(meter, str) else meter
+        self._slowed = cores.slowed if cores else str
         self._watch = Watch(device.name, threads, steal=False)
         self._stolen_s = stolen_clock(frozenset(os.sched_getaffinity(0)))
         self.call_ms = math.inf
@@ -48,21 +55,28 @@ class Stream:
 
     def block(self, budget: latency.Budget) -> latency.Samples:
         """Time single calls, looking at the machine before and after."""
+        self._slowed()  # it ends before the first call, if it does
+        return self._block(budget)
+
+    def turn(self, budget: latency.Budget) -> latency.Samples:
+        """A block from rest, as the other process's are, after calls that don't count: the first ones are slow."""
+        comes_to_rest()
+        self._slowed()
+        latency.settle(self._call, self._device, 1000 * SETTLING * budget.sample_s)
+        return self._block(budget)
+
+    def _block(self, budget: latency.Budget) -> latency.Samples:
         started_j, began = self._joules(), time.perf_counter()
         self._watch.begin()
         count = latency.calls_of(budget, self.call_ms)
-        found = latency.sample(self._call, self._device, budget, count, self._stolen_s, self._threads)
+        found = latency.sample(
+            self._call, self._device, budget, count, self._stolen_s, self._threads, self._slowed
+        )
         said = "; ".join(filter(None, (found.disturbance, self._watch.end())))
         self.spent_s += time.perf_counter() - began
         self.spent_j += self._joules() - started_j
         self.calls += found.calls
         return replace(found, disturbance=said)
-
-    def turn(self, budget: latency.Budget) -> latency.Samples:
-        """A block from rest, as the other process's are, after calls that don't count: the first ones are slow."""
-        comes_to_rest()
-        latency.settle(self._call, self._device, 1000 * SETTLING * budget.sample_s)
-        return self.block(budget)
 
     def _joules(self) -> float:
         return self._meter.read_j() if self._meter else 0.0

@@ -14,6 +14,7 @@ from densebench import artifact, engines, jobs, turns
 from densebench.beside import Beside, Told
 from densebench.measure import device as devices
 from densebench.measure import energy, latency, memory
+from densebench.measure.cores import open_cores
 from densebench.measure.disturbance import of_row
 from densebench.stream import Stream
 
@@ -50,6 +51,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
 
     device = devices.open_device(job.device)
     meter = None if job.idle_watts is None else energy.open_meter(job.device)
+    cores = open_cores(job.device, job.threads, job.quiet_us)
     memory.reset_peak()
     floor_mb = memory.resident_mb()
     device.reset_peak()
@@ -75,11 +77,11 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
             budget = latency.Budget(
                 job.sample_seconds, left_s, job.slow_reason, processes=job.processes.get(size, 1)
             )
-            stream = Stream(partial(session, images), device, job.threads, meter)
+            stream = Stream(partial(session, images), device, job.threads, meter, cores)
             call_ms = stream.warm_up(budget, 1000 * first_s)
             facts = _timed(stream, call_ms, budget, job, size, beside)
             facts |= {"first_inference_s": first_s, "load_s": load_s, "host_memory_floor_mb": floor_mb}
-            facts["host_memory_peak_mb"] = memory.peak_mb()
+            facts |= {"quiet_us": cores.quiet_us if cores else None, "host_memory_peak_mb": memory.peak_mb()}
             facts["vram_peak_mb"], facts["vram_driver_peak_mb"] = device.peak_mb()
             if engines.catalogue()[manifest.engine].own_memory:
                 facts["vram_peak_mb"] = None

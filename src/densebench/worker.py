@@ -16,8 +16,8 @@ from densebench import artifact, engines, jobs, recipe
 from densebench.companion import accompany
 from densebench.errors import UsageError
 from densebench.machine import MB
+from densebench.measure import cores, energy
 from densebench.measure import device as devices
-from densebench.measure import energy
 from densebench.measure.host import host_effect
 from densebench.record import Frozen
 from densebench.timing import loaded, manifest_of, measure
@@ -136,6 +136,7 @@ def survey(job: jobs.Survey, say: Say) -> jobs.Surveyed:
         ceilings=found.model_dump(mode="json") if found else None,
         idle_watts=idle_watts,
         energy_method=meter if isinstance(meter, str) else meter.method,
+        quiet_us=cores.quiet_us(cores.open_cores(job.device, job.threads)),
     )
 
 

@@ -1,8 +1,9 @@
 """Latency of one synchronous stream: warm up, then time single batches until there are enough.
 
-A virtual machine's host may run another guest on a CPU in the middle of a call. A parallel region then waits for the
-thread that was held up: on a shared machine such calls took twice as long as the others. They tell nothing of the
-model and are left out, by what the kernel says was stolen and not by how long they took.
+A virtual machine's host may run another guest on a CPU in the middle of a call, or two of the CPUs on one core. A
+parallel region then waits for the thread that was held up: on a shared machine such calls took twice as long as the
+others. They tell nothing of the model and are left out, by what the kernel says was stolen and by how fast the CPUs
+do other work, not by how long they took.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ ROUGHLY = 0.25
 MOST_SETTLING = 3
 SAFETY = 0.9  # share of the limit that a prediction may fill
 SLICE_MS = 1000 * JIFFY_S  # the kernel counts stolen time in no smaller parts
+STRETCH_MS = 250.0  # between two looks at the CPUs, which take one: what slows them lasts longer
 PATIENCE = 3  # times the seconds of sampling, to get enough calls that nothing was stolen from
 
 
@@ -95,7 +97,7 @@ def _settled(warm: list[float], spent: int) -> bool:
 
 @dataclass(frozen=True)
 class Samples:
-    """Latencies of single calls in ms, without those during which the host took CPU time."""
+    """Latencies of single calls in ms, without those that the host held up."""
 
     kept_ms: tuple[float, ...]
     calls: int  # those left out among them
@@ -118,10 +120,12 @@ def sample(
     count: int,
     stolen_s: Callable[[], float] = lambda: 0.0,
     threads: int = 1,
+    slowed: Callable[[], str] = lambda: "",
 ) -> Samples:
-    """Time so many single calls that nothing was stolen from.
+    """Time so many single calls that the host did not hold up.
 
-    Where three times the seconds of sampling, or half of the process's, don't suffice for them, all calls count.
+    Where three times the seconds of sampling and twice the calls, or half of the process's seconds, don't suffice for
+    them, all calls count.
 
     Args:
         call: one inference.
@@ -130,32 +134,58 @@ def sample(
         count: of calls, as `calls_of` says.
         stolen_s: CPU seconds that the host has given to other guests so far.
         threads: CPUs that a call uses.
+        slowed: whether the host slows the CPUs down now, in words or none. It waits for the end of that.
 
     """
     clean: list[float] = []
-    every: list[float] = []
-    first_s = before_s = stolen_s()
-    spent_ms = 0.0
-    while len(clean) < count and not _given_up(len(every), spent_ms, budget, count):
-        times = [device.time_ms(call)]
-        while sum(times) < SLICE_MS and len(clean) + len(times) < count:
-            times.append(device.time_ms(call))
-        now_s = stolen_s()  # once for each slice: reading it takes some 90 us
-        lost_s, before_s = now_s - before_s, now_s
-        every += times
-        spent_ms += sum(times)
-        # a parallel region waits for the thread that was held up, so the whole call may be late by what it lost
-        if 1000 * lost_s <= MOST_STOLEN * sum(times):
-            clean += times
+    calls, said = _Calls(call, device, stolen_s), ""
+    while len(clean) < count and not _given_up(calls, budget, count):
+        unrobbed = calls.stretch(count - len(clean))
+        if now := slowed():
+            said = now
+        else:
+            clean += unrobbed
+    every = tuple(calls.every)
     if len(clean) == count:
         return Samples(tuple(clean), len(every))
-    said = stolen(1000 * (before_s - first_s) / (threads * spent_ms)) if len(clean) < len(every) else ""
-    return Samples(tuple(every), len(every), said)
+    robbed = stolen(1000 * calls.lost_s / (threads * calls.spent_ms)) if len(clean) < len(every) else ""
+    return Samples(every, len(every), said or robbed)
 
 
-def _given_up(calls: int, spent_ms: float, budget: Budget, count: int) -> bool:
-    patient = calls < count or spent_ms < 1000 * PATIENCE * budget.sample_s
-    in_time = calls < budget.least or spent_ms < 1000 * budget.timeout_s / 2
+class _Calls:
+    """All timed calls so far: their times in ms, together too, and the CPU seconds stolen meanwhile."""
+
+    def __init__(self, call: Callable[[], object], device: Device, stolen_s: Callable[[], float]) -> None:
+        self._call, self._device, self._stolen_s = call, device, stolen_s
+        self._before_s = stolen_s()
+        self.every: list[float] = []
+        self.spent_ms, self.lost_s = 0.0, 0.0
+
+    def stretch(self, count: int) -> list[float]:
+        """Calls for a while, or until so many are not robbed: those that are not."""
+        first_ms, unrobbed = self.spent_ms, list[float]()
+        while len(unrobbed) < count and self.spent_ms - first_ms < STRETCH_MS:
+            unrobbed += self._slice(count - len(unrobbed))
+        return unrobbed
+
+    def _slice(self, count: int) -> list[float]:
+        """Calls that fill the kernel's grain: stolen time is read once for each, as that takes some 90 us."""
+        times = [self._device.time_ms(self._call)]
+        while sum(times) < SLICE_MS and len(times) < count:
+            times.append(self._device.time_ms(self._call))
+        now_s = self._stolen_s()
+        lost_s, self._before_s = now_s - self._before_s, now_s
+        self.every += times
+        self.spent_ms += sum(times)
+        self.lost_s += lost_s
+        # a parallel region waits for the thread that was held up, so the whole call may be late by what it lost
+        return times if 1000 * lost_s <= MOST_STOLEN * sum(times) else []
+
+
+def _given_up(calls: _Calls, budget: Budget, count: int) -> bool:
+    made, spent_s = len(calls.every), calls.spent_ms / 1000
+    patient = made < 2 * count or spent_s < PATIENCE * budget.sample_s
+    in_time = made < budget.least or spent_s < budget.timeout_s / 2
     return not (patient and in_time)
 
 
