@@ -22,11 +22,15 @@ from densebench.beside import Told
 from densebench.measure.latency import Budget, Samples, calls_of
 from densebench.stats.comparison import CONFIDENCE_LOOKED, LOOK_FROM, log_ratio
 from densebench.stats.samples import CONFIDENCE
-from densebench.turns import alternate
+from densebench.turns import alternate, part_of
 
 RUNS, MOST_ROUNDS = 20_000, 40
 PROCESSES, TARGET = 2000, 0.02
-MOMENTS, SLOW_MS, BLOCK_MS = 0.15, 200.0, 250.0  # of turns: how they differ, a call of the baseline, a block
+MOMENTS, SLOW_MS, SAMPLE_S = (
+    0.15,
+    200.0,
+    1.0,
+)  # of turns: how they differ, a call of the baseline, a process's sample
 SPEEDUPS, CALL_NOISE = (1.0, 1.05, 1.2, 1.6, 2.7, 7.0), (0.02, 0.05, 0.1, 0.2)
 SIZES = (0.3, 0.7, 1.0, 1.5, 2.5, 5.0)
 
@@ -62,13 +66,13 @@ def bias(noise: float, effect: float) -> tuple[float, float, float]:
     """The mean error of a process's log-ratio, two standard errors of that mean, and the mean number of turns.
 
     The machine is faster or slower by MOMENTS in each turn, each call takes longer or shorter by `noise`, and a block
-    has as many calls as a quarter of a second usually takes.
+    has as many calls as usually fill it.
     """
     rng = np.random.default_rng(0)
     moments = itertools.chain.from_iterable(itertools.repeat(np.exp(MOMENTS * x), 2) for x in normals(rng))
 
     def block(alone_ms: float) -> tuple[float, ...]:
-        count = calls_of(Budget(BLOCK_MS / 1000, np.inf, least=1), alone_ms)
+        count = calls_of(part_of(Budget(SAMPLE_S, np.inf)), alone_ms)
         return tuple(next(moments) * alone_ms * np.exp(noise * rng.standard_normal(count)))
 
     errors, turns = [], []
@@ -77,6 +81,7 @@ def bias(noise: float, effect: float) -> tuple[float, float, float]:
             lambda: Samples(block(SLOW_MS / np.exp(effect)), 1),
             lambda: Told(samples_ms=block(SLOW_MS)),
             TARGET,
+            SAMPLE_S,
             np.inf,
         )
         counts = [(len(a.kept_ms), len(b.samples_ms)) for a, b in zip(ours, others, strict=True)]

@@ -49,7 +49,8 @@ def test_more_work_takes_longer() -> None:
 def test_the_figures_follow_from_the_parts() -> None:
     """A focus batch size, where the baseline takes turns, of a model that takes 40 ms."""
     found = predicted("channels_last", batch_sizes=[1], sample_time=3.0, rounds=7)
-    block = forecast.CHILD_S + 2 * (3.0 + TURNS * 0.04) + LEAST_WARM_UP * 0.04
+    turns = 3 * TURNS  # of seven calls and one that isn't timed: they fill the three seconds
+    block = forecast.CHILD_S + 2 * turns * 8 * 0.04 + LEAST_WARM_UP * 0.04
     traced = (WARM_UP + STEPS) * 0.04
     accuracy = 1000 * 0.04
     rest = 2 * forecast.CHILD_S + engines.default().typical_build_s
@@ -88,7 +89,7 @@ def test_a_batch_size_counts_once() -> None:
 def test_accuracy_is_bounded() -> None:
     """An accuracy pass that would take too long is skipped, so it is never predicted to."""
     many = WORKLOAD.model_copy(update={"validation_images": 10**9})
-    assert predicted(workload=many, accuracy_time=5, batch_sizes=[1]).seconds < 30
+    assert predicted(workload=many, accuracy_time=5, batch_sizes=[1]).seconds < 60
 
 
 def test_what_can_not_run_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

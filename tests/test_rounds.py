@@ -61,6 +61,7 @@ class Children:
         self.asked: list[tuple[str, int]] = []
         self.traced: list[tuple[str, int]] = []
         self.needed: list[dict[int, int]] = []
+        self.told_us: list[float | None] = []
         self.in_turn: set[tuple[str, tuple[int, ...]]] = set()
         self.no_company: DensebenchError | None = None
         self.address = ""
@@ -73,6 +74,7 @@ class Children:
         if self.no_company:
             raise self.no_company
         assert job.folder.name == "baseline"
+        self.told_us.append(job.quiet_us)
         self.address = job.address
         yield
         self.address = ""
@@ -84,6 +86,7 @@ class Children:
         self.processes.append((name, job.batch_sizes))
         self.traced += [(name, size) for size in job.traces]
         self.needed += [job.processes] if name == "a" else []
+        self.told_us.append(job.quiet_us)
         for size in job.batch_sizes:
             self.asked.append((name, size))
             try:
@@ -227,6 +230,23 @@ def test_a_crash_at_one_batch_size_costs_that_row(tmp_path: Path) -> None:
     assert sizes == [(2, 4, 8), (8,), (2, 8), (2, 8)]  # both have been first
     assert Counter(children.traced)["a", 2] == 2  # the process that crashed took no trace
     assert rows["a", 2].traces == ("profile/a/bs2.pt.trace.json",)
+
+
+def test_each_process_is_told_the_best_speed_of_those_before_it(tmp_path: Path) -> None:
+    """So that one which only ever sees a shared core knows; that beside the others too."""
+    seen = iter([240.0, 230.0, 500.0])
+
+    def answer(name: str, size: int) -> jobs.Block:
+        return block((10.0, 10.0), quiet_us=next(seen, None))
+
+    sweep, children = sweep_of(tmp_path, answer, batch_sizes=[1], focus_batch_sizes=[1])
+    sweep.survey = jobs.Surveyed(quiet_us=300.0)
+    timed(sweep)
+    assert children.told_us[:5] == [300.0, 300.0, 240.0, 230.0, 230.0]
+    assert set(children.told_us[5:]) == {230.0}
+    sweep, children = sweep_of(tmp_path / "none", steady)
+    timed(sweep)
+    assert set(children.told_us) == {None}
 
 
 def test_the_seed_decides_the_order(tmp_path: Path) -> None:

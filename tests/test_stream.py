@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from densebench import stream
+from densebench.measure.cores import Speed
 from densebench.measure.latency import Budget
 from densebench.stream import Stream
 
@@ -92,6 +93,32 @@ def test_a_turn_begins_at_rest_and_its_first_calls_are_not_timed(machine: Machin
     assert one.turn(Budget(0.02, 100.0, least=1)).kept_ms == (20.0,)
     assert (one.calls, machine.calls) == (2, 5)  # one that settles, one that was robbed
     assert machine.rests == [2]
+
+
+class Shared:
+    """CPUs that share a core whenever they are looked at, which is noted with the calls so far."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.looks: list[int] = []
+
+    def speed(self) -> Speed:
+        self.looks.append(self.machine.calls)
+        return Speed("at half their speed")
+
+
+def test_the_cpus_are_looked_at_before_a_block_and_after(machine: Machine) -> None:
+    """Before a turn's untimed calls too, so that these don't come before a wait."""
+    machine.robbed.clear()
+    shared = Shared(machine)
+    one = Stream(machine.call, machine, 1, Meter(), shared)  # type: ignore[arg-type]
+    machine.calls, one.call_ms = 2, 20.0
+    assert one.block(Budget(0.02, 100.0, least=1)).disturbance == "at half their speed"
+    assert shared.looks == [2, 3, 4, 5]
+    assert one.spent_j == 5 * (1 + 2 * 4) - 5 * 4  # what the looks took is no model's
+    shared.looks.clear()
+    one.turn(Budget(0.02, 100.0, least=1))
+    assert shared.looks == [5, 6, 7, 8, 9]
 
 
 @pytest.mark.parametrize(("meter", "spent_j"), [(Meter(), 10.0), ("no counter here", 0.0), (None, 0.0)])

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from densebench import engines, jobs, timing, worker
 from densebench.measure import ceiling_probe
+from densebench.measure.cores import Speed
 from densebench.measure.device import Cpu
 from densebench.measure.latency import Budget
 from densebench.stream import Stream
@@ -100,6 +101,64 @@ def test_warm_up_knows_the_first_inference_and_the_processes_to_come(
     assert (budget.slow_reason, budget.processes) == ("FP16 is emulated here", 3)
     assert found.first_inference_s is not None
     assert first_ms == 1000 * found.first_inference_s
+
+
+class Shared:
+    """CPUs that share a core until they have been looked at so often."""
+
+    quiet_us = 230.0
+
+    def __init__(self, looks: int) -> None:
+        self.left = looks
+
+    def look(self) -> float:
+        return self.quiet_us
+
+    def speed(self) -> Speed:
+        self.left -= 1
+        return Speed("at half their speed") if self.left >= 0 else Speed()
+
+
+@pytest.mark.usefixtures("own_key")
+def test_the_cpus_are_looked_at_while_a_process_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what is known from before; calls meanwhile don't count, and what was found goes to the next process."""
+    told: list[tuple[str, int, float | None]] = []
+
+    def opened(device: str, threads: int, quiet_us: float | None) -> Shared:
+        told.append((device, threads, quiet_us))
+        return Shared(2)
+
+    monkeypatch.setattr(timing, "open_cores", opened)
+    engine = replace(engines.catalogue()[PLAIN], load=lambda *_: Answering())
+    monkeypatch.setattr(engines, "catalogue", lambda: {PLAIN: engine})
+    save_file({"images": torch.zeros(2, 3, 16, 16)}, tmp_path / "images")
+    job = jobs.Measure(
+        folder=make(tmp_path / "model"),
+        device="cpu",
+        batch_sizes=(2,),
+        timing_file=tmp_path / "images",
+        sample_seconds=0.01,
+        timeout_s=100,
+        slow_reason="",
+        threads=1,
+        trust=False,
+        quiet_us=240.0,
+    )
+    (found,) = (one.blocks[2] for one in timing.measure(job, lambda stage: None))
+    assert told == [("cpu", 1, 240.0)]
+    assert found.quiet_us == 230.0
+    assert found.left_out > 0
+    assert found.disturbance == ""
+
+
+def test_the_survey_tells_the_speed_of_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the first processes know it."""
+    monkeypatch.setattr(worker.cores, "open_cores", lambda device, threads: Shared(0))
+    monkeypatch.setattr(worker.cores.time, "sleep", lambda seconds: None)
+    job = jobs.Survey(device="cpu", threads=1, environment_id="e", ceilings=False)
+    assert worker.survey(job, lambda stage: None).quiet_us == 230.0
 
 
 def test_a_machine_is_idle_before_it_is_worked_hard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,16 +49,23 @@ def steady(ms: float, spread: float = 0.0) -> Iterator[float]:
 def test_turns_go_on_while_the_ratio_is_vague(ratio: float, spread: float, sets: int) -> None:
     """In an order in which what changes steadily cancels."""
     two = Two(steady(10, spread), steady(10 * ratio))
-    ours, others, _ = alternate(two.own, two.theirs, 0.02, 100)
+    ours, others, _ = alternate(two.own, two.theirs, 0.02, 0.0, 100)
     assert two.order == "ABBAABBA" * sets
     assert len(ours) == len(others) == TURNS * sets
+
+
+@pytest.mark.parametrize(("own_ms", "theirs_ms", "turns"), [(10, 10, 12), (10, 30, 8), (10, 900, 4)])
+def test_turns_fill_the_seconds(own_ms: float, theirs_ms: float, turns: int) -> None:
+    """Of both together, four at least: a slow baseline isn't timed for each of a quick model's many turns."""
+    two = Two(steady(own_ms), steady(theirs_ms))
+    assert len(alternate(two.own, two.theirs, 0.02, 0.12, 100)[0]) == turns
 
 
 def test_a_machine_that_gets_slower_steadily_changes_nothing() -> None:
     """Each block takes 3 % longer than the one before: the ratio comes out as it is."""
     times = iter([10.0 * 1.03**n for n in range(100)])
     two = Two(times, times)
-    ours, others, _ = alternate(two.own, two.theirs, 1.0, 100)
+    ours, others, _ = alternate(two.own, two.theirs, 1.0, 0.0, 100)
     logs = [math.log(b.samples_ms[0] / a.kept_ms[0]) for a, b in zip(ours, others, strict=True)]
     assert sum(logs) == pytest.approx(0)
 
@@ -77,7 +84,7 @@ def test_a_disturbed_turn_is_left_out() -> None:
             hit = next(others) in their_at
             return Told(samples_ms=(20.0 if hit else 10.0,), disturbance="an update" * hit)
 
-        return alternate(own, theirs, 0.02, 100)
+        return alternate(own, theirs, 0.02, 0.0, 100)
 
     ours, others, why = disturbed({1}, {2})
     assert [one.kept_ms for one in ours] == [other.samples_ms for other in others] == [(10.0,)] * 6
@@ -92,13 +99,13 @@ def test_a_disturbed_turn_is_left_out() -> None:
 def test_turns_end_with_their_time() -> None:
     """Whatever is not known yet."""
     two = Two(steady(10, 0.2), steady(10, 0.2))
-    assert len(alternate(two.own, two.theirs, 0.0, 0.0)[0]) == TURNS
+    assert len(alternate(two.own, two.theirs, 0.0, 0.0, 0.0)[0]) == TURNS
 
 
 @pytest.mark.parametrize("answers", [0, 1, 2, 3, 5])
 def test_without_an_answer_the_baselines_blocks_are_dropped(answers: int) -> None:
     """They would stand for other moments than its own, which stay."""
     two = Two(steady(10, 0.2), steady(10), answers)
-    ours, others, _ = alternate(two.own, two.theirs, 0.0, 100)
+    ours, others, _ = alternate(two.own, two.theirs, 0.0, 0.0, 100)
     assert others == []
     assert len(ours) == two.order.count("A")

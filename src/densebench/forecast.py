@@ -16,7 +16,7 @@ from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP
 from densebench.measure.profile import ENOUGH_S, STEPS, WARM_UP
 from densebench.recipe import Recipe
 from densebench.spec import RunSpec, is_onnx_file
-from densebench.turns import LEAST_CALLS, TURNS
+from densebench.turns import LEAST_CALLS, PART, TURNS
 
 CHILD_S = 1.5  # starting a child, loading, checking hashes
 BATCH_GAIN = 0.7  # an image in a batch takes about this share of an image alone
@@ -49,7 +49,9 @@ def _timed_s(spec: RunSpec, workload: jobs.Described, size: int) -> float:
     one_s = batch_s(workload, size)
     if size not in spec.focus_batch_sizes or workload.device != "cpu":
         return max(spec.sample_time, LEAST_SAMPLES * one_s)
-    return 2 * max(spec.sample_time + TURNS * one_s, TURNS * (LEAST_CALLS + 1) * one_s)
+    calls = max(LEAST_CALLS, math.ceil(PART * spec.sample_time / one_s))
+    turns = TURNS * math.ceil(max(1.0, spec.sample_time / (calls * one_s * TURNS)))
+    return 2 * turns * (calls + 1) * one_s
 
 
 def rounds_s(spec: RunSpec, workload: jobs.Described) -> float:

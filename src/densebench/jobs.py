@@ -154,7 +154,7 @@ class Block(Frozen):
     beside_ms: tuple[float, ...] = ()  # of the baseline's process, in turn with it
     turns: tuple[tuple[int, int], ...] = ()  # how many of each a turn has
     turns_left_out: str = ""  # how many turns don't count, and why, where they are more than a few
-    left_out: float = 0.0  # share of the calls: the host took CPU time, or something disturbed their turn
+    left_out: float = 0.0  # share of the calls: the host held them up, or something disturbed their turn
     load_s: float
     host_memory_floor_mb: float | None
     # of the process, which has served others by the time that it comes to a second batch size

@@ -10,13 +10,11 @@ from dataclasses import replace
 
 from densebench.beside import comes_to_rest
 from densebench.measure import latency
-from densebench.measure.cores import Cores
+from densebench.measure.cores import Cores, Speed
 from densebench.measure.counters import stolen_clock
 from densebench.measure.device import Device
 from densebench.measure.disturbance import Watch
 from densebench.measure.energy import Meter
-
-SETTLING = 0.25  # of a turn's seconds, for calls before it that don't count
 
 
 class Stream:
@@ -42,7 +40,8 @@ class Stream:
         self._device = device
         self._threads = threads
         self._meter = None if isinstance(meter, str) else meter
-        self._slowed = cores.slowed if cores else str
+        self._cores = cores
+        self._aside_s, self._aside_j = 0.0, 0.0  # that looks at the CPUs took
         self._watch = Watch(device.name, threads, steal=False)
         self._stolen_s = stolen_clock(frozenset(os.sched_getaffinity(0)))
         self.call_ms = math.inf
@@ -55,28 +54,35 @@ class Stream:
 
     def block(self, budget: latency.Budget) -> latency.Samples:
         """Time single calls, looking at the machine before and after."""
-        self._slowed()  # it ends before the first call, if it does
-        return self._block(budget)
+        started_j, began = self._joules(), time.perf_counter()
+        self._watch.begin()
+        self._aside_s, self._aside_j = 0.0, 0.0
+        count = latency.calls_of(budget, self.call_ms)
+        found = latency.sample(
+            self._call, self._device, budget, count, self._stolen_s, self._threads, self._speed
+        )
+        said = "; ".join(filter(None, (found.disturbance, self._watch.end())))
+        self.spent_s += time.perf_counter() - began - self._aside_s
+        self.spent_j += self._joules() - started_j - self._aside_j
+        self.calls += found.calls
+        return replace(found, disturbance=said)
 
     def turn(self, budget: latency.Budget) -> latency.Samples:
         """A block from rest, as the other process's are, after calls that don't count: the first ones are slow."""
         comes_to_rest()
-        self._slowed()
-        latency.settle(self._call, self._device, 1000 * SETTLING * budget.sample_s)
-        return self._block(budget)
+        self._speed()
+        latency.settle(self._call, self._device, 1000 * latency.SETTLING * budget.sample_s)
+        return self.block(budget)
 
-    def _block(self, budget: latency.Budget) -> latency.Samples:
+    def _speed(self) -> Speed:
+        """Look at the CPUs, where that tells something."""
+        if self._cores is None:
+            return Speed()
         started_j, began = self._joules(), time.perf_counter()
-        self._watch.begin()
-        count = latency.calls_of(budget, self.call_ms)
-        found = latency.sample(
-            self._call, self._device, budget, count, self._stolen_s, self._threads, self._slowed
-        )
-        said = "; ".join(filter(None, (found.disturbance, self._watch.end())))
-        self.spent_s += time.perf_counter() - began
-        self.spent_j += self._joules() - started_j
-        self.calls += found.calls
-        return replace(found, disturbance=said)
+        found = self._cores.speed()
+        self._aside_s += time.perf_counter() - began
+        self._aside_j += self._joules() - started_j
+        return found
 
     def _joules(self) -> float:
         return self._meter.read_j() if self._meter else 0.0

@@ -14,7 +14,7 @@ from densebench import artifact, engines, jobs, turns
 from densebench.beside import Beside, Told
 from densebench.measure import device as devices
 from densebench.measure import energy, latency, memory
-from densebench.measure.cores import open_cores
+from densebench.measure.cores import MOST_S, open_cores
 from densebench.measure.disturbance import of_row
 from densebench.stream import Stream
 
@@ -61,7 +61,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
     with (
         loaded(job, manifest) as session,
         torch.inference_mode(),
-        Beside(job.address, turns.turn_limit_s(job.timeout_s)) as beside,
+        Beside(job.address, turns.turn_limit_s(job.timeout_s) + MOST_S) as beside,
     ):
         device.synchronize()
         load_s = time.perf_counter() - started
@@ -120,9 +120,12 @@ def _timed(
         turn = turns.part_of(budget)
         theirs = partial(beside.block, size, turn.sample_s)
         most_s = min(limit_s, turns.LONGEST * budget.sample_s)
-        ours, others, left_out = turns.alternate(partial(stream.turn, turn), theirs, job.precision, most_s)
-        while not others and len(ours) < turns.TURNS:  # alone, but as the baseline's own blocks are measured
-            ours.append(stream.turn(turn))
+        own = partial(stream.turn, turn)
+        ours, others, left_out = turns.alternate(own, theirs, job.precision, budget.sample_s, most_s)
+        while (
+            not others and len(ours) < 1 / turns.PART
+        ):  # alone, but as the baseline's own blocks are measured
+            ours.append(own())
     if not ours:
         ours.append(stream.block(budget))
     samples = tuple(chain.from_iterable(one.kept_ms for one in ours))

@@ -13,7 +13,10 @@ from densebench.measure.latency import Budget, Samples
 from densebench.stats.comparison import EFFECT_SHARE
 
 TURNS = 4  # blocks of each in the order ABBAABBA: what changes steadily cancels too
-MOST_TURNS = 12
+MOST_TURNS = 48
+# A turn's share of a process's sampling. On a shared machine calls go through slow spells of tenths of a second: with
+# a twelfth in place of a quarter, ratios scattered half as much for a sixth more time; with less, hardly less.
+PART = 1 / 12
 LONGEST = 8.0  # times the seconds of sampling, after which no more turns begin: of a slow model four must do
 LEAST_CALLS = 1  # timed ones of a turn: several turns tell how much they scatter
 # of the turns left out: fewer are a shared machine's noise, of which the share of calls left out tells
@@ -28,25 +31,27 @@ def turn_limit_s(timeout_s: float) -> float:
 
 def part_of(budget: Budget) -> Budget:
     """What one turn may take of a process's sampling."""
-    return replace(budget, sample_s=budget.sample_s / TURNS, least=LEAST_CALLS)
+    return replace(budget, sample_s=PART * budget.sample_s, least=LEAST_CALLS)
 
 
 def alternate(
     own: Callable[[], Samples],
     theirs: Callable[[], Told | None],
     precision: float,
+    sample_s: float,
     limit_s: float,
 ) -> tuple[list[Samples], list[Told], str]:
-    """Blocks of both: four of each, then four more at a time while their ratio is still vague; what was left out.
+    """Blocks of both, four of each at a time, until they fill the seconds and tell enough; what was left out.
 
     A turn that something disturbed in either process is left out, as long as four others are left.
-    Vague is a standard error, over turns, above `precision` and above a tenth of the effect: on a quiet machine four
-    turns suffice, and so they do for what is eight times faster.
+    They tell too little while the standard error of their ratio, over turns, is above `precision` and above a tenth
+    of the effect: a quiet machine needs no more turns than fill the seconds, nor does what is eight times faster.
 
     Args:
         own: one block of the process that is measured.
         theirs: one block of the baseline's; None from when on it doesn't answer: then none of its blocks counts.
         precision: share of the ratio.
+        sample_s: seconds of timed calls that each of them is to have, or both twice as many together.
         limit_s: seconds after which no more turns begin.
 
     """
@@ -65,9 +70,10 @@ def alternate(
                 ours.append(own())
         pairs = list(zip(ours, others, strict=True))
         quiet = [pair for pair in pairs if not (pair[0].disturbance or pair[1].disturbance)]
-        enough = len(quiet) >= TURNS
-        if (enough and not vague(quiet, precision)) or len(ours) >= MOST_TURNS or time.monotonic() > end:
-            kept = quiet if enough else pairs
+        usable = len(quiet) >= TURNS
+        enough = usable and timed_s(quiet) >= 2 * sample_s and not vague(quiet, precision)
+        if enough or len(ours) >= MOST_TURNS or time.monotonic() > end:
+            kept = quiet if usable else pairs
             return [one for one, _ in kept], [other for _, other in kept], _left_out(pairs, kept)
 
 
@@ -77,6 +83,11 @@ def _left_out(pairs: Sequence[tuple[Samples, Told]], kept: Sequence[tuple[Sample
         return ""
     why = next(one.disturbance or other.disturbance for one, other in pairs if (one, other) not in kept)
     return f"{len(pairs) - len(kept)} of {len(pairs)} turns left out: {why}"
+
+
+def timed_s(pairs: Sequence[tuple[Samples, Told]]) -> float:
+    """Seconds of timed calls of both."""
+    return sum(sum(one.kept_ms) + sum(other.samples_ms) for one, other in pairs) / 1000
 
 
 def vague(pairs: Sequence[tuple[Samples, Told]], precision: float) -> bool:

@@ -16,6 +16,7 @@ from densebench.measure.counters import (
     Counters,
     container_memory_free_mb,
     cpu_s,
+    has_host,
     own_s,
     read_counters,
     stolen_clock,
@@ -52,8 +53,10 @@ def test_only_a_host_can_take_time(
     monkeypatch.setattr(counters, "cpu_flags", lambda: flags)
     kernel.cpus((0, 1.0, 0.0))
     clock = stolen_clock(frozenset({0}))
+    assert has_host(frozenset({0})) == bool(flags)
     kernel.cpus((0, 1.0, 0.5))
     assert clock() == (0.5 if flags else 0.0)
+    assert has_host(frozenset({0}))
     assert stolen_clock(frozenset({0}))() == 0.5
 
 

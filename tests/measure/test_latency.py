@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from densebench.errors import Unavailable
+from densebench.measure.cores import Speed
 from densebench.measure.latency import (
     LEAST_SAMPLES,
     LEAST_WARM_UP,
@@ -239,9 +240,56 @@ def test_quick_calls_are_judged_together() -> None:
     assert stolen.looks == 1 + 6
 
 
-@pytest.mark.parametrize(("call_ms", "calls"), [(800.0, 1), (100.0, 3)])
+SLOW = Speed("at half their speed", full=True, paused=True)
+
+
+def looks(*found: Speed, then: Speed = SLOW) -> Callable[[], Speed]:
+    """Look by look, then always the same."""
+    each = iter(found)
+    return lambda: next(each, then)
+
+
+def test_calls_while_the_host_slowed_the_cpus_down_are_left_out() -> None:
+    """A stretch of a quarter of a second at a time, by what the look after it finds; then a call settles first."""
+    device = ScriptedDevice([50.0] * 5 + [90.0] * 3 + [33.0])
+    found = sample(
+        device.call, device, Budget(0.1, 100), 8, speed=looks(Speed(), Speed(), SLOW, then=Speed())
+    )
+    assert found.kept_ms == (50.0,) * 5 + (10.0,) * 3
+    assert (found.calls, device.calls, found.disturbance) == (11, 12, "")
+
+
+def test_calls_count_only_between_two_looks_at_full_speed() -> None:
+    """A spell that wasn't waited for to its end may have ended in the middle of them."""
+    device = ScriptedDevice([90.0, 90.0])
+    still = Speed("at half their speed", full=False)
+    found = sample(device.call, device, Budget(0.02, 100), 2, speed=looks(still, then=Speed()))
+    assert (found.kept_ms, found.calls) == ((10.0, 10.0), 4)
+
+
+def test_where_the_cpus_stay_slow_all_calls_count() -> None:
+    """As where too much is stolen, and the row says why; of slow calls there are twice as many as asked for."""
+    device = ScriptedDevice([], steady=100.0)
+    found = sample(device.call, device, Budget(0.5, 100), 5, speed=looks())
+    assert (found.kept_ms, found.disturbance) == ((100.0,) * 15, "at half their speed")
+    slow = ScriptedDevice([], steady=3000.0)
+    assert sample(slow.call, slow, Budget(0.5, 100), 2, speed=looks()).calls == 4
+
+
+def test_calls_after_a_pause_settle_first() -> None:
+    """Threads that spin on make each look one; a long call is hardly slower after it, and would cost as long."""
+    rested = looks(then=Speed(paused=True))
+    device = ScriptedDevice([], steady=50.0)
+    assert sample(device.call, device, Budget(0.1, 100), 10, speed=rested).calls == 10
+    assert device.calls == 10 + 2  # before each of two stretches
+    slow = ScriptedDevice([], steady=300.0)
+    assert sample(slow.call, slow, Budget(0.1, 100), 2, speed=rested).calls == 2
+    assert slow.calls == 2 + 1
+
+
+@pytest.mark.parametrize(("call_ms", "calls"), [(800.0, 1), (40.0, 3)])
 def test_a_turn_needs_one_call(call_ms: float, calls: int) -> None:
-    """A quarter of the sampling, or one call that takes longer: other turns follow."""
+    """A twelfth of the sampling, or one call that takes longer: other turns follow."""
     device = ScriptedDevice([], steady=call_ms)
     part = part_of(Budget(1.0, 100.0))
     assert sample(device.call, device, part, calls_of(part, call_ms)).kept_ms == (call_ms,) * calls

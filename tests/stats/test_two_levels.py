@@ -22,10 +22,10 @@ from densebench.stats.comparison import (
     speedup,
     verdict,
 )
-from densebench.turns import alternate
+from densebench.turns import alternate, part_of
 
 TARGET = 0.02
-BASELINE_MS = 100.0
+BASELINE_MS, SAMPLE_S = 100.0, 1.0
 MOST_ROUNDS = 12
 PROCESS, CALL = 0.01, 0.05  # standard deviations of logarithms
 Moments = Callable[[np.random.Generator, int], np.ndarray]
@@ -65,7 +65,7 @@ def measured(rng: np.random.Generator, moments: Moments, effect: float) -> Estim
 
         def block(ms: float, speeds: Iterator[float] = speeds) -> tuple[float, ...]:
             noise = CALL * rng.gamma(
-                1.0, size=calls_of(Budget(0.25, 100.0, least=1), ms)
+                1.0, size=calls_of(part_of(Budget(SAMPLE_S, 100.0)), ms)
             )  # a call is late, not early
             return tuple(ms * math.exp(next(speeds)) * np.exp(noise))
 
@@ -73,6 +73,7 @@ def measured(rng: np.random.Generator, moments: Moments, effect: float) -> Estim
             lambda ms=own_ms, block=block: Samples(block(ms), 1),
             lambda ms=their_ms, block=block: Told(samples_ms=block(ms)),
             TARGET,
+            SAMPLE_S,
             math.inf,
         )
         samples.append([x for one in ours for x in one.kept_ms])

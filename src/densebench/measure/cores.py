@@ -8,25 +8,41 @@ count. The piece took twice as long then on each CPU, and hardly ever more than 
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from statistics import median
 
 from densebench.beside import comes_to_rest
-from densebench.machine import cpu_flags
+from densebench.measure.counters import has_host
 
 SLOWED = 1.6  # times as long as at full speed
 PIECES = 3
-MATRICES, EDGE = 48, 64  # 0.2 ms, in the first two caches; so small that no BLAS takes threads of its own
+MATRICES, EDGE = 48, 64  # 0.2 ms, in the second cache; so small that no BLAS takes threads of its own
+TOGETHER = 5  # tries until the CPUs did it at once
+WAKING = (
+    10  # looks in a row, of 1 ms: a clock that slowed down while nothing was to be done takes some to rise
+)
 MOST_CPUS = (
     8  # Python starts one thread after the other: of many the first would be done before the last begins
 )
 WAIT_S = 2.0
+MOST_S = 10.0  # all waits of a turn, generously
 AGAIN_S = 0.05
 LOOKS = 20
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How slow the CPUs were, in words or none; whether that is over; whether the next call comes after a pause."""
+
+    said: str = ""
+    full: bool = True
+    paused: bool = False
 
 
 class Cores:
@@ -37,80 +53,105 @@ class Cores:
 
     """
 
-    def __init__(self, threads: int, quiet_us: float | None = None) -> None:
-        """Start a thread for each CPU.
+    def __init__(self, quiet_us: float | None = None) -> None:
+        """Start a thread on each CPU.
 
         Args:
-            threads: that the model computes with. Where they are as many as the CPUs, each has its own.
             quiet_us: what is known of these CPUs from before.
 
         """
         import numpy as np
 
-        self.quiet_us = quiet_us or float("inf")
         cpus = sorted(os.sched_getaffinity(0))
-        self._count = min(threads, len(cpus))
+        self.quiet_us = quiet_us or math.inf
+        self._count = len(cpus)
         self._together = threading.Barrier(self._count)
         self._factor = np.full((EDGE, EDGE), 1 / EDGE, "float32")
         self._many = np.broadcast_to(self._factor, (MATRICES, EDGE, EDGE))
         self._products = np.empty((self._count, *self._many.shape), "float32")
-        self._places = iter(cpus if self._count == len(cpus) else ())
+        self._places = iter(cpus)
+        self._hope = True  # the wait before ended at full speed, or that came back since
         self._pool = ThreadPoolExecutor(self._count, initializer=self._settle_down)
         self.look()  # the first time pays for the threads and the memory
 
     def look(self) -> float:
-        """How long a piece takes on the slowest CPU now, in microseconds."""
-        slowest_us = max(self._pool.map(self._piece_us, range(self._count)))
-        self.quiet_us = min(self.quiet_us, slowest_us)
+        """How long a piece takes on the slowest CPU now, in microseconds.
+
+        Where one CPU had begun and ended before another began, they were not seen at once: that tells nothing.
+        """
+        slowest_us, tries = 0.0, 0
+        while tries < TOGETHER:
+            found = list(self._pool.map(self._piece, range(self._count)))
+            slowest_us, tries = max(us for *_, us in found), tries + 1
+            if max(began for began, *_ in found) < min(ended for _, ended, _ in found):
+                self.quiet_us = min(self.quiet_us, slowest_us)
+                break
+        if math.isinf(self.quiet_us):
+            self.quiet_us = slowest_us
         return slowest_us
 
-    def slowed(self) -> str:
-        """What the host does to the CPUs now, or nothing; waits for the end of it, up to two seconds.
+    def speed(self) -> Speed:
+        """Whether the CPUs are at full speed; if not, wait for it, up to two seconds.
 
-        Threads of a model that spin on after a call would look the same: they come to rest first.
+        Threads of a model that spin on after a call would look the same: they come to rest first. What did not end is
+        not waited for again before it has.
         """
-        if self._full_speed(self.look()):
-            return ""
+        if self._full():
+            return Speed()
         comes_to_rest()
-        found_us = self.look()
-        if self._full_speed(found_us):
-            return ""
-        said = f"the host ran CPUs at {self.quiet_us / found_us:.0%} of their speed".replace("%", " %")
-        end = time.monotonic() + WAIT_S
-        while time.monotonic() < end and not self._full_speed(self.look()):
+        if self._wakes():
+            return Speed(paused=True)
+        said = f"CPUs ran at {self.quiet_us / self._last_us:.0%} of their speed".replace("%", " %")
+        end = time.monotonic() + (WAIT_S if self._hope else 0.0)
+        while not (full := self._wakes()) and time.monotonic() < end:
             time.sleep(AGAIN_S)
-        return said
+        self._hope = full
+        return Speed(said, full, paused=True)
 
-    def _full_speed(self, found_us: float) -> bool:
-        return found_us <= SLOWED * self.quiet_us
+    def _full(self) -> bool:
+        """Look once more."""
+        self._last_us = self.look()
+        full = self._last_us <= SLOWED * self.quiet_us
+        self._hope |= full
+        return full
+
+    def _wakes(self) -> bool:
+        """Look some times in a row, until one finds full speed."""
+        return any(self._full() for _ in range(WAKING))
 
     def _settle_down(self) -> None:
-        with suppress(StopIteration, OSError):  # none of its own, or taken away meanwhile
+        with suppress(OSError):  # taken away meanwhile
             os.sched_setaffinity(threading.get_native_id(), {next(self._places)})
 
-    def _piece_us(self, place: int) -> float:
+    def _piece(self, place: int) -> tuple[float, float, float]:
+        """When it began, when its first part ended, and how long a part took, in microseconds."""
         import numpy as np
 
-        took_s = []
+        ends = []
         self._together.wait()
+        began = time.perf_counter()
         for _ in range(PIECES):
-            began = time.perf_counter()
             np.matmul(self._many, self._factor, out=self._products[place])
-            took_s.append(time.perf_counter() - began)
-        return 1e6 * median(took_s)
+            ends.append(time.perf_counter())
+        parts = [ended - before for before, ended in zip([began, *ends], ends, strict=False)]
+        return began, ends[0], 1e6 * median(parts)
 
 
 def open_cores(device: str, threads: int, quiet_us: float | None = None) -> Cores | None:
-    """What looks at the CPUs, where a host could share them and they are few enough to be seen at once."""
-    virtual = "hypervisor" in cpu_flags()
-    return Cores(threads, quiet_us) if virtual and device == "cpu" and threads <= MOST_CPUS else None
+    """What looks at the CPUs, where a host could share them, a model uses all, and they can be seen at once.
+
+    Where it uses fewer nobody knows which, and a piece that fewer CPUs do at once has another shortest time.
+    """
+    cpus = frozenset(os.sched_getaffinity(0))
+    used = device == "cpu" and len(cpus) <= min(threads, MOST_CPUS)
+    return Cores(quiet_us) if used and has_host(cpus) else None
 
 
 def quiet_us(cores: Cores | None) -> float | None:
-    """The CPUs' full speed, from so many looks that one of them finds it; None where nothing looks."""
+    """The CPUs' full speed, from looks over as long as they may be slow; None where nothing looks."""
     if cores is None:
         return None
     for _ in range(LOOKS):
         cores.look()
-        time.sleep(AGAIN_S / 2)
+        time.sleep(WAIT_S / LOOKS)
     return cores.quiet_us

@@ -73,9 +73,12 @@ def cpu_s(cpus: frozenset[int]) -> tuple[float, float]:
 
 def stolen_clock(cpus: frozenset[int]) -> Callable[[], float]:
     """Tells the CPU seconds that the host has given to other guests so far; none, and at no cost, without a host."""
-    if not cpu_s(cpus)[1] and "hypervisor" not in cpu_flags():
-        return lambda: 0.0
-    return lambda: cpu_s(cpus)[1]
+    return (lambda: cpu_s(cpus)[1]) if has_host(cpus) else (lambda: 0.0)
+
+
+def has_host(cpus: frozenset[int]) -> bool:
+    """Whether these are CPUs of a virtual machine: it says so, or a host has already taken time from them."""
+    return "hypervisor" in cpu_flags() or cpu_s(cpus)[1] > 0
 
 
 def own_s() -> float:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from densebench.errors import Unavailable
+from densebench.measure.cores import Speed
 from densebench.measure.counters import JIFFY_S
 from densebench.measure.device import Device
 from densebench.measure.disturbance import MOST_STOLEN, stolen
@@ -30,6 +31,7 @@ MOST_SETTLING = 3
 SAFETY = 0.9  # share of the limit that a prediction may fill
 SLICE_MS = 1000 * JIFFY_S  # the kernel counts stolen time in no smaller parts
 STRETCH_MS = 250.0  # between two looks at the CPUs, which take one: what slows them lasts longer
+SETTLING = 0.25  # of the seconds of sampling, for calls after a pause that don't count
 PATIENCE = 3  # times the seconds of sampling, to get enough calls that nothing was stolen from
 
 
@@ -120,7 +122,7 @@ def sample(
     count: int,
     stolen_s: Callable[[], float] = lambda: 0.0,
     threads: int = 1,
-    slowed: Callable[[], str] = lambda: "",
+    speed: Callable[[], Speed] = Speed,
 ) -> Samples:
     """Time so many single calls that the host did not hold up.
 
@@ -134,17 +136,22 @@ def sample(
         count: of calls, as `calls_of` says.
         stolen_s: CPU seconds that the host has given to other guests so far.
         threads: CPUs that a call uses.
-        slowed: whether the host slows the CPUs down now, in words or none. It waits for the end of that.
+        speed: whether the CPUs are at full speed. Calls count between two looks that find that. After a pause that a
+            look made come some that don't, unless they are long: there the first is hardly slower.
 
     """
     clean: list[float] = []
     calls, said = _Calls(call, device, stolen_s), ""
+    before = speed()
     while len(clean) < count and not _given_up(calls, budget, count):
+        if before.paused and (not calls.every or calls.every[-1] < STRETCH_MS):
+            settle(call, device, SETTLING * 1000 * budget.sample_s)
         unrobbed = calls.stretch(count - len(clean))
-        if now := slowed():
-            said = now
-        else:
+        after = speed()
+        if before.full and not after.said:
             clean += unrobbed
+        said = after.said or said or before.said
+        before = after
     every = tuple(calls.every)
     if len(clean) == count:
         return Samples(tuple(clean), len(every))

@@ -108,12 +108,12 @@ def no_turns(sweep: Sweep) -> Iterator[Finding]:
 
 
 def left_out(sweep: Sweep) -> Iterator[Finding]:
-    """Calls that don't count: the host of a virtual machine took CPU time, or something disturbed their turn."""
+    """Calls that don't count: the host of a virtual machine held them up, or something disturbed their turn."""
     rows = [row for row in sweep.timed if row.left_out >= WORTH_SAYING]
     if rows:
         most = max(rows, key=lambda row: row.left_out)
         share = f"{100 * most.left_out:.0f} % of the calls of {most.recipe} at batch {most.batch_size}"
-        why = "the host took CPU time during them, or something else disturbed their turn"
+        why = "the host took CPU time or slowed CPUs down meanwhile, or something else disturbed their turn"
         yield finding("limits", f"Left out of every figure were up to {share}: {why}.", rows)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from densebench.report.html.chart import Chart, Figures, Spec, View, axis, interval
+from densebench.report.html.names import Spot, sides
 from densebench.report.html.style import Series, chart_text
 from densebench.report.pareto import Point, front
 from densebench.report.sweep import Sweep, throughput
 from densebench.wording import short
 
-MOST_NAMES = 8  # beside their markers; the others have their buttons
+MOST_NAMES = 8  # beside their markers, where there is room; the others have their buttons
 BEST = "each at its best batch size"
 
 
@@ -73,6 +73,7 @@ def _fastest(points: Sequence[Point]) -> list[Point]:
 def _scatter(points: Sequence[Point], series: Sequence[Series]) -> tuple[tuple[Spec, ...], Spec]:
     line = sorted((point for point in points if point.by_estimate), key=lambda point: throughput(point.row))
     lowest = min(point.accuracy if point.low is None else point.low for point in points)
+    points = sorted(points, key=lambda point: point.membership != "on")  # these choose first
     named = [point for point in points if point.membership != "off"][:MOST_NAMES]
     traces: list[Spec] = [
         {
@@ -84,15 +85,20 @@ def _scatter(points: Sequence[Point], series: Sequence[Series]) -> tuple[tuple[S
             "hoverinfo": "skip",
         },
     ]
-    level: Counter[float] = Counter()  # names at the same accuracy would be written over each other
-    for point in points:
-        marker = _marker(point, next(one for one in series if one.holds(point.row)))
-        if point in named:
-            left = throughput(point.row) > 0.55 * throughput(line[-1].row)
-            side = ("top", "bottom")[level[point.accuracy] % 2]
-            level[point.accuracy] += 1
-            marker |= {"mode": "markers+text", "textposition": f"{side} {'left' if left else 'right'}"}
-        traces.append(marker)
+    shown = [next(one for one in series if one.holds(point.row)) for point in points]
+    highest = max(point.accuracy if point.high is None else point.high for point in points)
+    most = max(point.row.throughput_ci_high or throughput(point.row) for point in points)
+    spots = [
+        Spot(
+            throughput(point.row) / most,
+            (point.accuracy - lowest) / (highest - lowest) if highest > lowest else 0.5,
+            one.label if point in named else "",
+        )
+        for point, one in zip(points, shown, strict=True)
+    ]
+    for point, one, side in zip(points, shown, sides(spots), strict=True):
+        marker = _marker(point, one)
+        traces.append(marker | ({"mode": "markers+text", "textposition": side} if side else {}))
     layout: Spec = {
         "xaxis": axis("Throughput (images/s)", rangemode="tozero"),
         "yaxis": axis("Top-1 accuracy (%)"),
