@@ -68,6 +68,24 @@ def test_memory_that_pytorch_does_not_see_is_not_told_as_its_own(
     assert second[2].load_s == first[1].load_s
 
 
+def answering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> jobs.Measure:
+    """To time a model that answers at once, two images a call."""
+    engine = replace(engines.catalogue()[PLAIN], load=lambda *_: Answering())
+    monkeypatch.setattr(engines, "catalogue", lambda: {PLAIN: engine})
+    save_file({"images": torch.zeros(2, 3, 16, 16)}, tmp_path / "images")
+    job = {"sample_seconds": 0, "slow_reason": ""} | more
+    return jobs.Measure(
+        folder=make(tmp_path / "model"),
+        device="cpu",
+        batch_sizes=(2,),
+        timing_file=tmp_path / "images",
+        timeout_s=100,
+        threads=1,
+        trust=False,
+        **job,
+    )
+
+
 @pytest.mark.usefixtures("own_key")
 def test_warm_up_knows_the_first_inference_and_the_processes_to_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -81,21 +99,7 @@ def test_warm_up_knows_the_first_inference_and_the_processes_to_come(
         return 1.0
 
     monkeypatch.setattr(Stream, "warm_up", warm_up)
-    engine = replace(engines.catalogue()[PLAIN], load=lambda *_: Answering())
-    monkeypatch.setattr(engines, "catalogue", lambda: {PLAIN: engine})
-    save_file({"images": torch.zeros(2, 3, 16, 16)}, tmp_path / "images")
-    job = jobs.Measure(
-        folder=make(tmp_path / "model"),
-        device="cpu",
-        batch_sizes=(2,),
-        timing_file=tmp_path / "images",
-        sample_seconds=0,
-        timeout_s=100,
-        slow_reason="FP16 is emulated here",
-        processes={2: 3},
-        threads=1,
-        trust=False,
-    )
+    job = answering(tmp_path, monkeypatch, slow_reason="FP16 is emulated here", processes={2: 3})
     (found,) = (one.blocks[2] for one in timing.measure(job, lambda stage: None))
     ((budget, first_ms),) = told
     assert (budget.slow_reason, budget.processes) == ("FP16 is emulated here", 3)
@@ -131,21 +135,7 @@ def test_the_cpus_are_looked_at_while_a_process_is_timed(
         return Shared(2)
 
     monkeypatch.setattr(timing, "open_cores", opened)
-    engine = replace(engines.catalogue()[PLAIN], load=lambda *_: Answering())
-    monkeypatch.setattr(engines, "catalogue", lambda: {PLAIN: engine})
-    save_file({"images": torch.zeros(2, 3, 16, 16)}, tmp_path / "images")
-    job = jobs.Measure(
-        folder=make(tmp_path / "model"),
-        device="cpu",
-        batch_sizes=(2,),
-        timing_file=tmp_path / "images",
-        sample_seconds=0.01,
-        timeout_s=100,
-        slow_reason="",
-        threads=1,
-        trust=False,
-        quiet_us=240.0,
-    )
+    job = answering(tmp_path, monkeypatch, sample_seconds=0.01, quiet_us=240.0)
     (found,) = (one.blocks[2] for one in timing.measure(job, lambda stage: None))
     assert told == [("cpu", 1, 240.0)]
     assert found.quiet_us == 230.0
