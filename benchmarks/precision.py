@@ -1,7 +1,7 @@
 """Whether the suite's intervals and verdicts mean what they say, on this machine, beside the peers' plain figures.
 
-    python benchmarks/precision.py            # some 90 minutes on two quiet cores; goes on where it was stopped
-    python benchmarks/precision.py --fast     # the same with fewer repetitions, 15 minutes there
+    python benchmarks/precision.py            # some two hours on two shared cores; goes on where it was stopped
+    python benchmarks/precision.py --fast     # the same with fewer repetitions
 
 Parts: a recipe against itself (A/A), artifacts with 3, 5 and 10 % more work, how often the interval holds the grand
 mean, all of it under disturbance, how well speed-ups repeat, agreement with a bare loop and with `benchmark_app` on

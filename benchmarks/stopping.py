@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from rich.console import Console
@@ -26,11 +27,8 @@ from densebench.turns import alternate, part_of
 
 RUNS, MOST_ROUNDS = 20_000, 40
 PROCESSES, TARGET = 2000, 0.02
-MOMENTS, SLOW_MS, SAMPLE_S = (
-    0.15,
-    200.0,
-    1.0,
-)  # of turns: how they differ, a call of the baseline, a process's sample
+# of turns: how they differ, a call of the baseline, the seconds that both are timed
+MOMENTS, SLOW_MS, SAMPLE_S = 0.15, 200.0, 1.0
 SPEEDUPS, CALL_NOISE = (1.0, 1.05, 1.2, 1.6, 2.7, 7.0), (0.02, 0.05, 0.1, 0.2)
 SIZES = (0.3, 0.7, 1.0, 1.5, 2.5, 5.0)
 
@@ -75,14 +73,17 @@ def bias(noise: float, effect: float) -> tuple[float, float, float]:
         count = calls_of(part_of(Budget(SAMPLE_S, np.inf)), alone_ms)
         return tuple(next(moments) * alone_ms * np.exp(noise * rng.standard_normal(count)))
 
+    def own(warm_ms: float) -> Samples:
+        return Samples(block(SLOW_MS / np.exp(effect)), 1, warm_ms=warm_ms)
+
+    def theirs(warm_ms: float) -> Told:
+        return Told(samples_ms=block(SLOW_MS), warm_ms=warm_ms)
+
     errors, turns = [], []
     for _ in range(PROCESSES):
+        fast_ms, slow_ms = (SLOW_MS * np.exp(noise * rng.standard_normal(2) - (effect, 0))).tolist()
         ours, others, _ = alternate(
-            lambda: Samples(block(SLOW_MS / np.exp(effect)), 1),
-            lambda: Told(samples_ms=block(SLOW_MS)),
-            TARGET,
-            SAMPLE_S,
-            np.inf,
+            partial(own, warm_ms=fast_ms), partial(theirs, warm_ms=slow_ms), TARGET, SAMPLE_S, np.inf
         )
         counts = [(len(a.kept_ms), len(b.samples_ms)) for a, b in zip(ours, others, strict=True)]
         sides = [x for a in ours for x in a.kept_ms], [x for b in others for x in b.samples_ms]

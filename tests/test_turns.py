@@ -10,7 +10,7 @@ import pytest
 
 from densebench.beside import Told
 from densebench.measure.latency import Samples
-from densebench.turns import MOST_TURNS, TURNS, alternate
+from densebench.turns import MOST_TURNS, TURNS, alternate, short
 
 
 class Two:
@@ -18,17 +18,17 @@ class Two:
 
     def __init__(self, own_ms: Iterator[float], theirs_ms: Iterator[float], answers: int = 100) -> None:
         self.own_ms, self.theirs_ms, self.answers = own_ms, theirs_ms, answers
-        self.order = ""
+        self.order, self.warm_ms = "", (10.0, 10.0)
 
     def own(self) -> Samples:
         self.order += "A"
-        return Samples((next(self.own_ms),), 1)
+        return Samples((next(self.own_ms),), 1, warm_ms=self.warm_ms[0])
 
     def theirs(self) -> Told | None:
         if self.order.count("B") == self.answers:
             return None
         self.order += "B"
-        return Told(samples_ms=(next(self.theirs_ms),))
+        return Told(samples_ms=(next(self.theirs_ms),), warm_ms=self.warm_ms[1])
 
 
 def steady(ms: float, spread: float = 0.0) -> Iterator[float]:
@@ -49,9 +49,18 @@ def steady(ms: float, spread: float = 0.0) -> Iterator[float]:
 def test_turns_go_on_while_the_ratio_is_vague(ratio: float, spread: float, sets: int) -> None:
     """In an order in which what changes steadily cancels."""
     two = Two(steady(10, spread), steady(10 * ratio))
+    two.warm_ms = (10.0, 10.0 * ratio)
     ours, others, _ = alternate(two.own, two.theirs, 0.02, 0.0, 100)
     assert two.order == "ABBAABBA" * sets
     assert len(ours) == len(others) == TURNS * sets
+
+
+def test_the_turns_themselves_do_not_say_how_large_the_effect_is() -> None:
+    """The warm-ups do: else those turns would end early that make it large by chance, and favour it."""
+    for warm_ms, sets in ((10.0, MOST_TURNS // TURNS), (0.01, 1)):
+        two = Two(steady(1, 0.2), steady(10))
+        two.warm_ms = (warm_ms, 10.0)
+        assert len(alternate(two.own, two.theirs, 0.02, 0.0, 100)[0]) == TURNS * sets
 
 
 @pytest.mark.parametrize(("own_ms", "theirs_ms", "turns"), [(10, 10, 12), (10, 30, 8), (10, 900, 4)])
@@ -59,6 +68,15 @@ def test_turns_fill_the_seconds(own_ms: float, theirs_ms: float, turns: int) -> 
     """Of both together, four at least: a slow baseline isn't timed for each of a quick model's many turns."""
     two = Two(steady(own_ms), steady(theirs_ms))
     assert len(alternate(two.own, two.theirs, 0.02, 0.12, 100)[0]) == turns
+
+
+@pytest.mark.parametrize(("ms", "turns"), [(10.0, 12), (500.0, 4), (0.1, MOST_TURNS)])
+def test_alone_they_fill_the_seconds_too(ms: float, turns: int) -> None:
+    """Four at least, of a slow model no more; those that never do end as well."""
+    ours: list[Samples] = []
+    while short(ours, 0.12):
+        ours.append(Samples((ms,), 1))
+    assert len(ours) == turns
 
 
 def test_a_machine_that_gets_slower_steadily_changes_nothing() -> None:

@@ -42,6 +42,7 @@ class Told(Frozen):
 
     samples_ms: tuple[float, ...]
     disturbance: str = ""
+    warm_ms: float = 0.0  # its last call of the warm-up
 
 
 class Beside:

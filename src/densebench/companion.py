@@ -48,7 +48,7 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
             found = streams[ask.batch_size].turn(part)
             if not comes_to_rest():
                 raise CellFailed("the baseline's threads go on computing after a call")
-            return Told(samples_ms=found.kept_ms, disturbance=found.disturbance)
+            return Told(samples_ms=found.kept_ms, disturbance=found.disturbance, warm_ms=found.warm_ms)
 
         listening.bind(job.address)
         listening.listen()

@@ -65,7 +65,7 @@ class Stream:
         self.spent_s += time.perf_counter() - began - self._aside_s
         self.spent_j += self._joules() - started_j - self._aside_j
         self.calls += found.calls
-        return replace(found, disturbance=said)
+        return replace(found, disturbance=said, warm_ms=self.call_ms)
 
     def turn(self, budget: latency.Budget) -> latency.Samples:
         """A block from rest, as the other process's are, after calls that don't count: the first ones are slow."""

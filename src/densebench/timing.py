@@ -122,9 +122,9 @@ def _timed(
         most_s = min(limit_s, turns.LONGEST * budget.sample_s)
         own = partial(stream.turn, turn)
         ours, others, left_out = turns.alternate(own, theirs, job.precision, budget.sample_s, most_s)
-        while (
-            not others and len(ours) < 1 / turns.PART
-        ):  # alone, but as the baseline's own blocks are measured
+        while not others and turns.short(
+            ours, budget.sample_s
+        ):  # alone, but as the baseline's own are measured
             ours.append(own())
     if not ours:
         ours.append(stream.block(budget))

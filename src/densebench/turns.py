@@ -85,12 +85,23 @@ def _left_out(pairs: Sequence[tuple[Samples, Told]], kept: Sequence[tuple[Sample
     return f"{len(pairs) - len(kept)} of {len(pairs)} turns left out: {why}"
 
 
+def short(ours: Sequence[Samples], sample_s: float) -> bool:
+    """Whether one process's turns, without the other's, don't fill the seconds yet."""
+    spent_s = sum(sum(one.kept_ms) for one in ours) / 1000
+    return len(ours) < TURNS or (spent_s < sample_s and len(ours) < MOST_TURNS)
+
+
 def timed_s(pairs: Sequence[tuple[Samples, Told]]) -> float:
     """Seconds of timed calls of both."""
     return sum(sum(one.kept_ms) + sum(other.samples_ms) for one, other in pairs) / 1000
 
 
 def vague(pairs: Sequence[tuple[Samples, Told]], precision: float) -> bool:
-    """Whether more turns would tell more."""
+    """Whether more turns would tell more.
+
+    The effect is what the warm-ups say: stopping where the turns themselves make it large would favour such turns.
+    """
     logs = [math.log(fmean(other.samples_ms) / fmean(one.kept_ms)) for one, other in pairs]
-    return stdev(logs) / math.sqrt(len(logs)) > max(precision, EFFECT_SHARE * abs(fmean(logs)))
+    mine_ms, theirs_ms = pairs[0][0].warm_ms, pairs[0][1].warm_ms
+    effect = abs(math.log(theirs_ms / mine_ms)) if mine_ms and theirs_ms else 0.0
+    return stdev(logs) / math.sqrt(len(logs)) > max(precision, EFFECT_SHARE * effect)

@@ -92,6 +92,18 @@ def test_the_front_is_of_one_environment() -> None:
     assert [(line[0], line[3]) for line in second.lines] == [("quick there", ""), ("baseline", "quick there")]
 
 
+def test_names_at_one_accuracy_do_not_stand_on_one_side() -> None:
+    """Two that are nearly as quick: one above, one below; none at all for a recipe that others beat in both."""
+    fast = [
+        timed(name, 8, speed, accuracy_top1=99.0) for name, speed in (("baseline", 30), ("x", 90), ("y", 91))
+    ]
+    chart = pareto(Sweep(tuple(derive(fast))), series_of(derive(fast)))
+    assert chart is not None
+    sides = {str(trace["text"][0]).strip(): trace.get("textposition") for trace in chart.views[0].traces[1:]}
+    assert sides["baseline"] is None
+    assert {sides["x"], sides["y"]} == {"top left", "bottom left"}
+
+
 def test_no_bar_is_held_against_anothers_baseline() -> None:
     """Where one machine alone has a baseline, there is no line at it across the other's bars."""
     rows = derive([timed("baseline", 8, 30), timed("x", 8, 90, environment_id=THERE)])

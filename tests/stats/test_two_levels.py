@@ -70,8 +70,8 @@ def measured(rng: np.random.Generator, moments: Moments, effect: float) -> Estim
             return tuple(ms * math.exp(next(speeds)) * np.exp(noise))
 
         ours, others, _ = alternate(
-            lambda ms=own_ms, block=block: Samples(block(ms), 1),
-            lambda ms=their_ms, block=block: Told(samples_ms=block(ms)),
+            lambda ms=own_ms, block=block: Samples(block(ms), 1, warm_ms=ms),
+            lambda ms=their_ms, block=block: Told(samples_ms=block(ms), warm_ms=ms),
             TARGET,
             SAMPLE_S,
             math.inf,

@@ -2,7 +2,7 @@
 
 A virtual machine's host may run two of its CPUs on one core. On a shared machine it did so a few times a minute, for
 half a second to two: calls of every engine took 1.8 times as long meanwhile, with no time stolen by the kernel's
-count. The piece took twice as long then on each CPU, and hardly ever more than 1.5 times otherwise
+count. The piece took twice as long then on each CPU, and hardly ever more than 1.6 times otherwise
 (`benchmarks/shared_cores.py`). It decides which calls count; their own time doesn't.
 """
 
@@ -24,12 +24,10 @@ SLOWED = 1.6  # times as long as at full speed
 PIECES = 3
 MATRICES, EDGE = 48, 64  # 0.2 ms, in the second cache; so small that no BLAS takes threads of its own
 TOGETHER = 5  # tries until the CPUs did it at once
-WAKING = (
-    10  # looks in a row, of 1 ms: a clock that slowed down while nothing was to be done takes some to rise
-)
-MOST_CPUS = (
-    8  # Python starts one thread after the other: of many the first would be done before the last begins
-)
+# looks in a row, of 1 ms: a clock that slowed down while nothing was to be done takes some to rise
+WAKING = 10
+# Python starts one thread after the other: of many the first would be done before the last begins
+MOST_CPUS = 8
 WAIT_S = 2.0
 MOST_S = 10.0  # all waits of a turn, generously
 AGAIN_S = 0.05

@@ -104,6 +104,7 @@ class Samples:
     kept_ms: tuple[float, ...]
     calls: int  # those left out among them
     disturbance: str = ""  # too few were left: then none is left out, and this says why
+    warm_ms: float = 0.0  # the last call of the warm-up, where it is known
 
 
 def calls_of(budget: Budget, call_ms: float) -> int:
