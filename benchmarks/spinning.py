@@ -11,6 +11,7 @@ blocks, with rests between, than in one long run.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import subprocess
 import sys
@@ -30,13 +31,14 @@ import torch
 import densebench
 torch.set_num_threads(int(sys.argv[3]))
 call = densebench.load(sys.argv[1])
-images = torch.randn(1, 3, int(sys.argv[2]), int(sys.argv[2]))
+images = torch.randn(int(sys.argv[4]), 3, int(sys.argv[2]), int(sys.argv[2]))
 for _ in range(10):
     call(images)
 print("ready", flush=True)
 for line in sys.stdin:
+    seconds, count = map(float, line.split())
     started, times = time.perf_counter(), []
-    while (began := time.perf_counter()) < started + float(line):
+    while (began := time.perf_counter()) < started + seconds and len(times) < 2 * count:
         call(images)
         times += [began - started, time.perf_counter() - began]
     print(*times, flush=True)
@@ -48,9 +50,9 @@ Calls = list[tuple[float, float]]  # seconds since the block began, and of the c
 class Process:
     """An artifact, loaded, that computes when it is asked to."""
 
-    def __init__(self, artifact: Path, pixels: int, threads: int) -> None:
+    def __init__(self, artifact: Path, pixels: int, threads: int, batch_size: int = 1) -> None:
         self.child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, artifact, str(pixels), str(threads)],
+            [sys.executable, "-c", CHILD, artifact, *map(str, (pixels, threads, batch_size))],
             env=plain_environment(threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -60,8 +62,15 @@ class Process:
 
     def block(self, seconds: float = BLOCK_S) -> Calls:
         """So many seconds of calls."""
+        return self._ask(seconds, math.inf)
+
+    def calls(self, count: int) -> Calls:
+        """So many calls."""
+        return self._ask(math.inf, count)
+
+    def _ask(self, seconds: float, count: float) -> Calls:
         assert self.child.stdin
-        self.child.stdin.write(f"{seconds}\n")
+        self.child.stdin.write(f"{seconds} {count}\n")
         self.child.stdin.flush()
         numbers = [float(word) for word in self._line().split()]
         return list(zip(numbers[::2], numbers[1::2], strict=True))

@@ -18,7 +18,7 @@ from densebench.machine import KEEP_FREED_MEMORY
 from densebench.nurseries import Nurseries
 from densebench.recipe import Recipe
 from densebench.record import BASELINE, Record, Row, Status
-from densebench.rows import derive
+from densebench.rows import derive, known
 from densebench.sinks.console import Progress
 from densebench.sinks.journal import Journal
 from densebench.sinks.tensorboard import TensorBoardSink
@@ -85,16 +85,27 @@ class Sweep:
         changed since.
         """
         latest = {record.key: record for record in self.records}
-        return {key for key, record in latest.items() if self._settles(record)}
+        return {
+            key for key, record in latest.items() if self._settles(record, latest.get((BASELINE, key[1])))
+        }
 
-    def _settles(self, record: Record) -> bool:
+    def _settles(self, record: Record, baseline: Record | None) -> bool:
         if record.status is Status.SKIPPED:
             reason = record.reason.partition(": ")[2] if record.reason.startswith("as at ") else record.reason
             return reason == self.impossible.get(record.recipe) or reason.endswith(self.time_limit)
+        if record.status is not Status.OK or record.first_inference_s is None:
+            return False
+        return len({*record.rounds}) >= self.spec.least_rounds(record.batch_size) or self.known(
+            record, baseline
+        )
+
+    def known(self, record: Record, baseline: Record | None) -> bool:
+        """Whether fewer rounds than are sure have told enough already, at a focus batch size."""
+        asked_for = record.batch_size in self.spec.focus_batch_sizes and record.recipe != BASELINE
         return (
-            record.status is Status.OK
-            and len({*record.rounds}) >= self.spec.least_rounds(record.batch_size)
-            and record.first_inference_s is not None
+            asked_for
+            and len({*record.rounds}) >= self.spec.rounds
+            and known(record, baseline, self.spec.precision_target / 100)
         )
 
     @property
@@ -167,9 +178,7 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
         workload=sweep.workload.workload,
         folder=folder,
         device=sweep.workload.device,
-        batch_size=max(
-            (size for size in sweep.batch_sizes if size <= ACCURACY_BATCH), default=sweep.batch_sizes[0]
-        ),
+        batch_size=_accuracy_batch(sweep, recipe),
         reference=spec.output_dir / REFERENCE,
         is_reference=recipe.name == BASELINE,
         seconds=spec.accuracy_time,
@@ -185,6 +194,12 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
         "precision": recipe.precision(sweep.workload.device),
         "threads": sweep.threads_of(recipe),
     }
+
+
+def _accuracy_batch(sweep: Sweep, recipe: Recipe) -> int:
+    """The most images at once; the fewest where a batch may take half a minute, to learn soon how long all take."""
+    sizes = [size for size in sweep.batch_sizes if size <= ACCURACY_BATCH] or sweep.batch_sizes[:1]
+    return sizes[0] if recipe.slow(sweep.workload.device) else sizes[-1]
 
 
 def made_before(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from densebench import jobs
 from densebench.cells import ACCURACY_BATCH, BASELINE_BLOCKS
 from densebench.machine import MB
-from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP
+from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP, LONG_CALL_MS
 from densebench.measure.profile import ENOUGH_S, STEPS, WARM_UP
 from densebench.recipe import Recipe
 from densebench.spec import RunSpec, is_onnx_file
@@ -45,13 +45,14 @@ def process_s(spec: RunSpec, workload: jobs.Described, sizes: Sequence[int]) -> 
 
 
 def _timed_s(spec: RunSpec, workload: jobs.Described, size: int) -> float:
-    """At a focus batch size the baseline takes turns with it, each turn with a call that isn't timed."""
+    """At a focus batch size the baseline takes turns with it, with an untimed call before a turn's if it is short."""
     one_s = batch_s(workload, size)
     if size not in spec.focus_batch_sizes or workload.device != "cpu":
         return max(spec.sample_time, LEAST_SAMPLES * one_s)
     calls = max(LEAST_CALLS, math.ceil(PART * spec.sample_time / one_s))
     turns = TURNS * math.ceil(max(1.0, spec.sample_time / (calls * one_s * TURNS)))
-    return 2 * turns * (calls + 1) * one_s
+    untimed = 1000 * one_s < LONG_CALL_MS
+    return 2 * turns * (calls + untimed) * one_s
 
 
 def rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
@@ -75,12 +76,12 @@ def further_s(spec: RunSpec) -> float:
     return spec.focus_time * len({*spec.batch_sizes} & {*spec.focus_batch_sizes})
 
 
-def sweep_s(spec: RunSpec, workload: jobs.Described, recipes: Sequence[Recipe]) -> float:
-    """The whole sweep of recipes that can run here, the baseline among them."""
+def sweep_s(spec: RunSpec, workload: jobs.Described, recipes: Sequence[Recipe]) -> tuple[float, float]:
+    """Making the recipes that can run here, the baseline among them, and timing them."""
     making = sum(making_s(recipe, spec, workload) for recipe in recipes)
     others = len(recipes) - 1
     more_s = further_s(spec) if others else 0.0
-    return making + (others + BASELINE_BLOCKS) * rounds_s(spec, workload) + more_s
+    return making, (others + BASELINE_BLOCKS) * rounds_s(spec, workload) + more_s
 
 
 def recipe_disk_mb(spec: RunSpec, parameters: int) -> float:

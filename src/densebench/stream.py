@@ -68,10 +68,11 @@ class Stream:
         return replace(found, disturbance=said, warm_ms=self.call_ms)
 
     def turn(self, budget: latency.Budget) -> latency.Samples:
-        """A block from rest, as the other process's are, after calls that don't count: the first ones are slow."""
+        """A block from rest, as the other process's are, after calls that don't count, if the first ones are slow."""
         comes_to_rest()
         self._speed()
-        latency.settle(self._call, self._device, 1000 * latency.SETTLING * budget.sample_s)
+        most_ms = 1000 * latency.SETTLING * budget.sample_s
+        latency.settle(self._call, self._device, most_ms, self.call_ms)
         return self.block(budget)
 
     def _speed(self) -> Speed:

@@ -143,8 +143,7 @@ def _carry_out(sweep: Sweep, able: list[Recipe]) -> bool:
         if row.key in done:
             sweep.scalars.row(row)
     cells = {(recipe.name, size) for recipe in sweep.recipes for size in sweep.batch_sizes}
-    expected_s = forecast.sweep_s(spec, sweep.workload, able)
-    progress.start(len(cells), len(cells & done), expected_s)
+    progress.start(len(cells), len(cells & done), *forecast.sweep_s(spec, sweep.workload, able))
     try:
         made = []
         for recipe in sweep.recipes:
@@ -152,6 +151,7 @@ def _carry_out(sweep: Sweep, able: list[Recipe]) -> bool:
                 made.append((recipe, about))
             if recipe in able:
                 progress.worked(forecast.making_s(recipe, spec, sweep.workload))
+        progress.turn()
         time_cells(sweep, made)
     except KeyboardInterrupt:
         sweep.nurseries.close()

@@ -121,15 +121,16 @@ def test_half_of_the_process_s_time_is_enough() -> None:
         ([30.0, 20.0, 20.5], 1000, 3),
         ([30.0, 20.0, 25.0, 25.0], 1000, 3),
         ([30.0, 30.0], 1000, 2),
-        ([300.0], 60, 1),
+        ([90.0], 60, 1),
+        ([150.0], 1000, 0),
     ],
 )
 def test_a_pause_is_followed_by_calls_that_do_not_count(
     times: list[float], most_ms: float, calls: int
 ) -> None:
-    """One at least, three at most: until two agree, or there is no time for another."""
+    """One at least, three at most: until two agree, or there is no time for another; none where they are long."""
     device = ScriptedDevice(times)
-    settle(device.call, device, most_ms)
+    settle(device.call, device, most_ms, times[0])
     assert device.calls == calls
 
 

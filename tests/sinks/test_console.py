@@ -118,6 +118,23 @@ def test_the_time_left_forgets_a_forecast_that_was_wrong_about_something_else() 
     assert "eta" not in text(console).splitlines()[-1], "the last cell is done: nothing is left"
 
 
+def test_what_making_took_tells_nothing_of_timing() -> None:
+    """Models were made in half of the time that was thought: the rounds after that are as long as they are."""
+    console, now = plain(), [0.0]
+    progress = Progress(console, clock=lambda: now[0])
+    progress.start(66, expected_s=1000.0, afterwards_s=1200.0)
+    now[0] = 400.0
+    progress.worked(800.0)
+    progress.stage("jit", "build")
+    progress.turn()
+    progress.stage("round 1", "21 processes")
+    now[0] += 180.0
+    progress.worked(120.0)
+    progress.stage("round 2", "21 processes")
+    shown = [line.split("eta ")[1] for line in text(console).splitlines()]
+    assert shown == ["22 min", "20 min", "27 min"]
+
+
 def test_failed_cells_say_why_in_one_line() -> None:
     """A reason of several lines with terminal codes and markup is one plain line, however long."""
     console = plain(width=40)

@@ -23,7 +23,7 @@ LEAST_WARM_UP = 2
 MOST_WARM_UP = 30
 SHORT_WARM_UP_MS = 500.0  # calls that are quick: a few more of them cost nothing
 # from which they need only agree roughly: on a shared machine calls scatter by 9 to 22 %
-LONG_WARM_UP_MS = 2000.0
+LONG_WARM_UP_MS = 1000.0
 FEW = 4
 SETTLED = 0.05  # the last call and the fastest one before it differ by no more than this share
 ROUGHLY = 0.25
@@ -32,6 +32,9 @@ SAFETY = 0.9  # share of the limit that a prediction may fill
 SLICE_MS = 1000 * JIFFY_S  # the kernel counts stolen time in no smaller parts
 STRETCH_MS = 250.0  # between two looks at the CPUs, which take one: what slows them lasts longer
 SETTLING = 0.25  # of the seconds of sampling, for calls after a pause that don't count
+LONG_CALL_MS = (
+    150.0  # of those the first after a pause is slower by less than 1 % (`benchmarks/hand_over.py`)
+)
 PATIENCE = 3  # times the seconds of sampling, to get enough calls that nothing was stolen from
 
 
@@ -54,7 +57,7 @@ def warm_up(
 ) -> float:
     """Call until it has settled: two calls, the last and the fastest before it, are within 5 % of each other.
 
-    Within 25 % once the calls took two seconds. At least twice, four times where that takes less than half a second,
+    Within 25 % once the calls took a second. At least twice, four times where that takes less than half a second,
     thirty times at most, and no longer than leaves time for sampling. A first inference that took `first_ms` counts
     as one of them, and predicts nothing: it may have compiled. Returns how long the last one took, in ms.
 
@@ -75,8 +78,13 @@ def warm_up(
     return warm[-1]
 
 
-def settle(call: Callable[[], object], device: Device, most_ms: float) -> None:
-    """One call after a pause, which is slow, and two more if they fit and the last two don't agree."""
+def settle(call: Callable[[], object], device: Device, most_ms: float, call_ms: float) -> None:
+    """One call after a pause, which is slow, and two more if they fit and the last two don't agree.
+
+    None where a call is known to be long.
+    """
+    if call_ms >= LONG_CALL_MS:
+        return
     calls = [device.time_ms(call)]
     while len(calls) < MOST_SETTLING and sum(calls) + calls[-1] <= most_ms:
         calls.append(device.time_ms(call))
@@ -138,15 +146,15 @@ def sample(
         stolen_s: CPU seconds that the host has given to other guests so far.
         threads: CPUs that a call uses.
         speed: whether the CPUs are at full speed. Calls count between two looks that find that. After a pause that a
-            look made come some that don't, unless they are long: there the first is hardly slower.
+            look made come some that don't, unless they are long.
 
     """
     clean: list[float] = []
     calls, said = _Calls(call, device, stolen_s), ""
     before = speed()
     while len(clean) < count and not _given_up(calls, budget, count):
-        if before.paused and (not calls.every or calls.every[-1] < STRETCH_MS):
-            settle(call, device, SETTLING * 1000 * budget.sample_s)
+        if before.paused:
+            settle(call, device, SETTLING * 1000 * budget.sample_s, calls.every[-1] if calls.every else 0.0)
         unrobbed = calls.stretch(count - len(clean))
         after = speed()
         if before.full and not after.said:

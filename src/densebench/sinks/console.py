@@ -40,18 +40,21 @@ class Progress:
         self._bar: Bar | None = None
         self._task = TaskID(0)
         self._total = self._done = 0
-        self._worked_s = self._spent_s = self._left_s = 0.0
+        self._worked_s = self._spent_s = self._left_s = self._later_s = 0.0
         self._recent_s = RECENT_S
+        self._turned = False
         self._latest = self._said = clock()
 
-    def start(self, total_cells: int, done: int = 0, expected_s: float = 0.0) -> None:
+    def start(
+        self, total_cells: int, done: int = 0, expected_s: float = 0.0, afterwards_s: float = 0.0
+    ) -> None:
         """Begin. `done` cells are there already, from the run that this one resumes.
 
-        `expected_s` is a forecast of the whole: by how much it is wrong shows as the work goes on, and what was done
-        last tells most, since building is forecast worse than timing.
+        `expected_s` is a forecast of the work: by how much it is wrong shows as it goes on, and what was done last
+        tells most. That tells nothing of work of another kind, `afterwards_s`, which `turn` begins.
         """
-        self._total, self._done, self._left_s = total_cells, done, expected_s
-        self._recent_s = max(RECENT_S, RECENT_SHARE * expected_s)
+        self._total, self._done, self._left_s, self._later_s = total_cells, done, expected_s, afterwards_s
+        self._recent_s = max(RECENT_S, RECENT_SHARE * (expected_s + afterwards_s))
         self._latest = self._clock()
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._bar = Bar(
@@ -92,6 +95,12 @@ class Progress:
         self._latest = now
         self._left_s = max(0.0, self._left_s - expected_s)
 
+    def turn(self) -> None:
+        """The work of the second kind begins."""
+        self._left_s, self._later_s, self._turned = self._later_s, 0.0, True
+        self._worked_s = self._spent_s = 0.0
+        self._latest = self._clock()
+
     def cell_done(self, row: Row) -> None:
         """One cell has ended, well or not."""
         self._done += 1
@@ -121,9 +130,11 @@ class Progress:
             self._bar = None
 
     def _time_left(self) -> str:
-        if not self._worked_s or not self._left_s or self._done >= self._total:
+        begun = self._worked_s or self._turned  # a forecast of the first kind is worth little by itself
+        if not begun or not self._left_s + self._later_s or self._done >= self._total:
             return ""
-        return f"eta {duration(self._spent_s / self._worked_s * self._left_s)}"
+        pace = self._spent_s / self._worked_s if self._worked_s else 1.0
+        return f"eta {duration(pace * self._left_s + self._later_s)}"
 
     def _line(self, text: Text) -> None:
         self._said = self._clock()

@@ -1,0 +1,37 @@
+"""The first half of a sweep: what a recipe's evaluation is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from densebench import jobs
+from densebench.cells import make
+from densebench.recipe import Recipe
+from tests.reliability.nursery import InstantNurseries
+from tests.test_rounds import steady, sweep_of
+
+
+@pytest.mark.parametrize(
+    ("sizes", "usual", "where_slow"), [([1, 8, 32, 64], 32, 1), ([64], 64, 64), ([8], 8, 8)]
+)
+def test_what_may_be_slow_is_asked_for_few_images_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int], usual: int, where_slow: int
+) -> None:
+    """Three batches tell that all images would take too long: of 32 images these alone took over a minute."""
+    asked: dict[str, int] = {}
+
+    class Children(InstantNurseries):
+        def run(self, job: jobs.Job, *arguments: Any) -> Any:
+            if isinstance(job, jobs.Evaluate):
+                asked[job.folder.name] = job.batch_size
+            return super().run(job, *arguments)
+
+    monkeypatch.setattr(Recipe, "slow", lambda self, device: "emulated" if self.name == "b" else None)
+    sweep, _ = sweep_of(tmp_path, steady, batch_sizes=sizes)
+    sweep.nurseries = Children()  # type: ignore[assignment]
+    for recipe in sweep.recipes:
+        make(sweep, recipe)
+    assert asked == {"baseline": usual, "a": usual, "b": where_slow}
