@@ -4,9 +4,8 @@
 
 Noise between rounds of several shapes and sizes, at least `LOOK_FROM` rounds and at most 40; a size is the standard
 deviation of one round over the wanted half-width. Printed: the share of intervals that hold the truth, and the mean
-number of rounds, for intervals made for 95 % and for `CONFIDENCE_LOOKED`. The same for speed-ups far from 1, which
-few rounds may do for; there a size is in percent. Then, for turns within one process, which go on while their ratio
-is vague: how far the mean logarithm of the speed-up lies from the truth.
+number of rounds, for intervals made for 95 % and for `CONFIDENCE_LOOKED`. Then, for turns within one process, which
+go on while their ratio is vague: how far the mean logarithm of the speed-up lies from the truth.
 """
 
 from __future__ import annotations
@@ -22,14 +21,7 @@ from scipy.special import stdtrit
 
 from densebench.beside import Told
 from densebench.measure.latency import Budget, Samples, calls_of
-from densebench.stats.comparison import (
-    CONFIDENCE_LOOKED,
-    EFFECT_SHARE,
-    FAR,
-    LEAST_ROUNDS,
-    LOOK_FROM,
-    log_ratio,
-)
+from densebench.stats.comparison import CONFIDENCE_LOOKED, LOOK_FROM, log_ratio
 from densebench.stats.samples import CONFIDENCE
 from densebench.turns import alternate, part_of
 
@@ -39,7 +31,6 @@ PROCESSES, TARGET = 2000, 0.02
 MOMENTS, SLOW_MS, SAMPLE_S = 0.15, 200.0, 1.0
 SPEEDUPS, CALL_NOISE = (1.0, 1.05, 1.2, 1.6, 2.7, 7.0), (0.02, 0.05, 0.1, 0.2)
 SIZES = (0.3, 0.7, 1.0, 1.5, 2.5, 5.0)
-FARS, PERCENTS = (0.2, 2.8, 3.2, 4.0, 8.0), (2, 4, 6, 8, 12)
 
 
 def noise(shape: str, rng: np.random.Generator) -> np.ndarray:
@@ -67,23 +58,6 @@ def held(rounds: np.ndarray, confidence: float) -> tuple[float, float]:
     last = stop.argmax(1)
     runs = np.arange(RUNS)
     return float((np.abs(mean[runs, last]) <= half[runs, last]).mean()), float(last.mean() + 1)
-
-
-def far(rounds: np.ndarray, speedup: float) -> tuple[float, float]:
-    """The same where the rule is that of `enough`: what is far from 1 is looked at from three rounds on."""
-    found = np.log(speedup) + rounds
-    count = np.arange(1, MOST_ROUNDS + 1)
-    mean = np.cumsum(found, 1) / count
-    freedom = np.maximum(count - 1, 1)
-    deviation = np.sqrt(np.maximum(np.cumsum(found**2, 1) - count * mean**2, 0) / freedom / count)
-    half = stdtrit(freedom, 0.5 + CONFIDENCE_LOOKED / 2) * deviation
-    first = np.where(np.abs(mean) >= np.log(FAR), LEAST_ROUNDS, LOOK_FROM)
-    stop = (np.exp(half) - 1 <= np.maximum(TARGET, EFFECT_SHARE * np.abs(mean))) & (count >= first)
-    stop[:, -1] = True
-    last = stop.argmax(1)
-    runs = np.arange(RUNS)
-    held = np.abs(mean[runs, last] - np.log(speedup)) <= half[runs, last]
-    return float(held.mean()), float(last.mean() + 1)
 
 
 def bias(noise: float, effect: float) -> tuple[float, float, float]:
@@ -139,19 +113,6 @@ def main() -> None:
             ]
             cells = [f"{share:.3f} ({rounds:.0f})" for share, rounds in found]
             table.add_row(shape, f"{confidence:.0%}", *cells)
-    Console(width=120).print(table)
-    title = f"speed-ups far from 1, {LEAST_ROUNDS} to {MOST_ROUNDS} rounds, {CONFIDENCE_LOOKED:.0%}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("noise")
-    table.add_column("speed-up", justify="right")
-    for percent in PERCENTS:
-        table.add_column(f"{percent} %", justify="right")
-    for shape, times in itertools.product(("normal", "heavy tails", "two modes"), FARS):
-        found = [
-            far(percent / 100 * noise(shape, np.random.default_rng(index)), times)
-            for index, percent in enumerate(PERCENTS)
-        ]
-        table.add_row(shape, f"{times}x", *(f"{share:.3f} ({rounds:.1f})" for share, rounds in found))
     Console(width=120).print(table)
     table = Table(title=f"turns, {PROCESSES} processes each: error in % ± 2 SE (turns)", title_justify="left")
     table.add_column("noise of a call")

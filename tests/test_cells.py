@@ -15,7 +15,7 @@ from tests.test_rounds import steady, sweep_of
 
 
 @pytest.mark.parametrize(
-    ("sizes", "usual", "where_slow"), [([1, 8, 32, 64], 32, 1), ([64], 64, 64), ([8], 8, 8)]
+    ("sizes", "usual", "where_slow"), [([1, 4, 32, 64], 32, 4), ([64], 64, 64), ([1], 1, 1)]
 )
 def test_what_may_be_slow_is_asked_for_few_images_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int], usual: int, where_slow: int

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from densebench import beside, companion, engines, jobs, timing
 from densebench.beside import Beside, Told, comes_to_rest
 from densebench.companion import accompany
+from densebench.measure import latency
 from densebench.measure.cores import Speed
 from densebench.stream import Stream
 from densebench.turns import MOST_TURNS, TURNS
@@ -112,6 +113,18 @@ def test_a_block_is_timed_when_it_is_asked_for(address: str) -> None:
             assert long is not None
             assert len(long.samples_ms) > 2 * len(short.samples_ms) > 2
             assert long.warm_ms == short.warm_ms > 0
+
+
+def test_both_sides_know_how_long_the_others_calls_take(
+    tmp_path: Path, images: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the first turn's first half, before the other has said so: then calls are taken to be short."""
+    said: list[float] = []
+    monkeypatch.setattr(latency, "settle", lambda *given: said.append(given[-1]))
+    measured(tmp_path / "own", images, address)
+    assert said[0] == 0.0
+    assert all(ms > 0 for ms in said[1:])
+    assert len(said) >= 2 * TURNS
 
 
 def test_the_baselines_calls_on_slow_cpus_do_not_count_either(

@@ -96,6 +96,24 @@ def test_a_turn_begins_at_rest_and_its_first_calls_are_not_timed(machine: Machin
     assert machine.rests == [2]
 
 
+def test_between_long_calls_none_is_left_untimed(machine: Machine) -> None:
+    """The first is hardly slower; but of two that are nearly as fast both do alike, so that neither is favoured."""
+    machine.robbed.clear()
+    cases = (
+        (200.0, 200.0, 0),
+        (200.0, 120.0, 1),
+        (120.0, 200.0, 1),
+        (400.0, 20.0, 0),
+        (20.0, 400.0, 1),
+        (200.0, 0.0, 1),
+    )
+    for own_ms, other_ms, untimed in cases:
+        one = warm(machine)
+        one.call_ms = own_ms
+        one.turn(Budget(0.02, 100.0, least=1), other_ms)
+        assert machine.calls == 2 + untimed + 1
+
+
 class Shared:
     """CPUs that share a core whenever they are looked at, which is noted with the calls so far."""
 

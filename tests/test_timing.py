@@ -90,18 +90,25 @@ def answering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> j
 def test_warm_up_knows_the_first_inference_and_the_processes_to_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first inference is one of its calls; what is known to be slow must fit for all processes of its row."""
-    told: list[tuple[Budget, float | None]] = []
+    """The first inference is one of its calls; what is known to be slow must fit for all processes of its row.
 
-    def warm_up(stream: Stream, budget: Budget, first_ms: float | None = None) -> float:
-        told.append((budget, first_ms))
+    What a batch size before took makes expect how long it is.
+    """
+    told: list[tuple[Budget, float | None, float]] = []
+
+    def warm_up(
+        stream: Stream, budget: Budget, first_ms: float | None = None, expected_ms: float = 0.0
+    ) -> float:
+        told.append((budget, first_ms, expected_ms))
         stream.call_ms = 1.0
         return 1.0
 
     monkeypatch.setattr(Stream, "warm_up", warm_up)
     job = answering(tmp_path, monkeypatch, slow_reason="FP16 is emulated here", processes={2: 3})
-    (found,) = (one.blocks[2] for one in timing.measure(job, lambda stage: None))
-    ((budget, first_ms),) = told
+    job = job.model_copy(update={"batch_sizes": (2, 1)})
+    found = next(one.blocks[2] for one in [*timing.measure(job, lambda stage: None)] if 2 in one.blocks)
+    (budget, first_ms, nothing), (*_, expected_ms) = told
+    assert (nothing, expected_ms) == (0.0, 0.5)
     assert (budget.slow_reason, budget.processes) == ("FP16 is emulated here", 3)
     assert found.first_inference_s is not None
     assert first_ms == 1000 * found.first_inference_s

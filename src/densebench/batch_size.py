@@ -9,6 +9,8 @@ from densebench.cells import Sweep, made_before, outcome, record_of
 from densebench.errors import CellFailed, Unavailable
 from densebench.recipe import Recipe
 from densebench.record import BASELINE
+from densebench.rows import derive
+from densebench.stats.comparison import Estimate, narrow_enough
 
 Made = Sequence[tuple[Recipe, Mapping[str, object]]]
 
@@ -84,14 +86,7 @@ class BatchSize:
                 self.fail(cell, Unavailable(reason))
 
     def _lacks(self, cell: Cell) -> bool:
-        few = cell.count < self._sweep.spec.least_rounds(self.size) and not self._known(cell)
-        return few or not cell.fresh
-
-    def _known(self, cell: Cell) -> bool:
-        if cell.recipe.name == BASELINE or not cell.count:
-            return False
-        reference = self._reference.record(self._sweep, adaptive=True) if self._reference else None
-        return self._sweep.known(cell.record(self._sweep, adaptive=True), reference)
+        return cell.count < self._sweep.spec.least_rounds(self.size) or not cell.fresh
 
     def _finish(self, done: list[Cell]) -> None:
         """Write cells down, after the baseline's blocks that they are compared with."""
@@ -106,9 +101,16 @@ class BatchSize:
             self._others.remove(cell)
 
     def _enough(self, cell: Cell, *, late: bool) -> bool:
-        return not self._lacks(cell) and (
-            not self.focus or late or self._reference is None or self._known(cell)
-        )
+        if self._lacks(cell):
+            return False
+        if not self.focus or late or self._reference is None:
+            return True
+        both = [one.record(self._sweep, adaptive=True) for one in (self._reference, cell)]
+        row = next(row for row in derive(both) if row.recipe == cell.recipe.name)
+        if row.speedup is None:
+            return True
+        estimate = Estimate(row.speedup, row.speedup_ci_low, row.speedup_ci_high)
+        return narrow_enough(estimate, self._sweep.spec.precision_target / 100)
 
     def _former_reference(self) -> Cell | None:
         """The baseline of the run that is resumed, to be measured again among the recipes that it lacks."""

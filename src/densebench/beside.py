@@ -31,10 +31,11 @@ def comes_to_rest(limit_s: float = REST_LIMIT_S) -> bool:
 
 
 class Ask(Frozen):
-    """A block is wanted: so many images a call, for so many seconds."""
+    """A block is wanted: so many images a call, for so many seconds, beside calls that take so many ms."""
 
     batch_size: int
     seconds: float
+    other_ms: float = 0.0
 
 
 class Told(Frozen):
@@ -48,6 +49,9 @@ class Told(Frozen):
 class Beside:
     """The measuring process's end: asks for blocks, until the other doesn't answer.
 
+    Attributes:
+        calls_ms: by batch size, how long the other's last call of the warm-up took, as far as it has said so.
+
     Args:
         address: of the baseline's socket; empty where none runs.
         limit_s: seconds that one answer may take.
@@ -58,6 +62,7 @@ class Beside:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(limit_s)
         self._answers = False
+        self.calls_ms: dict[int, float] = {}
         if address:
             with suppress(OSError):
                 self._socket.connect(address)
@@ -74,16 +79,21 @@ class Beside:
             self._lines.close()
         self._socket.close()
 
-    def block(self, batch_size: int, seconds: float) -> Told | None:
-        """A block of the baseline's, timed while this process rests; None where there is none."""
+    def block(self, batch_size: int, seconds: float, own_ms: float = 0.0) -> Told | None:
+        """A block of the baseline's, timed while this process rests; None where there is none.
+
+        This process's own calls take `own_ms`.
+        """
         if not self._answers or not comes_to_rest():
             self._answers = False
             return None
         try:
-            self._lines.write(Ask(batch_size=batch_size, seconds=seconds).model_dump_json() + "\n")
+            ask = Ask(batch_size=batch_size, seconds=seconds, other_ms=own_ms)
+            self._lines.write(ask.model_dump_json() + "\n")
             self._lines.flush()
             told = Told.model_validate_json(self._lines.readline())
         except (OSError, ValueError):
             self._answers = False
             return None
+        self.calls_ms[batch_size] = told.warm_ms
         return told if told.samples_ms else None

@@ -18,7 +18,7 @@ from densebench.machine import KEEP_FREED_MEMORY
 from densebench.nurseries import Nurseries
 from densebench.recipe import Recipe
 from densebench.record import BASELINE, Record, Row, Status
-from densebench.rows import derive, known
+from densebench.rows import derive
 from densebench.sinks.console import Progress
 from densebench.sinks.journal import Journal
 from densebench.sinks.tensorboard import TensorBoardSink
@@ -29,6 +29,7 @@ BUILD_PATIENCE = 10  # a build may take this many times what a cell may
 MODELS = "models"
 REFERENCE = "reference_outputs.safetensors"
 ACCURACY_BATCH = 32
+FEW_IMAGES = 4  # of one alone each would take half as long again
 LONG_ACCURACY_S = 30.0
 LIMIT_FLAG = "--cell-timeout"
 BASELINE_BLOCKS = 2  # in each round of timing: every recipe is compared with them
@@ -85,27 +86,16 @@ class Sweep:
         changed since.
         """
         latest = {record.key: record for record in self.records}
-        return {
-            key for key, record in latest.items() if self._settles(record, latest.get((BASELINE, key[1])))
-        }
+        return {key for key, record in latest.items() if self._settles(record)}
 
-    def _settles(self, record: Record, baseline: Record | None) -> bool:
+    def _settles(self, record: Record) -> bool:
         if record.status is Status.SKIPPED:
             reason = record.reason.partition(": ")[2] if record.reason.startswith("as at ") else record.reason
             return reason == self.impossible.get(record.recipe) or reason.endswith(self.time_limit)
-        if record.status is not Status.OK or record.first_inference_s is None:
-            return False
-        return len({*record.rounds}) >= self.spec.least_rounds(record.batch_size) or self.known(
-            record, baseline
-        )
-
-    def known(self, record: Record, baseline: Record | None) -> bool:
-        """Whether fewer rounds than are sure have told enough already, at a focus batch size."""
-        asked_for = record.batch_size in self.spec.focus_batch_sizes and record.recipe != BASELINE
         return (
-            asked_for
-            and len({*record.rounds}) >= self.spec.rounds
-            and known(record, baseline, self.spec.precision_target / 100)
+            record.status is Status.OK
+            and len({*record.rounds}) >= self.spec.least_rounds(record.batch_size)
+            and record.first_inference_s is not None
         )
 
     @property
@@ -197,9 +187,10 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
 
 
 def _accuracy_batch(sweep: Sweep, recipe: Recipe) -> int:
-    """The most images at once; the fewest where a batch may take half a minute, to learn soon how long all take."""
+    """The most images at once; few where a batch may take half a minute, to learn soon how long all would take."""
     sizes = [size for size in sweep.batch_sizes if size <= ACCURACY_BATCH] or sweep.batch_sizes[:1]
-    return sizes[0] if recipe.slow(sweep.workload.device) else sizes[-1]
+    few = [size for size in sizes if size >= FEW_IMAGES] if recipe.slow(sweep.workload.device) else []
+    return min(few, default=sizes[-1])
 
 
 def made_before(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:

@@ -45,7 +45,7 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
             if 2 * (1 + LEAST_CALLS) * streams[ask.batch_size].call_ms > 1000 * turn_limit_s(job.timeout_s):
                 return Told(samples_ms=())  # who waits for it in vain would then be timed while it computes
             part = latency.Budget(ask.seconds, job.timeout_s, least=LEAST_CALLS)
-            found = streams[ask.batch_size].turn(part)
+            found = streams[ask.batch_size].turn(part, ask.other_ms)
             if not comes_to_rest():
                 raise CellFailed("the baseline's threads go on computing after a call")
             return Told(samples_ms=found.kept_ms, disturbance=found.disturbance, warm_ms=found.warm_ms)

@@ -56,12 +56,14 @@ class Rounds:
         count, late_from = 0, math.inf
         try:
             while any(one.wanted() for one in sizes):
+                began = time.monotonic()
                 self._round(first, count)
                 count += 1
+                took_s = time.monotonic() - began
                 if late_from == math.inf and all(one.sure for one in focus):
                     late_from = time.monotonic() + spec.focus_time * len(focus)
                 for one in sizes:
-                    one.close_round(first + count - 1, late=time.monotonic() > late_from)
+                    one.close_round(first + count - 1, late=time.monotonic() + took_s > late_from)
         except KeyboardInterrupt:
             for one in sizes:
                 one.interrupt()

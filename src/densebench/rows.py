@@ -52,20 +52,6 @@ def by_environment(records: Iterable[AnyRecord]) -> dict[str, list[AnyRecord]]:
     return found
 
 
-def known(record: Record, baseline: Record | None, target: float) -> bool:
-    """Whether a recipe that is measured until its speed-up is known has had enough rounds for that.
-
-    Args:
-        record: of a focus batch size.
-        baseline: its record at the same batch size.
-        target: half-width of the interval, as a share of the speed-up.
-
-    """
-    before = baseline.blocks if baseline else ()
-    speedup = comparison.speedup(record.blocks, before, comparison.CONFIDENCE_LOOKED)
-    return speedup is not None and comparison.enough(speedup, len({*record.rounds}), target)
-
-
 def _derive(record: Record, baseline: Record | None, reference: Record | None) -> Row:
     facts = _speed(record, baseline) if record.samples_ms else {}
     if record.accuracy_top1 is not None:

@@ -24,7 +24,7 @@ from densebench.measure.environment import environment, environment_id
 from densebench.measure.hazards import room, warnings
 from densebench.nurseries import Nurseries
 from densebench.recipe import Recipe, plan
-from densebench.record import Record, Row, Status
+from densebench.record import BASELINE, Record, Row, Status
 from densebench.report import write_report
 from densebench.report.board import write_board
 from densebench.rounds import time_cells
@@ -137,20 +137,24 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
 
 def _carry_out(sweep: Sweep, able: list[Recipe]) -> bool:
     """Make, then time; whether it was interrupted."""
-    spec, progress = sweep.spec, sweep.progress
+    progress = sweep.progress
     done = sweep.settled()
     for row in sweep.rows():
         if row.key in done:
             sweep.scalars.row(row)
     cells = {(recipe.name, size) for recipe in sweep.recipes for size in sweep.batch_sizes}
-    progress.start(len(cells), len(cells & done), *forecast.sweep_s(spec, sweep.workload, able))
+    lacking = [recipe for recipe in able if recipe.name == BASELINE or sweep.missing(recipe)]
+    sizes = {size for recipe in lacking for size in sweep.missing(recipe)}
+    left = sweep.spec.model_copy(update={"batch_sizes": tuple(sizes)})
+    expected_s = forecast.sweep_s(left, sweep.workload, lacking) if sizes else (0.0, 0.0)
+    progress.start(len(cells), len(cells & done), *expected_s)
     try:
         made = []
         for recipe in sweep.recipes:
             if (about := make(sweep, recipe)) is not None:
                 made.append((recipe, about))
-            if recipe in able:
-                progress.worked(forecast.making_s(recipe, spec, sweep.workload))
+            if recipe in lacking and sizes:
+                progress.worked(forecast.making_s(recipe, left, sweep.workload))
         progress.turn()
         time_cells(sweep, made)
     except KeyboardInterrupt:

@@ -65,7 +65,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
     ):
         device.synchronize()
         load_s = time.perf_counter() - started
-        used_s = load_s
+        used_s, image_ms = load_s, 0.0
         for size in job.batch_sizes:
             say(f"batch {size}")
             images = images_of(job, size)
@@ -78,7 +78,8 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
                 job.sample_seconds, left_s, job.slow_reason, processes=job.processes.get(size, 1)
             )
             stream = Stream(partial(session, images), device, job.threads, meter, cores)
-            call_ms = stream.warm_up(budget, 1000 * first_s)
+            call_ms = stream.warm_up(budget, 1000 * first_s, image_ms * size)
+            image_ms = call_ms / size
             facts = _timed(stream, call_ms, budget, job, size, beside)
             facts |= {"first_inference_s": first_s, "load_s": load_s, "host_memory_floor_mb": floor_mb}
             facts |= {"quiet_us": cores.quiet_us if cores else None, "host_memory_peak_mb": memory.peak_mb()}
@@ -118,9 +119,12 @@ def _timed(
     left_out = ""
     if size in job.beside and turns.TURNS * (1 + turns.LEAST_CALLS) * call_ms <= 1000 * limit_s:
         turn = turns.part_of(budget)
-        theirs = partial(beside.block, size, turn.sample_s)
+        theirs = partial(beside.block, size, turn.sample_s, call_ms)
         most_s = min(limit_s, turns.LONGEST * budget.sample_s)
-        own = partial(stream.turn, turn)
+
+        def own() -> latency.Samples:
+            return stream.turn(turn, beside.calls_ms.get(size, 0.0))
+
         ours, others, left_out = turns.alternate(own, theirs, job.precision, budget.sample_s, most_s)
         while not others and turns.short(
             ours, budget.sample_s

@@ -71,9 +71,9 @@ def run(times_ms: list[float], sample_s: float = 0.0, timeout_s: float = 1e9) ->
     [
         ([10.0, 10.0, 10.0, 10.0], 4),  # quick and steady from the first call: four all the same
         ([3000.0, 3100.0], 2),  # slow and steady: two
-        ([500.0, 10.0, 10.4], 3),  # within 5 % of the fastest before it
-        ([500.0, 10.0, 10.6, 10.5], 4),  # 6 % is not, 5 % is
-        ([400.0, 300.0, 200.0, 200.0], 4),  # still getting faster: not settled
+        ([300.0, 10.0, 10.2, 10.4], 4),  # within 5 % of the fastest before it
+        ([300.0, 10.0, 10.2, 10.6, 10.5], 5),  # 6 % is not, 5 % is
+        ([400.0, 250.0, 170.0, 170.0], 4),  # still getting faster: not settled
         ([4000.0, 3100.0, 2000.0, 2000.0], 2),  # calls this long need only agree roughly
         ([4000.0, 2000.0, 2000.0], 3),  # which these don't at first
         ([10.0, 20.0, 20.0, 20.0, 10.2], 5),  # slower than the fastest one, however steady
@@ -82,6 +82,32 @@ def run(times_ms: list[float], sample_s: float = 0.0, timeout_s: float = 1e9) ->
 def test_warm_up_ends_when_two_calls_agree(times: list[float], warm: int) -> None:
     """Warm-up goes on until a call is within 5 % of the fastest before it, and takes four where they are quick."""
     assert run(times)[1] == warm
+
+
+@pytest.mark.parametrize(
+    ("first_ms", "expected_ms", "calls"),
+    [
+        (1800.0, 1000.0, 0),
+        (2100.0, 1000.0, 1),  # it may have compiled
+        (1800.0, 0.0, 1),  # nothing was expected of the first batch size
+        (400.0, 300.0, 4),  # quick calls cost nothing
+    ],
+)
+def test_a_long_first_inference_like_the_others_is_warm_up_enough(
+    first_ms: float, expected_ms: float, calls: int
+) -> None:
+    """It took about as long as the batch size before makes expect, so nothing was compiled in it."""
+    device = ScriptedDevice([], steady=1800.0 if first_ms > 1000 else 100.0)
+    warm_up(device.call, device, Budget(1.0, 100.0), first_ms, expected_ms)
+    assert device.calls == calls
+
+
+def test_a_long_first_inference_predicts_that_the_others_take_too_long() -> None:
+    """As any other call of the warm-up."""
+    device = ScriptedDevice([], steady=40_000.0)
+    with pytest.raises(Unavailable, match=r"40\.0 s a batch"):
+        warm_up(device.call, device, Budget(1.0, 100.0), 40_000.0, 39_000.0)
+    assert device.calls == 0
 
 
 def test_warm_up_is_bounded() -> None:

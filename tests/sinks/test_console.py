@@ -128,11 +128,11 @@ def test_what_making_took_tells_nothing_of_timing() -> None:
     progress.stage("jit", "build")
     progress.turn()
     progress.stage("round 1", "21 processes")
-    now[0] += 180.0
+    now[0] += 360.0
     progress.worked(120.0)
     progress.stage("round 2", "21 processes")
     shown = [line.split("eta ")[1] for line in text(console).splitlines()]
-    assert shown == ["22 min", "20 min", "27 min"]
+    assert shown == ["22 min", "20 min", "46 min"]
 
 
 def test_failed_cells_say_why_in_one_line() -> None:

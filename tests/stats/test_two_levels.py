@@ -15,9 +15,10 @@ from densebench.beside import Told
 from densebench.measure.latency import Budget, Samples, calls_of
 from densebench.stats.comparison import (
     CONFIDENCE_LOOKED,
+    LOOK_FROM,
     Estimate,
     blocks,
-    enough,
+    narrow_enough,
     speedup,
     verdict,
 )
@@ -79,10 +80,11 @@ def measured(rng: np.random.Generator, moments: Moments, effect: float) -> Estim
         beside.append([x for one in others for x in one.samples_ms])
         turns.append([(len(a.kept_ms), len(b.samples_ms)) for a, b in zip(ours, others, strict=True)])
         rounds.append(number)
-        found = speedup(blocks(samples, rounds, beside, turns), [], CONFIDENCE_LOOKED)
-        assert found is not None
-        if enough(found, number + 1, TARGET):
-            break
+        if number + 1 >= LOOK_FROM:
+            found = speedup(blocks(samples, rounds, beside, turns), [], CONFIDENCE_LOOKED)
+            assert found is not None
+            if narrow_enough(found, TARGET):
+                break
     return found
 
 

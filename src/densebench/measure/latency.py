@@ -21,9 +21,10 @@ from densebench.measure.disturbance import MOST_STOLEN, stolen
 LEAST_SAMPLES = 2
 LEAST_WARM_UP = 2
 MOST_WARM_UP = 30
-SHORT_WARM_UP_MS = 500.0  # calls that are quick: a few more of them cost nothing
-# from which they need only agree roughly: on a shared machine calls scatter by 9 to 22 %
-LONG_WARM_UP_MS = 1000.0
+# In less time calls are quick: a few more of them cost nothing. After it they need only agree roughly, as on a shared
+# machine they scatter by 9 to 22 %.
+WARM_UP_MS = 500.0
+NOTHING_COMPILED = 2.0  # times what is expected of it, up to which a first inference was one like the others
 FEW = 4
 SETTLED = 0.05  # the last call and the fastest one before it differ by no more than this share
 ROUGHLY = 0.25
@@ -53,18 +54,26 @@ class Budget:
 
 
 def warm_up(
-    call: Callable[[], object], device: Device, budget: Budget, first_ms: float | None = None
+    call: Callable[[], object],
+    device: Device,
+    budget: Budget,
+    first_ms: float | None = None,
+    expected_ms: float = 0.0,
 ) -> float:
     """Call until it has settled: two calls, the last and the fastest before it, are within 5 % of each other.
 
-    Within 25 % once the calls took a second. At least twice, four times where that takes less than half a second,
+    Within 25 % once they took half a second. At least twice, four times where that takes less than half a second,
     thirty times at most, and no longer than leaves time for sampling. A first inference that took `first_ms` counts
-    as one of them, and predicts nothing: it may have compiled. Returns how long the last one took, in ms.
+    as one of them, and predicts nothing: it may have compiled. Where it took half a second itself, and no more than
+    twice what another batch size makes expect, it did not, and is enough. Returns how long the last one took, in ms.
 
     Raises:
         Unavailable: a call predicts that the rest won't fit into the limit.
 
     """
+    if first_ms is not None and WARM_UP_MS <= first_ms <= NOTHING_COMPILED * expected_ms:
+        check_affordable(first_ms, budget)
+        return first_ms
     warm = [] if first_ms is None else [first_ms]
     spent = len(warm)  # those that aren't of this budget
     warm.append(device.time_ms(call))
@@ -99,10 +108,10 @@ def _fits(warm: list[float], budget: Budget) -> bool:
 
 def _settled(warm: list[float], spent: int) -> bool:
     own_ms = sum(warm[spent:])
-    if len(warm) < LEAST_WARM_UP or (len(warm) - spent < FEW and own_ms < SHORT_WARM_UP_MS):
+    if len(warm) < LEAST_WARM_UP or (len(warm) - spent < FEW and own_ms < WARM_UP_MS):
         return False
     fastest = min(warm[:-1])
-    return abs(warm[-1] - fastest) <= (SETTLED if own_ms < LONG_WARM_UP_MS else ROUGHLY) * fastest
+    return abs(warm[-1] - fastest) <= (SETTLED if own_ms < WARM_UP_MS else ROUGHLY) * fastest
 
 
 @dataclass(frozen=True)

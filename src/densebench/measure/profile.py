@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 STEPS = 3
-ENOUGH_S = 2.0  # seconds of them, after which a trace holds all that it can tell
+ENOUGH_S = 1.0  # seconds of them, after which a trace holds all that it can tell
 WARM_UP = 1  # of a model that was timed before
 
 

@@ -42,7 +42,6 @@ class Progress:
         self._total = self._done = 0
         self._worked_s = self._spent_s = self._left_s = self._later_s = 0.0
         self._recent_s = RECENT_S
-        self._turned = False
         self._latest = self._said = clock()
 
     def start(
@@ -97,8 +96,8 @@ class Progress:
 
     def turn(self) -> None:
         """The work of the second kind begins."""
-        self._left_s, self._later_s, self._turned = self._later_s, 0.0, True
-        self._worked_s = self._spent_s = 0.0
+        self._left_s, self._later_s = self._later_s, 0.0
+        self._worked_s = self._spent_s = RECENT_S  # as forecast, until its first parts tell more than chance
         self._latest = self._clock()
 
     def cell_done(self, row: Row) -> None:
@@ -130,11 +129,9 @@ class Progress:
             self._bar = None
 
     def _time_left(self) -> str:
-        begun = self._worked_s or self._turned  # a forecast of the first kind is worth little by itself
-        if not begun or not self._left_s + self._later_s or self._done >= self._total:
+        if not self._worked_s or not self._left_s + self._later_s or self._done >= self._total:
             return ""
-        pace = self._spent_s / self._worked_s if self._worked_s else 1.0
-        return f"eta {duration(pace * self._left_s + self._later_s)}"
+        return f"eta {duration(self._spent_s / self._worked_s * self._left_s + self._later_s)}"
 
     def _line(self, text: Text) -> None:
         self._said = self._clock()

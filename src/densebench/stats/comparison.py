@@ -24,7 +24,6 @@ Turns = Sequence[tuple[int, int]]  # calls of the one process and of the other i
 CLEAR = 0.03  # speed-ups within 1 ± this are no difference
 LEAST_ROUNDS = 3
 LOOK_FROM = 5  # rounds before the first look at an interval's width
-FAR = 3.0  # times faster or slower, from where on the first look comes after LEAST_ROUNDS
 # Stopping at the first interval that is narrow enough favours intervals that came out too narrow. At 97 % each, those
 # that are stopped at hold the truth 95 times in 100 (simulated in the tests, for normal and heavy-tailed rounds).
 CONFIDENCE_LOOKED = 0.97
@@ -167,13 +166,3 @@ def narrow_enough(speedup: Estimate, target: float) -> bool:
     """
     half = speedup.half_width
     return half is not None and half <= max(target, EFFECT_SHARE * abs(math.log(speedup.value)))
-
-
-def enough(speedup: Estimate, rounds: int, target: float) -> bool:
-    """Whether to stop after so many rounds.
-
-    What is many times faster is known well enough by few: its interval's width is seldom near what is asked for, so
-    that it hardly matters that looking early favours narrow ones (`benchmarks/stopping.py`).
-    """
-    far = abs(math.log(speedup.value)) >= math.log(FAR)
-    return rounds >= (LEAST_ROUNDS if far else LOOK_FROM) and narrow_enough(speedup, target)
