@@ -3,8 +3,8 @@
     python benchmarks/hand_over.py results --image-size 224
 
 Takes artifacts of a sweep that is there. Two processes that have loaded the same one compute in turn, three calls
-each, with a rest between; printed for each recipe and batch size: a call's median, and the first and second one over
-the third, geometric means over all turns with two standard errors.
+each, with a tenth of a second of rest between; printed for each recipe and batch size: a call's median, and the first
+and second one over the third, geometric means over all turns with two standard errors.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from rich.console import Console
 from rich.table import Table
 from spinning import Process
 
-from densebench.beside import REST_S
 from densebench.machine import allowed_threads
 
-TURNS = 24  # of each of the two
+TURNS, REST_S = 24, 0.1  # turns of each of the two
 
 
 def over_third(calls_s: Sequence[Sequence[float]], which: int) -> str:
@@ -53,7 +52,7 @@ def main() -> None:
             calls_s = []
             for _ in range(TURNS):
                 for one in both:
-                    time.sleep(REST_S)
+                    time.sleep(REST_S)  # longer than ONNX Runtime's threads spin on
                     calls_s.append([seconds for _, seconds in one.calls(3)])
             for one in both:
                 one.child.kill()

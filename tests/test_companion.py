@@ -118,12 +118,11 @@ def test_a_block_is_timed_when_it_is_asked_for(address: str) -> None:
 def test_both_sides_know_how_long_the_others_calls_take(
     tmp_path: Path, images: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But for the first turn's first half, before the other has said so: then calls are taken to be short."""
+    """From the first turn on: the baseline begins."""
     said: list[float] = []
     monkeypatch.setattr(latency, "settle", lambda *given: said.append(given[-1]))
     measured(tmp_path / "own", images, address)
-    assert said[0] == 0.0
-    assert all(ms > 0 for ms in said[1:])
+    assert all(ms > 0 for ms in said)
     assert len(said) >= 2 * TURNS
 
 
@@ -142,7 +141,7 @@ def test_the_baselines_calls_on_slow_cpus_do_not_count_either(
     with served(tmp_path, images) as address, Beside(address, 10) as other:
         told = other.block(1, 0.01)
         assert told is not None
-        assert told.disturbance == "at half their speed"
+        assert told.disturbance.startswith("at half their speed")
 
 
 class Clock:

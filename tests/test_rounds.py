@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -287,6 +288,23 @@ def test_time_is_used_up(tmp_path: Path) -> None:
         tmp_path, lambda name, size: measured(noise.uniform(5, 15)), focus_batch_sizes=[4], focus_time=0
     )
     assert {row.processes for key, row in timed(sweep).items() if key[0] != "baseline"} == {5}
+
+
+@pytest.mark.parametrize(("focus_time", "rounds"), [(19, 5), (21, 6), (41, 7)])
+def test_no_further_round_begins_that_would_not_end_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, focus_time: float, rounds: int
+) -> None:
+    """By the last processes of those that still need one, and of the baseline's: ten seconds each here."""
+    now, noise = [0.0], random.Random(1)
+
+    def answer(name: str, size: int) -> jobs.Block:
+        now[0] += 10.0
+        return measured(noise.uniform(5, 15) if name == "b" else 10.0)
+
+    monkeypatch.setattr("densebench.rounds.time", SimpleNamespace(monotonic=lambda: now[0]))
+    sweep, _ = sweep_of(tmp_path, answer, focus_batch_sizes=[4], focus_time=focus_time)
+    rows = timed(sweep)
+    assert (rows["a", 4].processes, rows["b", 4].processes) == (5, rounds)
 
 
 def test_disturbed_blocks_are_measured_again_within_a_bound(tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def test_between_long_calls_none_is_left_untimed(machine: Machine) -> None:
         (120.0, 200.0, 1),
         (400.0, 20.0, 0),
         (20.0, 400.0, 1),
-        (200.0, 0.0, 1),
+        (200.0, 0.0, 0),
+        (20.0, 0.0, 1),
     )
     for own_ms, other_ms, untimed in cases:
         one = warm(machine)

@@ -108,7 +108,8 @@ def test_warm_up_knows_the_first_inference_and_the_processes_to_come(
     job = job.model_copy(update={"batch_sizes": (2, 1)})
     found = next(one.blocks[2] for one in [*timing.measure(job, lambda stage: None)] if 2 in one.blocks)
     (budget, first_ms, nothing), (*_, expected_ms) = told
-    assert (nothing, expected_ms) == (0.0, 0.5)
+    assert nothing == 0.0
+    assert expected_ms == pytest.approx(sum(found.samples_ms) / len(found.samples_ms) / 2)
     assert (budget.slow_reason, budget.processes) == ("FP16 is emulated here", 3)
     assert found.first_inference_s is not None
     assert first_ms == 1000 * found.first_inference_s

@@ -44,6 +44,10 @@ class BatchSize:
         """Whether all cells have had the rounds that they are sure to get."""
         return not any(map(self._lacks, self.wanted()))
 
+    def unsure(self) -> list[Cell]:
+        """Those that need a block in the next round for what they are to be known for."""
+        return [cell for cell in self._others if not self._enough(cell, late=False)]
+
     def only_fresh(self, cell: Cell) -> bool:
         """Whether all that it still needs is a process that is timed at it first."""
         return not self.focus and cell.count >= self._sweep.spec.least_rounds(self.size)

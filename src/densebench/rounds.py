@@ -47,6 +47,7 @@ class Rounds:
         self._sizes = {one.size: one for one in sizes}
         self._companion: jobs.Accompany | None = None
         self._quiet_us = sweep.survey.quiet_us
+        self._took_s: dict[str, float] = {}  # by recipe: its last process
         self._alone = False  # no baseline could stand beside the others: it isn't tried again in each round
 
     def measure(self, first: int) -> None:
@@ -56,14 +57,13 @@ class Rounds:
         count, late_from = 0, math.inf
         try:
             while any(one.wanted() for one in sizes):
-                began = time.monotonic()
                 self._round(first, count)
                 count += 1
-                took_s = time.monotonic() - began
                 if late_from == math.inf and all(one.sure for one in focus):
                     late_from = time.monotonic() + spec.focus_time * len(focus)
+                late = time.monotonic() + self._next_s() > late_from
                 for one in sizes:
-                    one.close_round(first + count - 1, late=time.monotonic() + took_s > late_from)
+                    one.close_round(first + count - 1, late=late)
         except KeyboardInterrupt:
             for one in sizes:
                 one.interrupt()
@@ -82,9 +82,16 @@ class Rounds:
             sweep.progress.stage(f"round {count + 1}", f"{len(order)} processes")
             for place, name in enumerate(order):
                 where = f"round {count + 1}, {place + 1} of {len(order)}"
+                began = time.monotonic()
                 self._blocks(_in_order([cell for cell in turns[name] if self._open(cell)]), number, where)
+                self._took_s[name] = time.monotonic() - began
                 timed_at = tuple(cell.batch_size for cell in turns[name])
                 sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, timed_at))
+
+    def _next_s(self) -> float:
+        """How long a round takes of those that need more of them, by the one before."""
+        names = {cell.recipe.name for one in self._sizes.values() for cell in one.unsure()}
+        return sum(self._took_s.get(name, 0.0) for name in {*names, BASELINE})
 
     def _baseline_blocks(self, turns: Mapping[str, list[Cell]]) -> int:
         """Its processes in this round: one, for its own row, where all others are compared with their companion."""

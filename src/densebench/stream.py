@@ -65,7 +65,7 @@ class Stream:
         self._aside_s, self._aside_j = 0.0, 0.0
         count = latency.calls_of(budget, self.call_ms)
         found = latency.sample(
-            self._call, self._device, budget, count, self._stolen_s, self._threads, self._speed
+            self._call, self._device, budget, count, self._stolen_s, self._threads, self._speed, self.call_ms
         )
         said = "; ".join(filter(None, (found.disturbance, self._watch.end())))
         self.spent_s += time.perf_counter() - began - self._aside_s
@@ -76,12 +76,12 @@ class Stream:
     def turn(self, budget: latency.Budget, other_ms: float = 0.0) -> latency.Samples:
         """A block from rest, as the other process's are, whose calls take `other_ms`, after calls that don't count.
 
-        Long calls need none, and of two models that are nearly as fast both do alike.
+        Long calls need none, and of two models that are nearly as fast both do alike. Alone, `other_ms` is 0.
         """
         comes_to_rest()
         self._speed()
-        alike = max(self.call_ms, other_ms) < FAR * min(self.call_ms, other_ms) or not other_ms
-        call_ms = min(self.call_ms, other_ms) if alike else self.call_ms
+        shorter_ms, longer_ms = sorted((self.call_ms, other_ms))
+        call_ms = shorter_ms if longer_ms < FAR * shorter_ms else self.call_ms
         latency.settle(self._call, self._device, 1000 * latency.SETTLING * budget.sample_s, call_ms)
         return self.block(budget)
 

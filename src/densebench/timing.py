@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from densebench import artifact, engines, jobs, turns
@@ -65,7 +66,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
     ):
         device.synchronize()
         load_s = time.perf_counter() - started
-        used_s, image_ms = load_s, 0.0
+        used_s, image_ms, before = load_s, 0.0, 0
         for size in job.batch_sizes:
             say(f"batch {size}")
             images = images_of(job, size)
@@ -78,8 +79,8 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
                 job.sample_seconds, left_s, job.slow_reason, processes=job.processes.get(size, 1)
             )
             stream = Stream(partial(session, images), device, job.threads, meter, cores)
-            call_ms = stream.warm_up(budget, 1000 * first_s, image_ms * size)
-            image_ms = call_ms / size
+            near = size <= 2 * before and size not in job.beside and job.device == "cpu"
+            call_ms = stream.warm_up(budget, 1000 * first_s, image_ms * size if near else 0.0)
             facts = _timed(stream, call_ms, budget, job, size, beside)
             facts |= {"first_inference_s": first_s, "load_s": load_s, "host_memory_floor_mb": floor_mb}
             facts |= {"quiet_us": cores.quiet_us if cores else None, "host_memory_peak_mb": memory.peak_mb()}
@@ -89,6 +90,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
             if size != job.batch_sizes[0]:
                 facts |= dict.fromkeys(OF_THE_FIRST)
             block = jobs.Block(**facts)
+            image_ms, before = fmean(block.samples_ms) / size, size
             say(f"batch {size} done")
             yield jobs.Measured(blocks={size: block})
             used_s = 0.0

@@ -59,7 +59,7 @@ def alternate(
     others: list[Told] = []
     end = time.monotonic() + limit_s
     while True:
-        for own_first in (True, False) * (TURNS // 2):
+        for own_first in (False, True) * (TURNS // 2):  # the other's answer says how long its calls are
             if own_first:
                 ours.append(own())
             told = theirs()

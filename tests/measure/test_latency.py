@@ -102,12 +102,12 @@ def test_a_long_first_inference_like_the_others_is_warm_up_enough(
     assert device.calls == calls
 
 
-def test_a_long_first_inference_predicts_that_the_others_take_too_long() -> None:
-    """As any other call of the warm-up."""
-    device = ScriptedDevice([], steady=40_000.0)
-    with pytest.raises(Unavailable, match=r"40\.0 s a batch"):
-        warm_up(device.call, device, Budget(1.0, 100.0), 40_000.0, 39_000.0)
-    assert device.calls == 0
+def test_a_long_first_inference_alone_refuses_nothing() -> None:
+    """It may be slow by chance: the call after it decides."""
+    device = ScriptedDevice([], steady=1000.0)
+    assert warm_up(device.call, device, Budget(1.0, 10.0), 2500.0, 2000.0) == 1000.0
+    with pytest.raises(Unavailable, match=r"3\.0 s a batch"):
+        warm_up(lambda: None, ScriptedDevice([], steady=3000.0), Budget(1.0, 10.0), 2500.0, 2000.0)
 
 
 def test_warm_up_is_bounded() -> None:
@@ -310,8 +310,8 @@ def test_calls_after_a_pause_settle_first() -> None:
     assert sample(device.call, device, Budget(0.1, 100), 10, speed=rested).calls == 10
     assert device.calls == 10 + 2  # before each of two stretches
     slow = ScriptedDevice([], steady=300.0)
-    assert sample(slow.call, slow, Budget(0.1, 100), 2, speed=rested).calls == 2
-    assert slow.calls == 2 + 1
+    assert sample(slow.call, slow, Budget(0.1, 100), 2, speed=rested, call_ms=300.0).calls == 2
+    assert slow.calls == 2
 
 
 @pytest.mark.parametrize(("call_ms", "calls"), [(800.0, 1), (40.0, 3)])

@@ -24,7 +24,9 @@ MOST_WARM_UP = 30
 # In less time calls are quick: a few more of them cost nothing. After it they need only agree roughly, as on a shared
 # machine they scatter by 9 to 22 %.
 WARM_UP_MS = 500.0
-NOTHING_COMPILED = 2.0  # times what is expected of it, up to which a first inference was one like the others
+AS_EXPECTED = (
+    2.0  # times what is expected of it, up to which a first inference is warm-up enough, if it is long
+)
 FEW = 4
 SETTLED = 0.05  # the last call and the fastest one before it differ by no more than this share
 ROUGHLY = 0.25
@@ -65,14 +67,13 @@ def warm_up(
     Within 25 % once they took half a second. At least twice, four times where that takes less than half a second,
     thirty times at most, and no longer than leaves time for sampling. A first inference that took `first_ms` counts
     as one of them, and predicts nothing: it may have compiled. Where it took half a second itself, and no more than
-    twice what another batch size makes expect, it did not, and is enough. Returns how long the last one took, in ms.
+    twice what another batch size makes expect, it is enough. Returns how long the last one took, in ms.
 
     Raises:
         Unavailable: a call predicts that the rest won't fit into the limit.
 
     """
-    if first_ms is not None and WARM_UP_MS <= first_ms <= NOTHING_COMPILED * expected_ms:
-        check_affordable(first_ms, budget)
+    if first_ms and WARM_UP_MS <= first_ms <= AS_EXPECTED * expected_ms and affordable(first_ms, budget):
         return first_ms
     warm = [] if first_ms is None else [first_ms]
     spent = len(warm)  # those that aren't of this budget
@@ -141,6 +142,7 @@ def sample(
     stolen_s: Callable[[], float] = lambda: 0.0,
     threads: int = 1,
     speed: Callable[[], Speed] = Speed,
+    call_ms: float = 0.0,
 ) -> Samples:
     """Time so many single calls that the host did not hold up.
 
@@ -156,6 +158,7 @@ def sample(
         threads: CPUs that a call uses.
         speed: whether the CPUs are at full speed. Calls count between two looks that find that. After a pause that a
             look made come some that don't, unless they are long.
+        call_ms: how long one takes, as far as it is known.
 
     """
     clean: list[float] = []
@@ -163,7 +166,7 @@ def sample(
     before = speed()
     while len(clean) < count and not _given_up(calls, budget, count):
         if before.paused:
-            settle(call, device, SETTLING * 1000 * budget.sample_s, calls.every[-1] if calls.every else 0.0)
+            settle(call, device, SETTLING * 1000 * budget.sample_s, call_ms)
         unrobbed = calls.stretch(count - len(clean))
         after = speed()
         if before.full and not after.said:
@@ -214,10 +217,20 @@ def _given_up(calls: _Calls, budget: Budget, count: int) -> bool:
     return not (patient and in_time)
 
 
+def _needed(batch_ms: float, budget: Budget) -> tuple[int, float]:
+    """Processes that must fit into the limit together, and the seconds that they take at least."""
+    processes = budget.processes if budget.slow_reason else 1
+    return processes, processes * (LEAST_WARM_UP + LEAST_SAMPLES) * batch_ms / 1000
+
+
+def affordable(batch_ms: float, budget: Budget) -> bool:
+    """Whether the least number of calls fits into the limit."""
+    return _needed(batch_ms, budget)[1] <= SAFETY * budget.timeout_s
+
+
 def check_affordable(batch_ms: float, budget: Budget) -> None:
     """Refuse a cell that would be ended for taking too long, with the figure that says so."""
-    processes = budget.processes if budget.slow_reason else 1
-    needed_s = processes * (LEAST_WARM_UP + LEAST_SAMPLES) * batch_ms / 1000
+    processes, needed_s = _needed(batch_ms, budget)
     if needed_s > SAFETY * budget.timeout_s:
         why = budget.slow_reason or "too slow here"
         raise Unavailable(
