@@ -32,6 +32,9 @@ import densebench
 torch.set_num_threads(int(sys.argv[3]))
 call = densebench.load(sys.argv[1])
 images = torch.randn(int(sys.argv[4]), 3, int(sys.argv[2]), int(sys.argv[2]))
+for before in sys.argv[5:]:
+    for _ in range(3):
+        call(torch.randn(int(before), 3, int(sys.argv[2]), int(sys.argv[2])))
 for _ in range(10):
     call(images)
 print("ready", flush=True)
@@ -50,9 +53,10 @@ Calls = list[tuple[float, float]]  # seconds since the block began, and of the c
 class Process:
     """An artifact, loaded, that computes when it is asked to."""
 
-    def __init__(self, artifact: Path, pixels: int, threads: int, batch_size: int = 1) -> None:
+    def __init__(self, artifact: Path, pixels: int, threads: int, batch_size: int = 1, *before: int) -> None:
+        """Start it, and let it serve each batch size of `before` three times first."""
         self.child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, artifact, *map(str, (pixels, threads, batch_size))],
+            [sys.executable, "-c", CHILD, artifact, *map(str, (pixels, threads, batch_size, *before))],
             env=plain_environment(threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

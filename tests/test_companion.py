@@ -94,8 +94,7 @@ def measured(folder: Path, images: Path, address: str) -> dict[int, jobs.Block]:
         sample_seconds=0.04,
         timeout_s=100,
         slow_reason="",
-        address=address,
-        beside=(1,),
+        beside={1: address},
         threads=1,
         trust=False,
     )

@@ -65,7 +65,7 @@ class Children:
         self.told_us: list[float | None] = []
         self.in_turn: set[tuple[str, tuple[int, ...]]] = set()
         self.no_company: DensebenchError | None = None
-        self.address = ""
+        self.addresses: dict[int, str] = {}
 
     def of(self, variables: Mapping[str, str]) -> Children:
         return self
@@ -76,14 +76,15 @@ class Children:
             raise self.no_company
         assert job.folder.name == "baseline"
         self.told_us.append(job.quiet_us)
-        self.address = job.address
+        (size,) = job.batch_sizes
+        self.addresses[size] = job.address
         yield
-        self.address = ""
+        del self.addresses[size]
 
     def run(self, job: jobs.Measure, answer: object, limit_s: float, say: object) -> jobs.Measured:
         name, blocks = job.folder.name, {}
-        assert job.address == (self.address if job.beside else "")
-        self.in_turn.add((name, job.beside))
+        assert job.beside == self.addresses
+        self.in_turn.add((name, tuple(job.beside)))
         self.processes.append((name, job.batch_sizes))
         self.traced += [(name, size) for size in job.traces]
         self.needed += [job.processes] if name == "a" else []
@@ -136,7 +137,7 @@ def test_a_process_is_told_how_many_its_cells_still_need(tmp_path: Path) -> None
     """What is known to be slow is measured only where all of them fit into the limit."""
     sweep, children = sweep_of(tmp_path, lambda name, size: measured(10), batch_sizes=[4, 8], rounds=2)
     timed(sweep)
-    assert children.needed[:2] == [{4: 2, 8: 5}, {4: 1, 8: 4}]
+    assert children.needed[:3] == [{4: 2, 8: 5}, {8: 4}, {4: 1}]
     assert children.needed[-1] == {8: 1}
 
 
@@ -160,9 +161,9 @@ def test_one_process_of_the_baseline_suffices_where_all_take_turns(tmp_path: Pat
     sweep, children = sweep_of(tmp_path / "turns", steady, batch_sizes=[1, 4], focus_batch_sizes=[1])
     timed(sweep)
     assert Counter(sizes for name, sizes in children.processes if name == "baseline") == {
-        (1, 4): 5,  # two in each of three rounds, the larger batch first in one of them
-        (4, 1): 1,
-        (1,): 2,  # one in each of two more
+        (1, 4): 5,  # two in each of three rounds
+        (4,): 1,  # but in one of them the larger batch is first, and the smaller has a process of its own
+        (1,): 1 + 2,  # one in each of two more
     }
     sweep, children = sweep_of(tmp_path / "alone", steady, batch_sizes=[1], focus_batch_sizes=[1])
     children.no_company = CellFailed("no memory")
@@ -175,7 +176,15 @@ def test_a_process_is_timed_at_each_batch_size_that_needs_it(tmp_path: Path) -> 
     sweep, children = sweep_of(tmp_path, steady, batch_sizes=[8, 1, 4], focus_batch_sizes=[1, 8])
     rows = timed(sweep)
     sizes = [sizes for name, sizes in children.processes if name == "a"]
-    assert sizes == [(1, 4, 8), (8, 1, 4), (4, 1, 8), (1, 8), (1, 8)]
+    assert sizes == [
+        (1, 4, 8),
+        (8,),
+        (1, 4),
+        (4, 8),
+        (1,),
+        (1, 8),
+        (1, 8),
+    ]  # never a smaller one after a larger
     assert [rows["a", size].processes for size in (1, 4, 8)] == [5, 3, 5]
     assert [rows["baseline", size].processes for size in (1, 4, 8)] == [8, 6, 8]
 
@@ -185,7 +194,7 @@ def test_the_baseline_stands_beside_the_others_at_focus_batch_sizes(tmp_path: Pa
     sweep, children = sweep_of(tmp_path / "cpu", steady, batch_sizes=[1, 4, 8], focus_batch_sizes=[1, 8])
     timed(sweep)
     assert children.in_turn == {("baseline", (1, 8)), ("a", (1, 8)), ("b", (1, 8))}
-    assert children.address == ""
+    assert children.addresses == {}
     sweep, children = sweep_of(tmp_path / "cuda", steady, batch_sizes=[1], focus_batch_sizes=[1])
     sweep.workload = described(device="cuda")
     timed(sweep)

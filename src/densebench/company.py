@@ -1,9 +1,9 @@
-"""The baseline's process that stands beside the others of a round, for them to take turns with."""
+"""The baseline's processes that stand beside the others of a round, for them to take turns with."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from densebench import jobs
@@ -13,18 +13,31 @@ from densebench.record import BASELINE
 
 
 @contextmanager
-def company(sweep: Sweep, sizes: Sequence[int], quiet_us: float | None) -> Iterator[jobs.Accompany | None]:
-    """What was asked of it, as long as it lives; None where there is none.
+def company(sweep: Sweep, sizes: Sequence[int], quiet_us: float | None) -> Iterator[Mapping[int, str]]:
+    """Where they listen, by batch size, as long as they live; nothing where there are none.
 
-    On a GPU there is none: it would share the card's memory with what is measured.
+    Each serves one batch size: what a larger one left in a process makes smaller ones quicker (decision 6). On a GPU
+    there are none: they would share the card's memory with what is measured.
     """
-    if sweep.workload.device != "cpu" or not sizes:
-        yield None
-        return
-    job = jobs.Accompany(
+    addresses: dict[int, str] = {}
+    with ExitStack() as stack:
+        try:
+            for size in sizes if sweep.workload.device == "cpu" else ():
+                job = _job(sweep, size, quiet_us)
+                stack.enter_context(sweep.nurseries.beside(job, sweep.spec.cell_timeout))
+                addresses[size] = job.address
+        except (CellFailed, Unavailable, UsageError) as error:
+            sweep.progress.note(f"no baseline stands beside the others from now on: {error}")
+            stack.close()
+            addresses = {}
+        yield addresses
+
+
+def _job(sweep: Sweep, size: int, quiet_us: float | None) -> jobs.Accompany:
+    return jobs.Accompany(
         folder=sweep.models / BASELINE,
         device=sweep.workload.device,
-        batch_sizes=tuple(sizes),
+        batch_sizes=(size,),
         timing_file=sweep.timing_file,
         address=f"\0densebench-{secrets.token_hex(16)}",
         timeout_s=sweep.spec.cell_timeout,
@@ -32,11 +45,3 @@ def company(sweep: Sweep, sizes: Sequence[int], quiet_us: float | None) -> Itera
         threads=sweep.threads,
         trust=sweep.spec.trust,
     )
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(sweep.nurseries.beside(job, sweep.spec.cell_timeout))
-        except (CellFailed, Unavailable, UsageError) as error:
-            sweep.progress.note(f"no baseline stands beside the others from now on: {error}")
-            yield None
-        else:
-            yield job

@@ -62,8 +62,11 @@ def rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
     rounds = [[size for size in least if least[size] > number] for number in range(max(least.values()))]
     # each batch size is first in some process: those that these don't suffice for have one of their own
     rounds += [[size] for size in sorted(least)[1 : max(1, len(least) - len(rounds) + 1)]]
-    return sum(process_s(spec, workload, sizes) for sizes in rounds) + sum(
-        _trace_s(batch_s(workload, size)) for size in traced
+    again = CHILD_S * (len(rounds) - 1) * (len(least) > 1)  # smaller batches have a process of their own
+    return (
+        again
+        + sum(process_s(spec, workload, sizes) for sizes in rounds)
+        + sum(_trace_s(batch_s(workload, size)) for size in traced)
     )
 
 
@@ -93,10 +96,10 @@ def recipe_disk_mb(spec: RunSpec, parameters: int) -> float:
 def memory_mb(spec: RunSpec, parameters: int, image_size: int) -> float:
     """What children need whatever the recipe: PyTorch, weights and the largest batch of images, no activations.
 
-    At focus batch sizes two of them live at a time.
+    Beside each of them one of the baseline lives for each focus batch size.
     """
     images = max(spec.batch_sizes) * 3 * image_size**2
-    beside = bool({*spec.batch_sizes} & {*spec.focus_batch_sizes})
+    beside = len({*spec.batch_sizes} & {*spec.focus_batch_sizes})
     return (1 + beside) * FRAMEWORK_MB + ((COPIES + beside) * parameters + images) * 4 / MB
 
 

@@ -130,8 +130,8 @@ class Measure(Loading):
     processes: dict[int, int] = Field(default_factory=dict)  # still needed, this one too, by batch size
     idle_watts: float | None = None  # of the whole machine, or None where its energy is not measured
     traces: dict[int, Path] = Field(default_factory=dict)  # by batch size: taken after all else was measured
-    address: str = ""  # of the baseline's process that takes turns with it, and at which batch sizes
-    beside: tuple[int, ...] = ()
+    # by batch size: address of the baseline's process that takes turns with it
+    beside: dict[int, str] = Field(default_factory=dict)
     precision: float = 0.02  # share: they take more turns until their ratio is known as well
     quiet_us: float | None = None  # what `Cores` has seen so far
 

@@ -1,4 +1,4 @@
-"""The nurseries of a run: one for each environment, and one for the baseline that others take turns with."""
+"""The nurseries of a run: one for each environment, and one for each baseline that others take turns with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from densebench.isolation import Closed, Nursery
-from densebench.jobs import Job
+from densebench.jobs import Accompany
 
 
 class Nurseries(Closed):
@@ -23,7 +23,7 @@ class Nurseries(Closed):
         self._plain = plain
         self._log = log
         self._open: dict[frozenset[tuple[str, str]], Nursery] = {}
-        self._beside: Nursery | None = None
+        self._beside: dict[tuple[int, ...], Nursery] = {}  # by the batch sizes that their child serves
         self.plain = self.of({})
 
     def of(self, variables: Mapping[str, str]) -> Nursery:
@@ -34,16 +34,14 @@ class Nurseries(Closed):
         return self._open[key]
 
     @contextmanager
-    def beside(self, job: Job, timeout_s: float) -> Iterator[None]:
+    def beside(self, job: Accompany, timeout_s: float) -> Iterator[None]:
         """A child of the plain environment beside those of the others, which come and go; it waits until asked."""
-        if self._beside is None:
-            self._beside = Nursery(self._plain, self._log)
-        with self._beside.living(job, timeout_s):
+        if job.batch_sizes not in self._beside:
+            self._beside[job.batch_sizes] = Nursery(self._plain, self._log)
+        with self._beside[job.batch_sizes].living(job, timeout_s):
             yield
 
     def close(self) -> None:
         """End whatever runs in any of them."""
-        if self._beside:
-            self._beside.close()
-        for nursery in self._open.values():
+        for nursery in (*self._beside.values(), *self._open.values()):
             nursery.close()

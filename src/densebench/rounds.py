@@ -2,8 +2,9 @@
 
 A recipe is never timed alone. One round holds one process of each recipe that still needs one and two of the
 baseline, in random order, one after the other; the speed-up is taken within rounds. A process loads its artifact
-once and is timed at each batch size that still needs a block; at the focus batch sizes it takes turns with a process
-of the baseline that stands beside all of a round, and where only those are left, one more of the baseline suffices.
+once and is timed at each batch size that still needs a block, from small to large; at the focus batch sizes it takes
+turns with a process of the baseline that stands beside all of a round, and where only those are left, one more of the
+baseline suffices.
 Memory and the first inference are those of the batch size that comes first, so that each batch size comes first in
 some process.
 """
@@ -45,7 +46,7 @@ class Rounds:
     def __init__(self, sweep: Sweep, sizes: Sequence[BatchSize]) -> None:
         self._sweep = sweep
         self._sizes = {one.size: one for one in sizes}
-        self._companion: jobs.Accompany | None = None
+        self._companions: Mapping[int, str] = {}
         self._quiet_us = sweep.survey.quiet_us
         self._took_s: dict[str, float] = {}  # by recipe: its last process
         self._alone = False  # no baseline could stand beside the others: it isn't tried again in each round
@@ -74,8 +75,8 @@ class Rounds:
         sweep, number = self._sweep, first + count
         turns = self._turns()
         sizes = self._accompanied(turns)
-        with company(sweep, sizes, self._quiet_us) as self._companion:
-            self._alone |= bool(sizes) and self._companion is None
+        with company(sweep, sizes, self._quiet_us) as self._companions:
+            self._alone |= bool(sizes) and not self._companions
             repeats = self._baseline_blocks(turns)
             order = [name for name in turns for _ in range(repeats if name == BASELINE else 1)]
             random.Random(f"{sweep.spec.seed} {number}").shuffle(order)  # noqa: S311 - not a secret
@@ -83,7 +84,7 @@ class Rounds:
             for place, name in enumerate(order):
                 where = f"round {count + 1}, {place + 1} of {len(order)}"
                 began = time.monotonic()
-                self._blocks(_in_order([cell for cell in turns[name] if self._open(cell)]), number, where)
+                self._blocks(turns[name], number, where)
                 self._took_s[name] = time.monotonic() - began
                 timed_at = tuple(cell.batch_size for cell in turns[name])
                 sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, timed_at))
@@ -95,9 +96,8 @@ class Rounds:
 
     def _baseline_blocks(self, turns: Mapping[str, list[Cell]]) -> int:
         """Its processes in this round: one, for its own row, where all others are compared with their companion."""
-        beside = set(self._companion.batch_sizes) if self._companion else set()
         compared = _compared(turns)
-        return 1 if compared and compared <= beside else self._sweep.baseline_blocks
+        return 1 if compared and compared <= {*self._companions} else self._sweep.baseline_blocks
 
     def _accompanied(self, turns: Mapping[str, list[Cell]]) -> list[int]:
         """The focus batch sizes at which others than the baseline are measured in this round, and it is too."""
@@ -122,16 +122,18 @@ class Rounds:
         return {name: cells for name, cells in {BASELINE: [*among, *alone], **turns}.items() if cells}
 
     def _chosen(self, cells: list[Cell]) -> list[Cell]:
-        first, others = (ordered := _in_order(cells))[:1], ordered[1:]
-        return first + [cell for cell in others if not self._sizes[cell.batch_size].only_fresh(cell)]
+        first = _first(cells)
+        return [cell for cell in cells if cell is first or not self._sizes[cell.batch_size].only_fresh(cell)]
 
     def _open(self, cell: Cell) -> bool:
         """Whether it is still measured: it may have failed since the round began."""
         return cell in self._sizes[cell.batch_size].wanted()
 
-    def _blocks(self, wanted: list[Cell], number: int, where: str) -> None:
+    def _blocks(self, cells: list[Cell], number: int, where: str) -> None:
         """Measure each of these cells of one recipe; those that fail or are disturbed cost a process more."""
-        while wanted:
+        waiting = _in_processes([cell for cell in cells if self._open(cell)])
+        while waiting:
+            wanted, *waiting = waiting
             answered, error = self._process(wanted, where)
             again = []
             for cell in wanted:
@@ -147,7 +149,8 @@ class Rounds:
             left = [cell for cell in wanted if cell.batch_size not in answered]
             if left:
                 left = self._fail(left, error)
-            wanted = _in_order([*again, *left])
+            if rest := _by_size([*again, *left]):
+                waiting = [rest, *waiting]
 
     def _fail(self, left: list[Cell], error: Exception) -> list[Cell]:
         """The first of these cells failed, before the others had their turn; those that it doesn't concern."""
@@ -168,7 +171,6 @@ class Rounds:
     def _process(self, cells: list[Cell], where: str) -> tuple[dict[int, jobs.Block], Exception]:
         """One fresh process at these cells' batch sizes: the blocks that it got to, and why to no more of them."""
         sweep, spec, recipe = self._sweep, self._sweep.spec, cells[0].recipe
-        beside = self._companion
         ends = (sweep.batch_sizes[0], sweep.batch_sizes[-1])
         traced = {
             cell.batch_size: f"profile/{recipe.folder}/bs{cell.batch_size}.pt.trace.json"
@@ -186,8 +188,7 @@ class Rounds:
             processes={c.batch_size: max(1, spec.least_rounds(c.batch_size) - c.count) for c in cells},
             idle_watts=sweep.survey.idle_watts,
             traces={size: spec.log_dir / name for size, name in traced.items()},
-            address=beside.address if beside else "",
-            beside=beside.batch_sizes if beside else (),
+            beside=dict(self._companions),
             # the baseline's own blocks are turns too, as in short blocks every model is slower; its ratio is known
             precision=1.0 if recipe.name == BASELINE else spec.precision_target / 100,
             quiet_us=self._quiet_us,
@@ -220,12 +221,29 @@ def _compared(turns: Mapping[str, list[Cell]]) -> set[int]:
     return {cell.batch_size for name, cells in turns.items() if name != BASELINE for cell in cells}
 
 
-def _in_order(cells: list[Cell]) -> list[Cell]:
-    """Cells of one recipe as a process takes them: first the largest that never was first, then by batch size.
+def _by_size(cells: Sequence[Cell]) -> list[Cell]:
+    return sorted(cells, key=lambda cell: cell.batch_size)
+
+
+def _first(cells: Sequence[Cell]) -> Cell | None:
+    """Which one a process begins with: the largest that never was first.
 
     Where none of them was, the smallest goes first: what needs an extra process is then not what takes longest.
     """
-    ordered = sorted(cells, key=lambda cell: cell.batch_size)
+    ordered = _by_size(cells)
     stale = [cell for cell in ordered if not cell.fresh]
-    first = ordered[:1] if len(stale) == len(ordered) else stale[-1:]
-    return [*first, *(cell for cell in ordered if cell not in first)]
+    return next(iter(ordered[:1] if len(stale) in (0, len(ordered)) else stale[-1:]), None)
+
+
+def _in_processes(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells of one recipe by the process that they are timed in.
+
+    From the first on a process goes to larger batches only, and what is smaller has a process of its own: memory that
+    a larger batch left behind makes smaller ones quicker (decision 6).
+    """
+    first = _first(cells)
+    if first is None:
+        return []
+    larger = [cell for cell in cells if cell.batch_size >= first.batch_size]
+    smaller = [cell for cell in cells if cell.batch_size < first.batch_size]
+    return [_by_size(group) for group in (larger, smaller) if group]

@@ -62,7 +62,6 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
     with (
         loaded(job, manifest) as session,
         torch.inference_mode(),
-        Beside(job.address, turns.turn_limit_s(job.timeout_s) + MOST_S) as beside,
     ):
         device.synchronize()
         load_s = time.perf_counter() - started
@@ -81,7 +80,9 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
             stream = Stream(partial(session, images), device, job.threads, meter, cores)
             near = size <= 2 * before and size not in job.beside and job.device == "cpu"
             call_ms = stream.warm_up(budget, 1000 * first_s, image_ms * size if near else 0.0)
-            facts = _timed(stream, call_ms, budget, job, size, beside)
+            limit_s = turns.turn_limit_s(job.timeout_s) + MOST_S
+            with Beside(job.beside.get(size, ""), limit_s) as beside:
+                facts = _timed(stream, call_ms, budget, job, size, beside)
             facts |= {"first_inference_s": first_s, "load_s": load_s, "host_memory_floor_mb": floor_mb}
             facts |= {"quiet_us": cores.quiet_us if cores else None, "host_memory_peak_mb": memory.peak_mb()}
             facts["vram_peak_mb"], facts["vram_driver_peak_mb"] = device.peak_mb()
