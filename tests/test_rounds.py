@@ -65,6 +65,7 @@ class Children:
         self.told_us: list[float | None] = []
         self.in_turn: set[tuple[str, tuple[int, ...]]] = set()
         self.no_company: DensebenchError | None = None
+        self.lacking = 0
         self.addresses: dict[int, str] = {}
 
     def of(self, variables: Mapping[str, str]) -> Children:
@@ -77,6 +78,8 @@ class Children:
         assert job.folder.name == "baseline"
         self.told_us.append(job.quiet_us)
         (size,) = job.batch_sizes
+        if size == self.lacking:
+            raise CellFailed("no memory")
         self.addresses[size] = job.address
         yield
         del self.addresses[size]
@@ -209,7 +212,18 @@ def test_a_baseline_that_does_not_come_costs_no_row(tmp_path: Path) -> None:
     sweep.progress.note = noted.append  # type: ignore[method-assign]
     assert timed(sweep)["a", 1].speedup == pytest.approx(2)
     assert children.in_turn == {("baseline", ()), ("a", ()), ("b", ())}
-    assert noted == ["no baseline stands beside the others from now on: ended by SIGKILL"]
+    assert noted == ["batch 1: no baseline stands beside the others from now on: ended by SIGKILL"]
+
+
+def test_where_one_baseline_does_not_come_others_do(tmp_path: Path) -> None:
+    """It is not tried again, and only its batch size goes without turns."""
+    sweep, children = sweep_of(tmp_path, steady, batch_sizes=[1, 8], focus_batch_sizes=[1, 8])
+    children.lacking = 8
+    noted: list[str] = []
+    sweep.progress.note = noted.append  # type: ignore[method-assign]
+    assert timed(sweep)["a", 8].speedup == pytest.approx(2)
+    assert children.in_turn == {("baseline", (1,)), ("a", (1,)), ("b", (1,))}
+    assert noted == ["batch 8: no baseline stands beside the others from now on: no memory"]
 
 
 def test_every_batch_size_is_first_in_some_process(tmp_path: Path) -> None:

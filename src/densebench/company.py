@@ -21,15 +21,16 @@ def company(sweep: Sweep, sizes: Sequence[int], quiet_us: float | None) -> Itera
     """
     addresses: dict[int, str] = {}
     with ExitStack() as stack:
-        try:
-            for size in sizes if sweep.workload.device == "cpu" else ():
-                job = _job(sweep, size, quiet_us)
+        for size in sizes if sweep.workload.device == "cpu" else ():
+            job = _job(sweep, size, quiet_us)
+            try:
                 stack.enter_context(sweep.nurseries.beside(job, sweep.spec.cell_timeout))
+            except (CellFailed, Unavailable, UsageError) as error:
+                sweep.progress.note(
+                    f"batch {size}: no baseline stands beside the others from now on: {error}"
+                )
+            else:
                 addresses[size] = job.address
-        except (CellFailed, Unavailable, UsageError) as error:
-            sweep.progress.note(f"no baseline stands beside the others from now on: {error}")
-            stack.close()
-            addresses = {}
         yield addresses
 
 

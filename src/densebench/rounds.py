@@ -49,7 +49,7 @@ class Rounds:
         self._companions: Mapping[int, str] = {}
         self._quiet_us = sweep.survey.quiet_us
         self._took_s: dict[str, float] = {}  # by recipe: its last process
-        self._alone = False  # no baseline could stand beside the others: it isn't tried again in each round
+        self._alone: set[int] = set()  # where no baseline could stand beside the others: it isn't tried again
 
     def measure(self, first: int) -> None:
         """Go round until every cell has enough; the first round has this number."""
@@ -76,7 +76,7 @@ class Rounds:
         turns = self._turns()
         sizes = self._accompanied(turns)
         with company(sweep, sizes, self._quiet_us) as self._companions:
-            self._alone |= bool(sizes) and not self._companions
+            self._alone |= {*sizes} - {*self._companions}
             repeats = self._baseline_blocks(turns)
             order = [name for name in turns for _ in range(repeats if name == BASELINE else 1)]
             random.Random(f"{sweep.spec.seed} {number}").shuffle(order)  # noqa: S311 - not a secret
@@ -101,9 +101,8 @@ class Rounds:
 
     def _accompanied(self, turns: Mapping[str, list[Cell]]) -> list[int]:
         """The focus batch sizes at which others than the baseline are measured in this round, and it is too."""
-        wanted = {size for size, one in self._sizes.items() if one.focus} & _compared(turns)
-        sizes = [cell.batch_size for cell in turns.get(BASELINE, ()) if cell.batch_size in wanted]
-        return [] if self._alone else sizes
+        wanted = {size for size, one in self._sizes.items() if one.focus} & _compared(turns) - self._alone
+        return [cell.batch_size for cell in turns.get(BASELINE, ()) if cell.batch_size in wanted]
 
     def _turns(self) -> dict[str, list[Cell]]:
         """Each recipe's cells of this round, and the baseline's at the same batch sizes.
