@@ -119,7 +119,13 @@ def test_both_sides_know_how_long_the_others_calls_take(
 ) -> None:
     """From the first turn on: the baseline begins."""
     said: list[float] = []
-    monkeypatch.setattr(latency, "settle", lambda *given: said.append(given[-1]))
+    turn = Stream.turn
+
+    def noted(stream: Stream, budget: latency.Budget, other_ms: float = 0.0) -> latency.Samples:
+        said.append(other_ms)
+        return turn(stream, budget, other_ms)
+
+    monkeypatch.setattr(Stream, "turn", noted)
     measured(tmp_path / "own", images, address)
     assert all(ms > 0 for ms in said)
     assert len(said) >= 2 * TURNS

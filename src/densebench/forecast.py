@@ -60,9 +60,8 @@ def rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
     least = {size: spec.least_rounds(size) for size in set(spec.batch_sizes)}
     traced = {min(least), max(least)}
     rounds = [[size for size in least if least[size] > number] for number in range(max(least.values()))]
-    again = (
-        CHILD_S * min(len(least), len(rounds)) - CHILD_S
-    )  # what is smaller than the first has a process of its own
+    # what is smaller than the first has a process of its own
+    again = CHILD_S * (min(len(least), len(rounds)) - 1)
     # each batch size is first in some process: those that these don't suffice for have one of their own
     rounds += [[size] for size in sorted(least)[1 : max(1, len(least) - len(rounds) + 1)]]
     return (

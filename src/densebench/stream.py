@@ -16,9 +16,7 @@ from densebench.measure.device import Device
 from densebench.measure.disturbance import Watch
 from densebench.measure.energy import Meter
 
-FAR = (
-    2.0  # times as fast, from where on what a hand-over adds to a long call is nothing beside the difference
-)
+FAR = 2.0  # times as fast: beside such a difference what a hand-over adds to a long call is nothing
 
 
 class Stream:
