@@ -14,7 +14,7 @@ from rich.console import Console
 from densebench import engines, estimate, forecast, jobs
 from densebench.machine import MB
 from densebench.measure.latency import LEAST_WARM_UP
-from densebench.measure.profile import STEPS, WARM_UP
+from densebench.measure.profile import STEPS
 from densebench.recipe import plan, resolve
 from densebench.spec import RunSpec
 from densebench.turns import TURNS
@@ -51,7 +51,7 @@ def test_the_figures_follow_from_the_parts() -> None:
     found = predicted("channels_last", batch_sizes=[1], sample_time=3.0, rounds=7)
     turns = 3 * TURNS  # of seven calls and one that isn't timed: they fill the three seconds
     block = forecast.CHILD_S + 2 * turns * 8 * 0.04 + LEAST_WARM_UP * 0.04
-    traced = (WARM_UP + STEPS) * 0.04
+    traced = STEPS * 0.04
     accuracy = 1000 * 0.04
     rest = 2 * forecast.CHILD_S + engines.default().typical_build_s
     assert found.seconds == pytest.approx(7 * block + traced + accuracy + rest)
@@ -63,7 +63,7 @@ def test_of_slow_calls_fewer_are_traced() -> None:
     spec = RunSpec.create(batch_sizes=[1], focus_batch_sizes=[], rounds=1)
     slow = WORKLOAD.model_copy(update={"batch1_ms": 40_000.0})
     process = forecast.process_s(spec, slow, [1])
-    assert forecast.rounds_s(spec, slow) == pytest.approx(process + (WARM_UP + 1) * 40)
+    assert forecast.rounds_s(spec, slow) == pytest.approx(process + 40)
 
 
 def test_the_baseline_is_timed_twice_a_round() -> None:

@@ -140,7 +140,7 @@ def test_a_process_is_told_how_many_its_cells_still_need(tmp_path: Path) -> None
     """What is known to be slow is measured only where all of them fit into the limit."""
     sweep, children = sweep_of(tmp_path, lambda name, size: measured(10), batch_sizes=[4, 8], rounds=2)
     timed(sweep)
-    assert children.needed[:3] == [{4: 2, 8: 5}, {8: 4}, {4: 1}]
+    assert children.needed[:3] == [{4: 2}, {8: 5}, {4: 1, 8: 4}]
     assert children.needed[-1] == {8: 1}
 
 
@@ -160,14 +160,12 @@ def test_each_round_has_every_recipe_and_the_baseline_twice(tmp_path: Path) -> N
 
 
 def test_one_process_of_the_baseline_suffices_where_all_take_turns(tmp_path: Path) -> None:
-    """In rounds of focus batch sizes alone; two again where nothing stands beside."""
+    """At the focus batch size; two a round at the other one, and where nothing stands beside."""
     sweep, children = sweep_of(tmp_path / "turns", steady, batch_sizes=[1, 4], focus_batch_sizes=[1])
     timed(sweep)
-    assert Counter(sizes for name, sizes in children.processes if name == "baseline") == {
-        (1, 4): 5,  # two in each of three rounds
-        (4,): 1,  # but in one of them the larger batch is first, and the smaller has a process of its own
-        (1,): 1 + 2,  # one in each of two more
-    }
+    asked = Counter(children.asked)
+    assert (asked["baseline", 1], asked["a", 1]) == (5, 5)
+    assert (asked["baseline", 4], asked["a", 4]) == (6, 3)
     sweep, children = sweep_of(tmp_path / "alone", steady, batch_sizes=[1], focus_batch_sizes=[1])
     children.no_company = CellFailed("no memory")
     timed(sweep)
@@ -180,16 +178,16 @@ def test_a_process_is_timed_at_each_batch_size_that_needs_it(tmp_path: Path) -> 
     rows = timed(sweep)
     sizes = [sizes for name, sizes in children.processes if name == "a"]
     assert sizes == [
-        (1, 4, 8),
-        (8,),
-        (1, 4),
-        (4, 8),
         (1,),
+        (4, 8),
+        (1, 4),
+        (8,),
+        (1, 4, 8),
         (1, 8),
         (1, 8),
     ]  # never a smaller one after a larger
     assert [rows["a", size].processes for size in (1, 4, 8)] == [5, 3, 5]
-    assert [rows["baseline", size].processes for size in (1, 4, 8)] == [8, 6, 8]
+    assert [rows["baseline", size].processes for size in (1, 4, 8)] == [5, 6, 5]
 
 
 def test_the_baseline_stands_beside_the_others_at_focus_batch_sizes(tmp_path: Path) -> None:
@@ -227,12 +225,12 @@ def test_where_one_baseline_does_not_come_others_do(tmp_path: Path) -> None:
 
 
 def test_every_batch_size_is_first_in_some_process(tmp_path: Path) -> None:
-    """Memory is told of a process that has served nothing else: where rounds don't suffice, each has its own."""
+    """Memory is told of a process that has served nothing else: in a single round each has its own."""
     sweep, children = sweep_of(tmp_path, steady, batch_sizes=[1, 2, 4], focus_batch_sizes=[], rounds=1)
     rows = timed(sweep)
-    assert [sizes for name, sizes in children.processes if name == "a"] == [(1, 2, 4), (2,), (4,)]
-    assert [rows["a", size].processes for size in (1, 2, 4)] == [1, 2, 2]
-    assert [rows["baseline", size].processes for size in (1, 2, 4)] == [2, 4, 4]
+    assert [sizes for name, sizes in children.processes if name == "a"] == [(1,), (2,), (4,)]
+    assert [rows["a", size].processes for size in (1, 2, 4)] == [1, 1, 1]
+    assert [rows["baseline", size].processes for size in (1, 2, 4)] == [2, 2, 2]
     assert all(row.host_memory_peak_mb and row.first_inference_s for row in rows.values())
     _check_baseline_first(sweep)
 
@@ -251,9 +249,9 @@ def test_a_crash_at_one_batch_size_costs_that_row(tmp_path: Path) -> None:
     assert rows["a", 4].reason == "ended by SIGSEGV"
     assert [rows["a", size].processes for size in (2, 8)] == [3, 3]
     sizes = [sizes for name, sizes in children.processes if name == "a"]
-    assert sizes == [(2, 4, 8), (8,), (2, 8), (2, 8)]  # both have been first
-    assert Counter(children.traced)["a", 2] == 2  # the process that crashed took no trace
-    assert rows["a", 2].traces == ("profile/a/bs2.pt.trace.json",)
+    assert sizes == [(2,), (4, 8), (8,), (2, 8), (2, 8)]  # both have been first
+    assert Counter(children.traced)["a", 8] == 2  # the process that crashed took no trace
+    assert rows["a", 8].traces == ("profile/a/bs8.pt.trace.json",)
 
 
 def test_each_process_is_told_the_best_speed_of_those_before_it(tmp_path: Path) -> None:
@@ -512,12 +510,12 @@ def test_a_resumed_run_measures_on_what_lacks_rounds(tmp_path: Path) -> None:
     second.records.extend(first.records)
     rows = timed(second)
     assert {key: row.processes for key, row in rows.items() if key[1] == 4} == {
-        ("baseline", 4): 10,  # three rounds for b, beside the two before
+        ("baseline", 4): 8,  # three rounds for b, beside the one before
         ("a", 4): 3,
         ("b", 4): 3,
     }
     assert (rows["a", 2].status, rows["a", 2].reason) == ("failed", "ended by SIGKILL")
-    assert Counter(children.asked)["a", 4] == 1
+    assert Counter(children.asked)["a", 4] == 2
     _check_baseline_first(second)
 
 

@@ -41,26 +41,32 @@ def steady(ms: float, spread: float = 0.0) -> Iterator[float]:
 @pytest.mark.parametrize(
     ("ratio", "spread", "sets"),
     [
-        (1.0, 0.0, 1),  # quiet
+        (1.0, 0.0, 2),  # quiet
         (1.0, 0.2, MOST_TURNS // TURNS),  # vague to the end
-        (8.0, 0.2, 1),  # the same noise is no matter for so large an effect
+        (8.0, 0.2, 2),  # the same noise is no matter for so large an effect
     ],
 )
 def test_turns_go_on_while_the_ratio_is_vague(ratio: float, spread: float, sets: int) -> None:
     """In an order in which what changes steadily cancels."""
     two = Two(steady(10, spread), steady(10 * ratio))
     two.warm_ms = (10.0, 10.0 * ratio)
-    ours, others, _ = alternate(two.own, two.theirs, 0.02, 0.0, 100)
+    ours, others, _ = alternate(two.own, two.theirs, 0.02, 0.03 * (1 + ratio), 100)
     assert two.order == "BAABBAAB" * sets
     assert len(ours) == len(others) == TURNS * sets
 
 
 def test_the_turns_themselves_do_not_say_how_large_the_effect_is() -> None:
     """The warm-ups do: else those turns would end early that make it large by chance, and favour it."""
-    for warm_ms, sets in ((10.0, MOST_TURNS // TURNS), (0.01, 1)):
+    for warm_ms, sets in ((10.0, MOST_TURNS // TURNS), (0.01, 2)):
         two = Two(steady(1, 0.2), steady(10))
         two.warm_ms = (warm_ms, 10.0)
-        assert len(alternate(two.own, two.theirs, 0.02, 0.0, 100)[0]) == TURNS * sets
+        assert len(alternate(two.own, two.theirs, 0.02, 0.03, 100)[0]) == TURNS * sets
+
+
+def test_of_long_calls_four_turns_are_enough() -> None:
+    """However vague: processes of what fills the seconds so soon differ by more than further turns would tell."""
+    two = Two(steady(200, 0.2), steady(100, 0.2))
+    assert len(alternate(two.own, two.theirs, 0.0, 0.5, 100)[0]) == TURNS
 
 
 @pytest.mark.parametrize(("own_ms", "theirs_ms", "turns"), [(10, 10, 12), (10, 30, 8), (10, 900, 4)])
@@ -117,13 +123,13 @@ def test_a_disturbed_turn_is_left_out() -> None:
 def test_turns_end_with_their_time() -> None:
     """Whatever is not known yet."""
     two = Two(steady(10, 0.2), steady(10, 0.2))
-    assert len(alternate(two.own, two.theirs, 0.0, 0.0, 0.0)[0]) == TURNS
+    assert len(alternate(two.own, two.theirs, 0.0, 1.0, 0.0)[0]) == TURNS
 
 
 @pytest.mark.parametrize("answers", [0, 1, 2, 3, 5])
 def test_without_an_answer_the_baselines_blocks_are_dropped(answers: int) -> None:
     """They would stand for other moments than its own, which stay."""
     two = Two(steady(10, 0.2), steady(10), answers)
-    ours, others, _ = alternate(two.own, two.theirs, 0.0, 0.0, 100)
+    ours, others, _ = alternate(two.own, two.theirs, 0.0, 1.0, 100)
     assert others == []
     assert len(ours) == two.order.count("A")

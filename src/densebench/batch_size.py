@@ -48,10 +48,6 @@ class BatchSize:
         """Those that need a block in the next round for what they are to be known for."""
         return [cell for cell in self._others if not self._enough(cell, late=False)]
 
-    def only_fresh(self, cell: Cell) -> bool:
-        """Whether all that it still needs is a process that is timed at it first."""
-        return not self.focus and cell.count >= self._sweep.spec.least_rounds(self.size)
-
     def close_round(self, number: int, *, late: bool) -> None:
         """Write down the cells that have enough, or whose time is used up.
 

@@ -13,7 +13,7 @@ from densebench import jobs
 from densebench.cells import ACCURACY_BATCH, BASELINE_BLOCKS
 from densebench.machine import MB
 from densebench.measure.latency import LEAST_SAMPLES, LEAST_WARM_UP, LONG_CALL_MS
-from densebench.measure.profile import ENOUGH_S, STEPS, WARM_UP
+from densebench.measure.profile import ENOUGH_S, STEPS
 from densebench.recipe import Recipe
 from densebench.spec import RunSpec, is_onnx_file
 from densebench.turns import LEAST_CALLS, PART, TURNS
@@ -60,10 +60,7 @@ def rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
     least = {size: spec.least_rounds(size) for size in set(spec.batch_sizes)}
     traced = {min(least), max(least)}
     rounds = [[size for size in least if least[size] > number] for number in range(max(least.values()))]
-    # what is smaller than the first has a process of its own
-    again = CHILD_S * (min(len(least), len(rounds)) - 1)
-    # each batch size is first in some process: those that these don't suffice for have one of their own
-    rounds += [[size] for size in sorted(least)[1 : max(1, len(least) - len(rounds) + 1)]]
+    again = CHILD_S * (len(least) - 1)  # each batch size begins a process, beside the smallest's
     return (
         again
         + sum(process_s(spec, workload, sizes) for sizes in rounds)
@@ -72,7 +69,7 @@ def rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
 
 
 def _trace_s(one_s: float) -> float:
-    return (WARM_UP + min(STEPS, math.ceil(ENOUGH_S / one_s))) * one_s
+    return min(STEPS, math.ceil(ENOUGH_S / one_s)) * one_s
 
 
 def further_s(spec: RunSpec) -> float:

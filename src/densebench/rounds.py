@@ -3,10 +3,9 @@
 A recipe is never timed alone. One round holds one process of each recipe that still needs one and two of the
 baseline, in random order, one after the other; the speed-up is taken within rounds. A process loads its artifact
 once and is timed at each batch size that still needs a block, from small to large; at the focus batch sizes it takes
-turns with a process of the baseline that stands beside all of a round, and where only those are left, one more of the
-baseline suffices.
-Memory and the first inference are those of the batch size that comes first, so that each batch size comes first in
-some process.
+turns with a process of the baseline that stands beside all of a round, so there one more of the baseline suffices.
+Memory and the first inference are those of the batch size that comes first: in some rounds a recipe has a second
+process, so that each batch size comes first in one.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from functools import partial
 
 from densebench import forecast, jobs
 from densebench.batch_size import BatchSize, Made
+from densebench.beginnings import in_processes
 from densebench.blocks import Cell
 from densebench.cells import Sweep
 from densebench.company import company
@@ -77,16 +77,16 @@ class Rounds:
         sizes = self._accompanied(turns)
         with company(sweep, sizes, self._quiet_us) as self._companions:
             self._alone |= {*sizes} - {*self._companions}
-            repeats = self._baseline_blocks(turns)
-            order = [name for name in turns for _ in range(repeats if name == BASELINE else 1)]
+            again = self._again(turns)
+            order = [*turns.items(), *[(BASELINE, again)] * (sweep.baseline_blocks - 1 if again else 0)]
             random.Random(f"{sweep.spec.seed} {number}").shuffle(order)  # noqa: S311 - not a secret
             sweep.progress.stage(f"round {count + 1}", f"{len(order)} processes")
-            for place, name in enumerate(order):
+            for place, (name, cells) in enumerate(order):
                 where = f"round {count + 1}, {place + 1} of {len(order)}"
                 began = time.monotonic()
-                self._blocks(turns[name], number, where)
+                self._blocks(cells, number, where)
                 self._took_s[name] = time.monotonic() - began
-                timed_at = tuple(cell.batch_size for cell in turns[name])
+                timed_at = tuple(cell.batch_size for cell in cells)
                 sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, timed_at))
 
     def _next_s(self) -> float:
@@ -94,10 +94,9 @@ class Rounds:
         names = {cell.recipe.name for one in self._sizes.values() for cell in one.unsure()}
         return sum(self._took_s.get(name, 0.0) for name in {*names, BASELINE})
 
-    def _baseline_blocks(self, turns: Mapping[str, list[Cell]]) -> int:
-        """Its processes in this round: one, for its own row, where all others are compared with their companion."""
-        compared = _compared(turns)
-        return 1 if compared and compared <= {*self._companions} else self._sweep.baseline_blocks
+    def _again(self, turns: Mapping[str, list[Cell]]) -> list[Cell]:
+        """The baseline's cells of a second process: where one stands beside, others are compared with that."""
+        return [cell for cell in turns.get(BASELINE, ()) if cell.batch_size not in self._companions]
 
     def _accompanied(self, turns: Mapping[str, list[Cell]]) -> list[int]:
         """The focus batch sizes at which others than the baseline are measured in this round, and it is too."""
@@ -105,24 +104,15 @@ class Rounds:
         return [cell.batch_size for cell in turns.get(BASELINE, ()) if cell.batch_size in wanted]
 
     def _turns(self) -> dict[str, list[Cell]]:
-        """Each recipe's cells of this round, and the baseline's at the same batch sizes.
-
-        A cell that has its rounds and was never its process's first has a turn when it is to be that.
-        """
+        """Each recipe's cells of this round, and the baseline's at the same batch sizes."""
         wanted: dict[str, list[Cell]] = {}
         for one in self._sizes.values():
             for cell in one.wanted():
                 wanted.setdefault(cell.recipe.name, []).append(cell)
         reference = wanted.pop(BASELINE, [])
-        turns = {name: self._chosen(cells) for name, cells in wanted.items()}
-        sizes = {cell.batch_size for cells in turns.values() for cell in cells}
-        alone = self._chosen([cell for cell in reference if not self._sizes[cell.batch_size].compared])
-        among = [cell for cell in reference if cell.batch_size in sizes]
-        return {name: cells for name, cells in {BASELINE: [*among, *alone], **turns}.items() if cells}
-
-    def _chosen(self, cells: list[Cell]) -> list[Cell]:
-        first = _first(cells)
-        return [cell for cell in cells if cell is first or not self._sizes[cell.batch_size].only_fresh(cell)]
+        sizes = {cell.batch_size for cells in wanted.values() for cell in cells}
+        reference = [c for c in reference if c.batch_size in sizes or not self._sizes[c.batch_size].compared]
+        return {name: cells for name, cells in {BASELINE: reference, **wanted}.items() if cells}
 
     def _open(self, cell: Cell) -> bool:
         """Whether it is still measured: it may have failed since the round began."""
@@ -130,9 +120,11 @@ class Rounds:
 
     def _blocks(self, cells: list[Cell], number: int, where: str) -> None:
         """Measure each of these cells of one recipe; those that fail or are disturbed cost a process more."""
-        waiting = _in_processes([cell for cell in cells if self._open(cell)])
+        waiting = in_processes(cells, self._sweep.spec.least_rounds)
         while waiting:
-            wanted, *waiting = waiting
+            wanted = [cell for cell in waiting.pop(0) if self._open(cell)]
+            if not wanted:
+                continue
             answered, error = self._process(wanted, where)
             again = []
             for cell in wanted:
@@ -222,27 +214,3 @@ def _compared(turns: Mapping[str, list[Cell]]) -> set[int]:
 
 def _by_size(cells: Sequence[Cell]) -> list[Cell]:
     return sorted(cells, key=lambda cell: cell.batch_size)
-
-
-def _first(cells: Sequence[Cell]) -> Cell | None:
-    """Which one a process begins with: the largest that never was first.
-
-    Where none of them was, the smallest goes first: what needs an extra process is then not what takes longest.
-    """
-    ordered = _by_size(cells)
-    stale = [cell for cell in ordered if not cell.fresh]
-    return next(iter(ordered[:1] if len(stale) in (0, len(ordered)) else stale[-1:]), None)
-
-
-def _in_processes(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Cells of one recipe by the process that they are timed in.
-
-    From the first on a process goes to larger batches only, and what is smaller has a process of its own: memory that
-    a larger batch left behind makes smaller ones quicker (decision 6).
-    """
-    first = _first(cells)
-    if first is None:
-        return []
-    larger = [cell for cell in cells if cell.batch_size >= first.batch_size]
-    smaller = [cell for cell in cells if cell.batch_size < first.batch_size]
-    return [_by_size(group) for group in (larger, smaller) if group]

@@ -46,6 +46,7 @@ def alternate(
     A turn that something disturbed in either process is left out, as long as four others are left.
     They tell too little while the standard error of their ratio, over turns, is above `precision` and above a tenth
     of the effect: a quiet machine needs no more turns than fill the seconds, nor does what is eight times faster.
+    Where four fill them, as calls are long, they tell enough: processes differ by more than is left.
 
     Args:
         own: one block of the process that is measured.
@@ -71,7 +72,8 @@ def alternate(
         pairs = list(zip(ours, others, strict=True))
         quiet = [pair for pair in pairs if not (pair[0].disturbance or pair[1].disturbance)]
         usable = len(quiet) >= TURNS
-        enough = usable and timed_s(quiet) >= 2 * sample_s and not vague(quiet, precision)
+        long = timed_s(quiet[:TURNS]) >= 2 * sample_s
+        enough = usable and timed_s(quiet) >= 2 * sample_s and (long or not vague(quiet, precision))
         if enough or len(ours) >= MOST_TURNS or time.monotonic() > end:
             kept = quiet if usable else pairs
             return [one for one, _ in kept], [other for _, other in kept], _left_out(pairs, kept)

@@ -15,6 +15,7 @@ from densebench.measure.latency import (
     LEAST_SAMPLES,
     LEAST_WARM_UP,
     MOST_WARM_UP,
+    NEEDED_CALLS,
     Budget,
     calls_of,
     check_affordable,
@@ -184,7 +185,7 @@ def test_a_refusal_without_a_known_reason_says_so() -> None:
 
 def test_what_fits_is_not_refused() -> None:
     """Up to nine tenths of the limit, warm-up and least samples included, a cell is measured."""
-    calls = LEAST_WARM_UP + LEAST_SAMPLES
+    calls = NEEDED_CALLS
     fits_ms = 1000 * 0.9 * 120 / calls
     check_affordable(fits_ms - 1, Budget(3.0, 120.0))
     with pytest.raises(Unavailable):

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from densebench.measure import profile
-from densebench.measure.profile import STEPS, WARM_UP, write_trace
+from densebench.measure.profile import STEPS, write_trace
 
 
 def test_a_trace_of_three_steps_is_written(tmp_path: Path) -> None:
-    """Warm-up calls are outside, each traced call is a step, its operators and shapes are inside."""
+    """Each call is a step, its operators and shapes are inside; a model that was timed needs no warm-up."""
     calls = []
 
     def call() -> None:
@@ -23,7 +23,7 @@ def test_a_trace_of_three_steps_is_written(tmp_path: Path) -> None:
 
     path = tmp_path / "profile" / "recipe" / "bs1.pt.trace.json"
     size = write_trace(call, "cpu", path)
-    assert len(calls) == WARM_UP + STEPS
+    assert len(calls) == STEPS
     assert size == path.stat().st_size > 0
     assert list(path.parent.iterdir()) == [path]
     events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
@@ -50,7 +50,7 @@ def test_a_call_that_fails_leaves_no_trace(tmp_path: Path) -> None:
 
     def call() -> None:
         calls.append(1)
-        if len(calls) > WARM_UP + 1:
+        if len(calls) > 1:
             raise RuntimeError
 
     path = tmp_path / "bs1.pt.trace.json"

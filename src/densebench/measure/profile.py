@@ -11,7 +11,7 @@ from typing import Any
 
 STEPS = 3
 ENOUGH_S = 1.0  # seconds of them, after which a trace holds all that it can tell
-WARM_UP = 1  # of a model that was timed before
+WARM_UP = 1  # on a GPU, where the profiler has kernels to get to know; the model was timed before
 
 
 def write_trace(call: Callable[[], object], device: str, path: Path) -> int:
@@ -19,7 +19,7 @@ def write_trace(call: Callable[[], object], device: str, path: Path) -> int:
     from torch.profiler import ProfilerActivity, profile, record_function
 
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
-    for _ in range(WARM_UP):
+    for _ in range(WARM_UP if device == "cuda" else 0):
         call()
     with profile(activities=activities, record_shapes=True, profile_memory=True) as profiler:
         end = time.monotonic() + ENOUGH_S
