@@ -66,6 +66,7 @@ class Children:
         self.in_turn: set[tuple[str, tuple[int, ...]]] = set()
         self.no_company: DensebenchError | None = None
         self.lacking = 0
+        self.too_slow: set[int] = set()  # batch sizes at which nobody takes turns
         self.addresses: dict[int, str] = {}
 
     def of(self, variables: Mapping[str, str]) -> Children:
@@ -96,6 +97,8 @@ class Children:
             self.asked.append((name, size))
             try:
                 blocks[size] = self.answer(name, size)
+                if size in job.beside and size not in self.too_slow:
+                    blocks[size] = blocks[size].model_copy(update={"beside_ms": (10.0, 10.0)})
             except DensebenchError as error:
                 if not blocks:
                     raise
@@ -211,6 +214,18 @@ def test_a_baseline_that_does_not_come_costs_no_row(tmp_path: Path) -> None:
     assert timed(sweep)["a", 1].speedup == pytest.approx(2)
     assert children.in_turn == {("baseline", ()), ("a", ()), ("b", ())}
     assert noted == ["batch 1: no baseline stands beside the others from now on: ended by SIGKILL"]
+
+
+def test_a_baseline_that_nobody_takes_turns_with_does_not_come_again(tmp_path: Path) -> None:
+    """Where calls are too long for it: from then on its own process is timed twice a round, for others to compare."""
+    sweep, children = sweep_of(tmp_path, steady, batch_sizes=[1, 8], focus_batch_sizes=[1, 8])
+    children.too_slow = {8}
+    rows = timed(sweep)
+    assert children.in_turn == {
+        (name, beside) for name in ("baseline", "a", "b") for beside in ((1, 8), (1,))
+    }
+    assert [rows["baseline", size].processes for size in (1, 8)] == [5, 1 + 2 * 4]
+    assert rows["a", 8].speedup == pytest.approx(2)
 
 
 def test_where_one_baseline_does_not_come_others_do(tmp_path: Path) -> None:

@@ -79,6 +79,30 @@ def test_robbed_calls_are_left_out(machine: Machine) -> None:
     assert (found.calls, one.calls, machine.calls) == (6, 6, 8)
 
 
+def test_memory_that_calls_take_anew_is_counted(machine: Machine) -> None:
+    """Pages that are touched in timed calls, and not what is touched between blocks."""
+    import mmap
+
+    one, pages = warm(machine), 4000
+    kept = []
+
+    def call() -> None:
+        fresh = mmap.mmap(-1, pages * mmap.PAGESIZE)
+        fresh.madvise(mmap.MADV_NOHUGEPAGE)
+        fresh.write(b"1" * len(fresh))
+        kept.append(fresh)
+
+    one.block(Budget(0.06, 100.0))
+    before = one.page_faults
+    call()
+    assert one.page_faults == before
+    machine.call = call  # type: ignore[method-assign]
+    two = warm(machine)
+    two.block(Budget(0.06, 100.0))
+    assert two.page_faults / two.calls >= pages
+    assert before / one.calls < pages / 10
+
+
 def test_the_warm_up_says_how_many_calls_fill_a_block(machine: Machine) -> None:
     """Its last call, not those of the block."""
     machine.robbed.clear()

@@ -47,7 +47,7 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (
         "and the parent's",
-        ("cells", "blocks", "batch_size", "company", "forecast", "rounds", "folders", "suite"),
+        ("cells", "blocks", "beginnings", "batch_size", "company", "forecast", "rounds", "folders", "suite"),
     ),
     (
         "commands",
@@ -70,6 +70,7 @@ SAID: dict[tuple[str, str], str] = {
     ("report/html/page.py", "script"): "the HTML element",
     ("viewer/categories.py", "quantize"): "operators of this name",
     ("report/cost.py", "compile"): "a compile cache, in a sentence",
+    ("report/reliability.py", "allocator"): "the C library's, in a sentence",
     ("report/tables.py", "amp"): "the entity &amp;",
     ("served.py", "channels_last"): "the boundary's memory layout, which is PyTorch's word for it",
     ("measure/environment.py", "openvino"): "a library whose version is part of the environment",

@@ -58,11 +58,6 @@ class BatchSize:
             if number in cell.rounds:
                 self._sweep.keep(cell.record(self._sweep, adaptive=self.focus))
 
-    @property
-    def compared(self) -> bool:
-        """Whether there are recipes left, for the baseline to be measured among."""
-        return bool(self._others)
-
     def interrupt(self) -> None:
         """Finish the cells that have had all the rounds that they were sure to get."""
         self._finish([cell for cell in self._others if not self._lacks(cell)])

@@ -58,6 +58,7 @@ class Cell:
             "samples_ms": (*(before.samples_ms if before else ()), *(one.samples_ms for one in self.blocks)),
             "beside_ms": (*self._former("beside_ms"), *(one.beside_ms for one in self.blocks)),
             "turns": (*self._former("turns"), *(one.turns for one in self.blocks)),
+            "page_faults": (*self._former("page_faults", None), *(one.page_faults for one in self.blocks)),
             "left_out": fmean(
                 [
                     *([before.left_out] * len(before.samples_ms) if before else ()),
@@ -88,10 +89,10 @@ class Cell:
             facts["cold_start_s"] = median(firsts) if firsts else getattr(before, "cold_start_s", None)
         return record_of(sweep, self.recipe, self.batch_size, self.started_at, status=Status.OK, **facts)
 
-    def _former(self, name: str) -> Sequence[Any]:
-        """What an earlier run says of each of its processes: nothing of any, where it says nothing."""
+    def _former(self, name: str, nothing: object = ()) -> Sequence[Any]:
+        """What an earlier run says of each of its processes: `nothing` of any, where it says nothing."""
         before = self.earlier
-        return () if before is None else getattr(before, name) or ((),) * len(before.samples_ms)
+        return () if before is None else getattr(before, name) or (nothing,) * len(before.samples_ms)
 
     def _turns_left_out(self) -> str:
         """Of the first process that had turns disturbed, and how many others had."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from densebench import jobs
@@ -57,15 +58,26 @@ def _timed_s(spec: RunSpec, workload: jobs.Described, size: int) -> float:
 
 def rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
     """A recipe's processes that are sure to run, with the traces of the first of them."""
-    least = {size: spec.least_rounds(size) for size in set(spec.batch_sizes)}
-    traced = {min(least), max(least)}
-    rounds = [[size for size in least if least[size] > number] for number in range(max(least.values()))]
-    again = CHILD_S * (len(least) - 1)  # each batch size begins a process, beside the smallest's
-    return (
-        again
-        + sum(process_s(spec, workload, sizes) for sizes in rounds)
-        + sum(_trace_s(batch_s(workload, size)) for size in traced)
-    )
+    sizes = {*spec.batch_sizes}
+    traced = sum(_trace_s(batch_s(workload, size)) for size in {min(sizes), max(sizes)})
+    # each batch size begins a process, beside the smallest's
+    return _processes_s(spec, workload, sizes) + CHILD_S * (len(sizes) - 1) + traced
+
+
+def baseline_rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
+    """The baseline's: a second process in each round, but at batch sizes where it stands beside the others."""
+    beside = {*spec.focus_batch_sizes} if workload.device == "cpu" else set()
+    again = _processes_s(spec, workload, {*spec.batch_sizes} - beside)
+    return rounds_s(spec, workload) + (BASELINE_BLOCKS - 1) * again
+
+
+def _processes_s(spec: RunSpec, workload: jobs.Described, sizes: AbstractSet[int]) -> float:
+    """One process a round, of what still needs rounds at these batch sizes."""
+    least = {size: spec.least_rounds(size) for size in sizes}
+    rounds = [
+        [size for size in least if least[size] > number] for number in range(max(least.values(), default=0))
+    ]
+    return sum(process_s(spec, workload, sizes) for sizes in rounds)
 
 
 def _trace_s(one_s: float) -> float:
@@ -82,7 +94,7 @@ def sweep_s(spec: RunSpec, workload: jobs.Described, recipes: Sequence[Recipe]) 
     making = sum(making_s(recipe, spec, workload) for recipe in recipes)
     others = len(recipes) - 1
     more_s = further_s(spec) if others else 0.0
-    return making, (others + BASELINE_BLOCKS) * rounds_s(spec, workload) + more_s
+    return making, others * rounds_s(spec, workload) + baseline_rounds_s(spec, workload) + more_s
 
 
 def recipe_disk_mb(spec: RunSpec, parameters: int) -> float:

@@ -155,6 +155,7 @@ class Block(Frozen):
     turns: tuple[tuple[int, int], ...] = ()  # how many of each a turn has
     turns_left_out: str = ""  # how many turns don't count, and why, where they are more than a few
     left_out: float = 0.0  # share of the calls: the host held them up, or something disturbed their turn
+    page_faults: float | None = None  # of a call: pages of memory that the kernel gave the process anew
     load_s: float
     host_memory_floor_mb: float | None
     # of the process, which has served others by the time that it comes to a second batch size

@@ -52,6 +52,9 @@ class Record(Frozen):
     ] = ()  # of the baseline's process in turn with each of them, or nothing
     turns: tuple[tuple[tuple[int, int], ...], ...] = ()  # calls of both in each turn of each process
     left_out: float = 0.0  # share of the calls: the host held them up, or something disturbed their turn
+    page_faults: tuple[
+        float | None, ...
+    ] = ()  # of a call of each process: memory that the kernel gave it anew
     rounds: tuple[int, ...] = ()  # the round of each process; those of one round ran close to one another
     adaptive: bool = False  # whether the number of rounds was decided by looking at the interval
     stable: bool | None = None

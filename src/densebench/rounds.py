@@ -4,8 +4,8 @@ A recipe is never timed alone. One round holds one process of each recipe that s
 baseline, in random order, one after the other; the speed-up is taken within rounds. A process loads its artifact
 once and is timed at each batch size that still needs a block, from small to large; at the focus batch sizes it takes
 turns with a process of the baseline that stands beside all of a round, so there one more of the baseline suffices.
-Memory and the first inference are those of the batch size that comes first: in some rounds a recipe has a second
-process, so that each batch size comes first in one.
+Memory and the first inference are those of the batch size that comes first: in some rounds a recipe has more
+processes, so that each batch size comes first in one (`beginnings.py`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Rounds:
         self._companions: Mapping[int, str] = {}
         self._quiet_us = sweep.survey.quiet_us
         self._took_s: dict[str, float] = {}  # by recipe: its last process
-        self._alone: set[int] = set()  # where no baseline could stand beside the others: it isn't tried again
+        self._alone: set[int] = (
+            set()
+        )  # where no baseline stood beside the others, or was of use: not tried again
 
     def measure(self, first: int) -> None:
         """Go round until every cell has enough; the first round has this number."""
@@ -85,9 +87,16 @@ class Rounds:
                 where = f"round {count + 1}, {place + 1} of {len(order)}"
                 began = time.monotonic()
                 self._blocks(cells, number, where)
-                self._took_s[name] = time.monotonic() - began
+                if cells is turns[name]:
+                    self._took_s[name] = time.monotonic() - began
                 timed_at = tuple(cell.batch_size for cell in cells)
                 sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, timed_at))
+            self._alone |= {size for size in self._companions if not self._took_turns(turns, size)}
+
+    def _took_turns(self, turns: Mapping[str, list[Cell]], size: int) -> bool:
+        """Whether any recipe's last process did, with the baseline that stood beside at this batch size."""
+        cells = [c for name, own in turns.items() if name != BASELINE for c in own if c.batch_size == size]
+        return any(cell.blocks and cell.blocks[-1].beside_ms for cell in cells)
 
     def _next_s(self) -> float:
         """How long a round takes of those that need more of them, by the one before."""
@@ -110,8 +119,6 @@ class Rounds:
             for cell in one.wanted():
                 wanted.setdefault(cell.recipe.name, []).append(cell)
         reference = wanted.pop(BASELINE, [])
-        sizes = {cell.batch_size for cells in wanted.values() for cell in cells}
-        reference = [c for c in reference if c.batch_size in sizes or not self._sizes[c.batch_size].compared]
         return {name: cells for name, cells in {BASELINE: reference, **wanted}.items() if cells}
 
     def _open(self, cell: Cell) -> bool:

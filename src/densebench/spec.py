@@ -51,7 +51,7 @@ class RunSpec(BaseModel):
     cell_timeout: float = Field(120.0, gt=0)  # seconds
     rounds: int = Field(LEAST_ROUNDS, ge=1, le=1000)  # fresh processes of each recipe at each batch size
     focus_batch_sizes: tuple[BatchSize, ...] = (1, 8)  # where rounds go on until --precision-target is met
-    focus_time: float = Field(60.0, ge=0)  # seconds that these further rounds may take, for each of them
+    focus_time: float = Field(30.0, ge=0)  # seconds that these further rounds may take, for each of them
     repeats: int = Field(3, ge=0)  # disturbed blocks of a row that are measured again, at most
     ceilings: bool = True  # whether to find out what the machine can do at most
     sample_time: float = Field(0.6, gt=0)  # seconds of timed batches in each process

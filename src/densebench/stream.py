@@ -15,6 +15,7 @@ from densebench.measure.counters import stolen_clock
 from densebench.measure.device import Device
 from densebench.measure.disturbance import Watch
 from densebench.measure.energy import Meter
+from densebench.measure.memory import page_faults
 
 FAR = 2.0  # times as fast: beside such a difference what a hand-over adds to a long call is nothing
 
@@ -27,6 +28,7 @@ class Stream:
         calls: how many were timed so far, those left out among them.
         spent_s: seconds that the blocks took.
         spent_j: joules that they took, where there is a meter and not a reason why not.
+        page_faults: pages of memory that the kernel gave the process in them.
 
     """
 
@@ -47,7 +49,7 @@ class Stream:
         self._watch = Watch(device.name, threads, steal=False)
         self._stolen_s = stolen_clock(frozenset(os.sched_getaffinity(0)))
         self.call_ms = math.inf
-        self.calls, self.spent_s, self.spent_j = 0, 0.0, 0.0
+        self.calls, self.spent_s, self.spent_j, self.page_faults = 0, 0.0, 0.0, 0
 
     def warm_up(
         self, budget: latency.Budget, first_ms: float | None = None, expected_ms: float = 0.0
@@ -61,10 +63,11 @@ class Stream:
         started_j, began = self._joules(), time.perf_counter()
         self._watch.begin()
         self._aside_s, self._aside_j = 0.0, 0.0
-        count = latency.calls_of(budget, self.call_ms)
+        count, faults = latency.calls_of(budget, self.call_ms), page_faults()
         found = latency.sample(
             self._call, self._device, budget, count, self._stolen_s, self._threads, self._speed, self.call_ms
         )
+        self.page_faults += page_faults() - faults
         said = "; ".join(filter(None, (found.disturbance, self._watch.end())))
         self.spent_s += time.perf_counter() - began - self._aside_s
         self.spent_j += self._joules() - started_j - self._aside_j

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -68,15 +69,18 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
         used_s, image_ms, before = load_s, 0.0, 0
         for size in job.batch_sizes:
             say(f"batch {size}")
+            needed = job.processes.get(size, 1)
+            budget = latency.Budget(
+                job.sample_seconds, job.timeout_s - used_s, job.slow_reason, processes=needed
+            )
+            if job.slow_reason:  # a smaller batch says enough
+                latency.check_affordable(image_ms * size, budget)
             images = images_of(job, size)
             began = time.perf_counter()
             session(images)
             device.synchronize()
             first_s = time.perf_counter() - began
-            left_s = job.timeout_s - used_s - first_s
-            budget = latency.Budget(
-                job.sample_seconds, left_s, job.slow_reason, processes=job.processes.get(size, 1)
-            )
+            budget = replace(budget, timeout_s=budget.timeout_s - first_s)
             stream = Stream(partial(session, images), device, job.threads, meter, cores)
             near = size <= 2 * before and size not in job.beside and job.device == "cpu"
             call_ms = stream.warm_up(budget, 1000 * first_s, image_ms * size if near else 0.0)
@@ -142,6 +146,7 @@ def _timed(
         "turns": tuple((len(a.kept_ms), len(b.samples_ms)) for a, b in zip(ours, others, strict=False)),
         "turns_left_out": left_out,
         "left_out": 1 - len(samples) / stream.calls,
+        "page_faults": stream.page_faults / stream.calls,
         "energy_j_per_image": None
         if job.idle_watts is None
         else energy.joules_per_image(stream.spent_j, stream.spent_s, job.idle_watts, stream.calls * size),

@@ -46,7 +46,7 @@ def alternate(
     A turn that something disturbed in either process is left out, as long as four others are left.
     They tell too little while the standard error of their ratio, over turns, is above `precision` and above a tenth
     of the effect: a quiet machine needs no more turns than fill the seconds, nor does what is eight times faster.
-    Where four fill them, as calls are long, they tell enough: processes differ by more than is left.
+    Where four are to fill them, as calls are long, they tell enough: processes differ by more than is left.
 
     Args:
         own: one block of the process that is measured.
@@ -72,8 +72,8 @@ def alternate(
         pairs = list(zip(ours, others, strict=True))
         quiet = [pair for pair in pairs if not (pair[0].disturbance or pair[1].disturbance)]
         usable = len(quiet) >= TURNS
-        long = timed_s(quiet[:TURNS]) >= 2 * sample_s
-        enough = usable and timed_s(quiet) >= 2 * sample_s and (long or not vague(quiet, precision))
+        filled = timed_s(quiet) >= 2 * sample_s
+        enough = usable and (long(pairs[0], sample_s) or (filled and not vague(quiet, precision)))
         if enough or len(ours) >= MOST_TURNS or time.monotonic() > end:
             kept = quiet if usable else pairs
             return [one for one, _ in kept], [other for _, other in kept], _left_out(pairs, kept)
@@ -96,6 +96,14 @@ def short(ours: Sequence[Samples], sample_s: float) -> bool:
 def timed_s(pairs: Sequence[tuple[Samples, Told]]) -> float:
     """Seconds of timed calls of both."""
     return sum(sum(one.kept_ms) + sum(other.samples_ms) for one, other in pairs) / 1000
+
+
+def long(pair: tuple[Samples, Told], sample_s: float) -> bool:
+    """Whether four turns like this one are to fill the seconds, by the warm-ups: not by how long turns take."""
+    own, other = pair
+    known = own.warm_ms and other.warm_ms
+    turn_ms = len(own.kept_ms) * own.warm_ms + len(other.samples_ms) * other.warm_ms
+    return bool(known) and TURNS * turn_ms >= 2000 * sample_s
 
 
 def vague(pairs: Sequence[tuple[Samples, Told]], precision: float) -> bool:

@@ -15,7 +15,6 @@ from densebench.measure.latency import (
     LEAST_SAMPLES,
     LEAST_WARM_UP,
     MOST_WARM_UP,
-    NEEDED_CALLS,
     Budget,
     calls_of,
     check_affordable,
@@ -103,6 +102,12 @@ def test_a_long_first_inference_like_the_others_is_warm_up_enough(
     assert device.calls == calls
 
 
+@pytest.mark.parametrize(("call_ms", "calls"), [(100.0, 6), (250.0, 3), (800.0, 2)])
+def test_a_block_is_as_many_calls_as_fill_it(call_ms: float, calls: int) -> None:
+    """Two at least: of three processes that makes the five that a median takes."""
+    assert calls_of(Budget(0.6, 100.0), call_ms) == calls
+
+
 def test_a_long_first_inference_alone_refuses_nothing() -> None:
     """It may be slow by chance: the call after it decides."""
     device = ScriptedDevice([], steady=1000.0)
@@ -185,7 +190,7 @@ def test_a_refusal_without_a_known_reason_says_so() -> None:
 
 def test_what_fits_is_not_refused() -> None:
     """Up to nine tenths of the limit, warm-up and least samples included, a cell is measured."""
-    calls = NEEDED_CALLS
+    calls = LEAST_WARM_UP + LEAST_SAMPLES
     fits_ms = 1000 * 0.9 * 120 / calls
     check_affordable(fits_ms - 1, Budget(3.0, 120.0))
     with pytest.raises(Unavailable):

@@ -106,6 +106,12 @@ def of_all_kinds() -> list[Row]:
         timed("noisy", 8, 50, accuracy_top1=99.0),
         timed("alone", 16, 10, accuracy_top1=99.0),
         record(recipe="looked at", batch_size=8, samples_ms=((100.0,),), adaptive=True),
+        record(
+            recipe="forgetful",
+            batch_size=16,
+            samples_ms=((4000.0,), (4500.0,), (5000.0,), (5600.0,)),
+            page_faults=(1000.0, 6000.0, 11000.0, 16000.0),
+        ),
     ]
     rows = [
         row.model_copy(update={"verdict": "unclear"}) if row.recipe == "noisy" else row

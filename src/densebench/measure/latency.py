@@ -18,11 +18,9 @@ from densebench.measure.counters import JIFFY_S
 from densebench.measure.device import Device
 from densebench.measure.disturbance import MOST_STOLEN, stolen
 
-# of a block: what takes longer than it lasts by itself differs from process to process more than from call to call
-LEAST_SAMPLES = 1
+LEAST_SAMPLES = 2  # of a block: those of three rounds are enough for a median
 LEAST_WARM_UP = 2
 MOST_WARM_UP = 30
-NEEDED_CALLS = 4  # of a process, if its warm-up takes a second call and a disturbed one is made again
 # In less time calls are quick: a few more of them cost nothing. After it they need only agree roughly, as on a shared
 # machine they scatter by 9 to 22 %.
 WARM_UP_MS = 500.0
@@ -222,7 +220,7 @@ def _given_up(calls: _Calls, budget: Budget, count: int) -> bool:
 def _needed(batch_ms: float, budget: Budget) -> tuple[int, float]:
     """Processes that must fit into the limit together, and the seconds that they take at least."""
     processes = budget.processes if budget.slow_reason else 1
-    return processes, processes * NEEDED_CALLS * batch_ms / 1000
+    return processes, processes * (LEAST_WARM_UP + LEAST_SAMPLES) * batch_ms / 1000
 
 
 def affordable(batch_ms: float, budget: Budget) -> bool:

@@ -45,6 +45,7 @@ LIMITS: tuple[Rule, ...] = (
     reliability.no_accuracy,
     reliability.unstable,
     reliability.left_out,
+    reliability.fresh_memory,
     reliability.no_turns,
 )
 KEY: tuple[Rule, ...] = (speed.overall, speed.latency, cost.file_size, quality.no_effect)  # for a summary

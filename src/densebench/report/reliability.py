@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from densebench.record import BASELINE, Row, Status
 from densebench.report.sweep import Finding, Sweep, finding
 from densebench.rows import by_environment
-from densebench.wording import batches, joined, problems
+from densebench.stats.pages import Process, explained, varies
+from densebench.wording import batches, joined, problems, short
 
 WORTH_SAYING = 0.01  # share of calls left out
+HALF = 0.5  # of what processes differ by: what explains less is not why
 _ENDED = {Status.SKIPPED: "was skipped", Status.FAILED: "failed", Status.TIMED_OUT: "timed out"}
 
 
@@ -115,6 +117,37 @@ def left_out(sweep: Sweep) -> Iterator[Finding]:
         share = f"{100 * most.left_out:.0f} % of the calls of {most.recipe} at batch {most.batch_size}"
         why = "the host took CPU time or slowed CPUs down meanwhile, or something else disturbed their turn"
         yield finding("limits", f"Left out of every figure were up to {share}: {why}.", rows)
+
+
+def fresh_memory(sweep: Sweep) -> Iterator[Finding]:
+    """Batch sizes at which processes of one recipe differ mostly by the memory that they give back and take anew."""
+    for size in sweep.batch_sizes:
+        known = {row.key: (row, _processes(row)) for row in sweep.at(size)}
+        varied = {key: one for key, one in known.items() if varies(one[1])}
+        found = explained([processes for _, processes in varied.values()])
+        if found is None or found.share < HALF:
+            continue
+        row, processes = max(varied.values(), key=lambda one: _reach(one[1]))
+        (low_ms, few), *_, (high_ms, many) = sorted(processes, key=lambda one: one[1])
+        said = (
+            f"At batch {size} processes of one recipe differ by the memory that they give back to the kernel and "
+            f"take again at each inference: those of {row.recipe} took {few:,.0f} to {many:,.0f} pages, and "
+            f"{short(low_ms)} to {short(high_ms)} ms. A thousand pages cost {short(found.us_a_page)} ms here, which "
+            f"explains {100 * found.share:.0f} % of how processes scatter; an allocator that keeps freed memory "
+            "spares it."
+        )
+        yield finding("limits", said, (row for row, _ in varied.values()))
+
+
+def _processes(row: Row) -> list[Process]:
+    """Mean time and page faults of a call in each process that tells them."""
+    both = zip(row.blocks, row.page_faults, strict=False)
+    return [(block.mean_ms, faults) for block, faults in both if faults is not None]
+
+
+def _reach(processes: list[Process]) -> float:
+    faults = [each for _, each in processes]
+    return max(faults) - min(faults)
 
 
 def _cells(rows: list[Row]) -> str:

@@ -219,6 +219,7 @@ def _record(path: Path, number: int, values: dict[str, Any]) -> Record:
         and all(min(block, default=1) > 0 for block in record.beside_ms),
         "turns": _sound_turns(record),
         "rounds": len(record.rounds) in (0, len(record.samples_ms)),
+        "page_faults": len(record.page_faults) in (0, len(record.samples_ms)),
     }
     for field, fine in sound.items():
         if not fine:
