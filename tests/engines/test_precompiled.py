@@ -67,3 +67,15 @@ def test_elsewhere_each_build_has_its_own(calls, tmp_path):
     assert len(headers(calls)) == 2
     assert os.environ["PATH"] == before
     assert not (tmp_path / "headers").exists()
+
+
+def test_it_says_of_itself_what_the_real_one_does():
+    """Else Inductor would take it for another compiler than the one that loads its cache finds."""
+
+    def said() -> str:
+        return subprocess.run(["g++", "-v"], capture_output=True, text=True, check=True).stderr
+
+    plain = said()
+    with precompiled_headers():
+        assert said() == plain
+    assert "g++" in plain

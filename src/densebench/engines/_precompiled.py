@@ -8,6 +8,7 @@ All builds of a sweep share the header.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,9 +17,11 @@ from pathlib import Path
 
 from densebench.machine import SCRATCH
 
+# The real one is called by its name: Inductor keeps what it learned of a compiler under what `g++ -v` says, in which
+# its path would stand, and would learn it again in each process that loads the cache.
 # Whoever makes the folder makes the header; others compile plainly until it is there, so nobody waits.
 _WRAPPER = """#!/bin/sh
-real='{real}' store='{store}'
+PATH={path} real=g++ store={store}
 flags='' skip='' kernel=''
 for argument in "$@"; do
   if [ -n "$skip" ]; then skip=''; continue; fi
@@ -45,8 +48,7 @@ exec "$real" -include "$folder/prefix.h" "$@"
 @contextmanager
 def precompiled_headers() -> Iterator[None]:
     """Within this context, programs found on the PATH as `g++` are the faster one."""
-    real = shutil.which("g++")
-    if real is None:
+    if shutil.which("g++") is None:
         yield
         return
     path = os.environ["PATH"]
@@ -55,7 +57,9 @@ def precompiled_headers() -> Iterator[None]:
         store = Path(os.environ.get(SCRATCH, folder)) / "headers"
         store.mkdir(exist_ok=True)
         wrapper = Path(folder) / "g++"
-        wrapper.write_text(_WRAPPER.format(real=real, store=store), encoding="utf-8")
+        wrapper.write_text(
+            _WRAPPER.format(path=shlex.quote(path), store=shlex.quote(str(store))), encoding="utf-8"
+        )
         wrapper.chmod(0o755)
         os.environ["PATH"] = f"{folder}{os.pathsep}{path}"
         try:
