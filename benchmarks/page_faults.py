@@ -64,7 +64,7 @@ def row(found: list[tuple[float, float]]) -> list[str]:
         f"{100 * statistics.stdev(times_ms) / mean_ms:.1f} %",
         f"{statistics.fmean(faults):,.0f} ({min(faults):,.0f} to {max(faults):,.0f})",
     ]
-    if statistics.stdev(faults) < 0.01 * max(faults):
+    if statistics.stdev(faults) <= 0.01 * max(faults):
         return [*cells, "", ""]
     line = linregress(faults, times_ms)
     around = [ms - line.intercept - line.slope * each for ms, each in found]

@@ -28,7 +28,7 @@ from densebench.turns import alternate, part_of
 RUNS, MOST_ROUNDS = 20_000, 40
 PROCESSES, TARGET = 2000, 0.02
 # of turns: how they differ, a call of the baseline, the seconds that both are timed
-MOMENTS, SLOW_MS, SAMPLE_S = 0.15, 200.0, 0.6
+MOMENTS, SLOW_MS, SAMPLE_S = 0.15, 200.0, 0.5
 SPEEDUPS, CALL_NOISE = (1.0, 1.05, 1.2, 1.6, 2.2, 2.7, 7.0), (0.02, 0.05, 0.1, 0.2)
 SIZES = (0.3, 0.7, 1.0, 1.5, 2.5, 5.0)
 

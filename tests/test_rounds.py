@@ -17,7 +17,7 @@ from rich.console import Console
 from densebench import batch_size, jobs
 from densebench.cells import Sweep
 from densebench.errors import CellFailed, DensebenchError, Unavailable
-from densebench.recipe import plan
+from densebench.recipe import Recipe, plan
 from densebench.record import Row
 from densebench.rounds import time_cells
 from densebench.rows import derive
@@ -87,7 +87,7 @@ class Children:
 
     def run(self, job: jobs.Measure, answer: object, limit_s: float, say: object) -> jobs.Measured:
         name, blocks = job.folder.name, {}
-        assert job.beside == self.addresses
+        assert job.beside in (self.addresses, {})
         self.in_turn.add((name, tuple(job.beside)))
         self.processes.append((name, job.batch_sizes))
         self.traced += [(name, size) for size in job.traces]
@@ -317,6 +317,23 @@ def test_time_goes_to_those_that_need_it(tmp_path: Path) -> None:
     assert (high / low) ** 0.5 - 1 <= 0.008
 
 
+def test_what_is_emulated_has_three_rounds_and_no_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is many times slower, whatever comes of two more: others have five, in turns."""
+    monkeypatch.setattr(Recipe, "slow", lambda self, device: "emulated" if self.name == "b" else None)
+    sweep, children = sweep_of(tmp_path, steady, batch_sizes=[1, 8], focus_batch_sizes=[1, 8])
+    rows = timed(sweep)
+    assert [rows[key].processes for key in (("a", 1), ("b", 1), ("a", 8), ("b", 8))] == [5, 3, 5, 3]
+    assert (rows["a", 1].adaptive, rows["b", 1].adaptive) == (True, False)
+    assert children.in_turn == {("baseline", (1, 8)), ("a", (1, 8)), ("b", ())}
+    assert rows["b", 8].verdict == "same"  # with the baseline's own blocks of its rounds
+    second, again = sweep_of(tmp_path / "second", steady, batch_sizes=[1, 8], focus_batch_sizes=[1, 8])
+    second.records.extend(sweep.records)
+    timed(second)
+    assert again.asked == []
+
+
 def test_time_is_used_up(tmp_path: Path) -> None:
     """Without time for more rounds, five are all, whatever the target."""
     noise = random.Random(1)
@@ -369,13 +386,19 @@ def test_what_was_left_out_is_told(tmp_path: Path) -> None:
         more = {"turns_left_out": "3 of 8 turns left out: a backup", "left_out": 0.25} if name == "a" else {}
         return block((10.0, 10.0), host_memory_peak_mb=700.0, **more)
 
+    def telling(name: str, size: int) -> jobs.Block:
+        return block((10.0, 10.0), page_faults=5000.0)
+
     first, _ = sweep_of(tmp_path / "first", answer, recipes=["a"], rounds=1)
     row = timed(first)["a", 4]
     assert (row.stable, row.left_out) == (True, 0.25)
     assert row.disturbance == "3 of 8 turns left out: a backup (in 1 of 1 processes)"
-    second, _ = sweep_of(tmp_path / "second", steady, recipes=["a"], rounds=2)
-    second.records.extend(one.model_copy(update={"stable": False}) for one in first.records)
+    second, _ = sweep_of(tmp_path / "second", telling, recipes=["a"], rounds=2)
+    second.records.extend(
+        one.model_copy(update={"stable": False, "page_faults": ()}) for one in first.records
+    )
     row = timed(second)["a", 4]
+    assert row.page_faults == (None, 5000.0)
     assert (row.stable, row.processes, row.host_memory_peak_mb) == (False, 2, 700.0)
     assert row.disturbance == "3 of 8 turns left out: a backup (in 1 of 1 processes)"
 

@@ -95,11 +95,12 @@ def test_memory_that_calls_take_anew_is_counted(machine: Machine) -> None:
     one.block(Budget(0.06, 100.0))
     before = one.page_faults
     call()
-    assert one.page_faults == before
+    one.block(Budget(0.06, 100.0))
+    assert one.page_faults - before < pages
     machine.call = call  # type: ignore[method-assign]
     two = warm(machine)
     two.block(Budget(0.06, 100.0))
-    assert two.page_faults / two.calls >= pages
+    assert two.page_faults / two.ran >= pages
     assert before / one.calls < pages / 10
 
 

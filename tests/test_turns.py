@@ -74,6 +74,20 @@ def test_of_long_calls_four_turns_are_enough() -> None:
         assert len(alternate(two.own, two.theirs, 0.0, 0.6, 100)[0]) == TURNS * sets
 
 
+def test_a_turn_that_does_not_count_says_nothing_of_how_long_they_are() -> None:
+    """Its blocks may have more calls than were planned."""
+    first, noise = iter([True]), steady(100, 0.2)
+
+    def own() -> Samples:
+        if next(first, False):
+            return Samples((100.0, 100.0), 2, "a backup", warm_ms=100.0)
+        return Samples((next(noise),), 1, warm_ms=100.0)
+
+    two = Two(steady(100), steady(100))
+    two.warm_ms = (100.0, 100.0)
+    assert len(alternate(own, two.theirs, 0.0, 0.6, 100)[0]) == MOST_TURNS - 1
+
+
 @pytest.mark.parametrize(("own_ms", "theirs_ms", "turns"), [(10, 10, 12), (10, 30, 8), (10, 900, 4)])
 def test_turns_fill_the_seconds(own_ms: float, theirs_ms: float, turns: int) -> None:
     """Of both together, four at least: a slow baseline isn't timed for each of a quick model's many turns."""

@@ -8,7 +8,7 @@ from densebench.blocks import Cell
 from densebench.cells import Sweep, made_before, outcome, record_of
 from densebench.errors import CellFailed, Unavailable
 from densebench.recipe import Recipe
-from densebench.record import BASELINE
+from densebench.record import BASELINE, Record
 from densebench.rows import derive
 from densebench.stats.comparison import Estimate, narrow_enough
 
@@ -56,7 +56,7 @@ class BatchSize:
         self._finish([cell for cell in self._others if self._enough(cell, late=late)])
         for cell in self.wanted():
             if number in cell.rounds:
-                self._sweep.keep(cell.record(self._sweep, adaptive=self.focus))
+                self._sweep.keep(self._record(cell))
 
     def interrupt(self) -> None:
         """Finish the cells that have had all the rounds that they were sure to get."""
@@ -80,25 +80,28 @@ class BatchSize:
             if cell.recipe is recipe and not cell.count:
                 self.fail(cell, Unavailable(reason))
 
+    def _record(self, cell: Cell) -> Record:
+        return cell.record(self._sweep, adaptive=self._sweep.focused(cell.recipe, self.size))
+
     def _lacks(self, cell: Cell) -> bool:
-        return cell.count < self._sweep.spec.least_rounds(self.size) or not cell.fresh
+        return cell.count < self._sweep.least_rounds(cell.recipe, self.size) or not cell.fresh
 
     def _finish(self, done: list[Cell]) -> None:
         """Write cells down, after the baseline's blocks that they are compared with."""
         last = len(done) == len(self._others)
         if self._new_reference and last and not self._lacks(self._new_reference):
-            self._sweep.finish(self._new_reference.record(self._sweep, adaptive=self.focus))
+            self._sweep.finish(self._record(self._new_reference))
             self._new_reference = None
         elif self._reference and self._reference.count and done:
-            self._sweep.keep(self._reference.record(self._sweep, adaptive=self.focus))
+            self._sweep.keep(self._record(self._reference))
         for cell in done:
-            self._sweep.finish(cell.record(self._sweep, adaptive=self.focus))
+            self._sweep.finish(self._record(cell))
             self._others.remove(cell)
 
     def _enough(self, cell: Cell, *, late: bool) -> bool:
         if self._lacks(cell):
             return False
-        if not self.focus or late or self._reference is None:
+        if late or self._reference is None or not self._sweep.focused(cell.recipe, self.size):
             return True
         both = [one.record(self._sweep, adaptive=True) for one in (self._reference, cell)]
         row = next(row for row in derive(both) if row.recipe == cell.recipe.name)

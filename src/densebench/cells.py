@@ -92,11 +92,21 @@ class Sweep:
         if record.status is Status.SKIPPED:
             reason = record.reason.partition(": ")[2] if record.reason.startswith("as at ") else record.reason
             return reason == self.impossible.get(record.recipe) or reason.endswith(self.time_limit)
+        recipe = next((recipe for recipe in self.recipes if recipe.name == record.recipe), None)
         return (
             record.status is Status.OK
-            and len({*record.rounds}) >= self.spec.least_rounds(record.batch_size)
+            and len({*record.rounds}) >= self.least_rounds(recipe, record.batch_size)
             and record.first_inference_s is not None
         )
+
+    def focused(self, recipe: Recipe | None, size: int) -> bool:
+        """Whether rounds go on there until the speed-up is known well, in turns: not for what is emulated here."""
+        slow = recipe is not None and recipe.slow(self.workload.device)
+        return size in self.spec.focus_batch_sizes and not slow
+
+    def least_rounds(self, recipe: Recipe | None, size: int) -> int:
+        """Rounds that a cell is measured in whatever comes of them."""
+        return self.spec.least_rounds(size) if self.focused(recipe, size) else self.spec.rounds
 
     @property
     def time_limit(self) -> str:

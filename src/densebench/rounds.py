@@ -94,14 +94,17 @@ class Rounds:
             self._alone |= {size for size in self._companions if not self._took_turns(turns, size)}
 
     def _took_turns(self, turns: Mapping[str, list[Cell]], size: int) -> bool:
-        """Whether any recipe's last process did, with the baseline that stood beside at this batch size."""
+        """Whether any recipe's process did so far, with the baseline that stood beside at this batch size."""
         cells = [c for name, own in turns.items() if name != BASELINE for c in own if c.batch_size == size]
-        return any(cell.blocks and cell.blocks[-1].beside_ms for cell in cells)
+        return any(block.beside_ms for cell in cells for block in cell.blocks)
 
     def _next_s(self) -> float:
         """How long a round takes of those that need more of them, by the one before."""
-        names = {cell.recipe.name for one in self._sizes.values() for cell in one.unsure()}
-        return sum(self._took_s.get(name, 0.0) for name in {*names, BASELINE})
+        unsure = [cell for one in self._sizes.values() for cell in one.unsure()]
+        names = {*(cell.recipe.name for cell in unsure), BASELINE}
+        alone = self._alone if self._sweep.workload.device == "cpu" else self._sizes
+        again = any(cell.batch_size in alone for cell in unsure) * (self._sweep.baseline_blocks - 1)
+        return sum(self._took_s.get(name, 0.0) for name in names) + again * self._took_s.get(BASELINE, 0.0)
 
     def _again(self, turns: Mapping[str, list[Cell]]) -> list[Cell]:
         """The baseline's cells of a second process: where one stands beside, others are compared with that."""
@@ -127,7 +130,7 @@ class Rounds:
 
     def _blocks(self, cells: list[Cell], number: int, where: str) -> None:
         """Measure each of these cells of one recipe; those that fail or are disturbed cost a process more."""
-        waiting = in_processes(cells, self._sweep.spec.least_rounds)
+        waiting = in_processes(cells, partial(self._sweep.least_rounds, cells[0].recipe))
         while waiting:
             wanted = [cell for cell in waiting.pop(0) if self._open(cell)]
             if not wanted:
@@ -169,6 +172,7 @@ class Rounds:
     def _process(self, cells: list[Cell], where: str) -> tuple[dict[int, jobs.Block], Exception]:
         """One fresh process at these cells' batch sizes: the blocks that it got to, and why to no more of them."""
         sweep, spec, recipe = self._sweep, self._sweep.spec, cells[0].recipe
+        slow_reason = recipe.slow(sweep.workload.device) or ""
         ends = (sweep.batch_sizes[0], sweep.batch_sizes[-1])
         traced = {
             cell.batch_size: f"profile/{recipe.folder}/bs{cell.batch_size}.pt.trace.json"
@@ -182,11 +186,13 @@ class Rounds:
             timing_file=sweep.timing_file,
             sample_seconds=spec.sample_time,
             timeout_s=spec.cell_timeout,
-            slow_reason=recipe.slow(sweep.workload.device) or "",
-            processes={c.batch_size: max(1, spec.least_rounds(c.batch_size) - c.count) for c in cells},
+            slow_reason=slow_reason,
+            processes={
+                c.batch_size: max(1, sweep.least_rounds(recipe, c.batch_size) - c.count) for c in cells
+            },
             idle_watts=sweep.survey.idle_watts,
             traces={size: spec.log_dir / name for size, name in traced.items()},
-            beside=dict(self._companions),
+            beside={} if slow_reason else dict(self._companions),
             # the baseline's own blocks are turns too, as in short blocks every model is slower; its ratio is known
             precision=1.0 if recipe.name == BASELINE else spec.precision_target / 100,
             quiet_us=self._quiet_us,

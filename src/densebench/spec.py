@@ -54,7 +54,7 @@ class RunSpec(BaseModel):
     focus_time: float = Field(30.0, ge=0)  # seconds that these further rounds may take, for each of them
     repeats: int = Field(3, ge=0)  # disturbed blocks of a row that are measured again, at most
     ceilings: bool = True  # whether to find out what the machine can do at most
-    sample_time: float = Field(0.6, gt=0)  # seconds of timed batches in each process
+    sample_time: float = Field(0.5, gt=0)  # seconds of timed batches in each process
     accuracy_time: float = Field(300.0, gt=0)  # seconds that one recipe's accuracy pass may take
     precision_target: float = Field(2.0, gt=0)  # percent
     max_accuracy_drop: float = Field(1.0, ge=0)  # percentage points

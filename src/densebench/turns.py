@@ -73,7 +73,7 @@ def alternate(
         quiet = [pair for pair in pairs if not (pair[0].disturbance or pair[1].disturbance)]
         usable = len(quiet) >= TURNS
         filled = timed_s(quiet) >= 2 * sample_s
-        enough = usable and (long(pairs[0], sample_s) or (filled and not vague(quiet, precision)))
+        enough = usable and (long(quiet[0], sample_s) or (filled and not vague(quiet, precision)))
         if enough or len(ours) >= MOST_TURNS or time.monotonic() > end:
             kept = quiet if usable else pairs
             return [one for one, _ in kept], [other for _, other in kept], _left_out(pairs, kept)

@@ -108,6 +108,18 @@ def test_a_block_is_as_many_calls_as_fill_it(call_ms: float, calls: int) -> None
     assert calls_of(Budget(0.6, 100.0), call_ms) == calls
 
 
+@pytest.mark.parametrize(("slow_reason", "calls"), [("FP16 is emulated here", 0), ("", 1)])
+def test_of_what_is_known_to_be_slow_a_long_first_inference_is_warm_up_enough(
+    slow_reason: str, calls: int
+) -> None:
+    """Whatever other batch sizes took; one that would not fit decides nothing, as it may have compiled."""
+    device = ScriptedDevice([], steady=3000.0)
+    assert warm_up(device.call, device, Budget(0.5, 100.0, slow_reason), 3000.0) == 3000.0
+    assert device.calls == calls
+    warm_up(device.call, device, Budget(0.5, 100.0, slow_reason), 90_000.0)
+    assert device.calls > calls
+
+
 def test_a_long_first_inference_alone_refuses_nothing() -> None:
     """It may be slow by chance: the call after it decides."""
     device = ScriptedDevice([], steady=1000.0)
@@ -313,8 +325,9 @@ def test_calls_after_a_pause_settle_first() -> None:
     """Threads that spin on make each look one; a long call is hardly slower after it, and would cost as long."""
     rested = looks(then=Speed(paused=True))
     device = ScriptedDevice([], steady=50.0)
-    assert sample(device.call, device, Budget(0.1, 100), 10, speed=rested).calls == 10
-    assert device.calls == 10 + 2  # before each of two stretches
+    found = sample(device.call, device, Budget(0.1, 100), 10, speed=rested)
+    assert (found.calls, found.settled) == (10, 2)  # before each of two stretches
+    assert device.calls == 10 + 2
     slow = ScriptedDevice([], steady=300.0)
     assert sample(slow.call, slow, Budget(0.1, 100), 2, speed=rested, call_ms=300.0).calls == 2
     assert slow.calls == 2

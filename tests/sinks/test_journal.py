@@ -119,6 +119,17 @@ def test_turns_have_all_calls(tmp_path: Path) -> None:
             journal.read(tmp_path / str(number))
 
 
+def test_page_faults_are_of_each_process(tmp_path: Path) -> None:
+    """Or of none; where an older run's processes are among them, nothing of those."""
+    two = {"samples_ms": ((1.0,), (2.0,)), "rounds": (0, 1)}
+    for number, told in enumerate(((), (None, 5000.0))):
+        write(tmp_path / str(number), [record(**two, page_faults=told)])
+        assert journal.read(tmp_path / str(number))[1][0].page_faults == told
+    write(tmp_path / "damaged", [record(**two, page_faults=(5000.0,))])
+    with pytest.raises(InputError, match=r"damaged \(page_faults\)"):
+        journal.read(tmp_path / "damaged")
+
+
 def test_each_append_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record is synced before append returns, and readable while the journal is open."""
     synced: list[int] = []

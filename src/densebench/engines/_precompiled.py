@@ -21,7 +21,7 @@ from densebench.machine import SCRATCH
 # its path would stand, and would learn it again in each process that loads the cache.
 # Whoever makes the folder makes the header; others compile plainly until it is there, so nobody waits.
 _WRAPPER = """#!/bin/sh
-PATH={path} real=g++ store={store}
+PATH={path} store={store}
 flags='' skip='' kernel=''
 for argument in "$@"; do
   if [ -n "$skip" ]; then skip=''; continue; fi
@@ -32,16 +32,16 @@ for argument in "$@"; do
     *) flags="$flags '$argument'" ;;
   esac
 done
-[ -n "$kernel" ] || exec "$real" "$@"
+[ -n "$kernel" ] || exec g++ "$@"
 folder="$store/$(printf '%s' "$flags" | cksum | cut -d' ' -f1)"
 if mkdir "$folder" 2>/dev/null; then
   printf '#include <torch/csrc/inductor/cpp_prefix.h>\\n#define PY_SSIZE_T_CLEAN\\n#include <Python.h>\\n' \\
     >"$folder/prefix.h"
-  eval "'$real' $flags -w -x c++-header '$folder/prefix.h' -o '$folder/part'" 2>/dev/null &&
+  eval "g++ $flags -w -x c++-header \\"\\$folder/prefix.h\\" -o \\"\\$folder/part\\"" 2>/dev/null &&
     mv "$folder/part" "$folder/prefix.h.gch"
 fi
-[ -f "$folder/prefix.h.gch" ] || exec "$real" "$@"
-exec "$real" -include "$folder/prefix.h" "$@"
+[ -f "$folder/prefix.h.gch" ] || exec g++ "$@"
+exec g++ -include "$folder/prefix.h" "$@"
 """
 
 
@@ -58,7 +58,9 @@ def precompiled_headers() -> Iterator[None]:
         store.mkdir(exist_ok=True)
         wrapper = Path(folder) / "g++"
         wrapper.write_text(
-            _WRAPPER.format(path=shlex.quote(path), store=shlex.quote(str(store))), encoding="utf-8"
+            _WRAPPER.format(path=shlex.quote(path), store=shlex.quote(str(store))),
+            encoding="utf-8",
+            errors="surrogateescape",
         )
         wrapper.chmod(0o755)
         os.environ["PATH"] = f"{folder}{os.pathsep}{path}"

@@ -67,13 +67,15 @@ def warm_up(
     Within 25 % once they took half a second. At least twice, four times where that takes less than half a second,
     thirty times at most, and no longer than leaves time for sampling. A first inference that took `first_ms` counts
     as one of them, and predicts nothing: it may have compiled. Where it took half a second itself, and no more than
-    twice what another batch size makes expect, it is enough. Returns how long the last one took, in ms.
+    twice what another batch size makes expect, it is enough, as it is for what is known to be slow. Returns how long
+    the last one took, in ms.
 
     Raises:
         Unavailable: a call predicts that the rest won't fit into the limit.
 
     """
-    if first_ms and WARM_UP_MS <= first_ms <= AS_EXPECTED * expected_ms and affordable(first_ms, budget):
+    enough = first_ms and (budget.slow_reason or first_ms <= AS_EXPECTED * expected_ms)
+    if first_ms and enough and first_ms >= WARM_UP_MS and affordable(first_ms, budget):
         return first_ms
     warm = [] if first_ms is None else [first_ms]
     spent = len(warm)  # those that aren't of this budget
@@ -88,18 +90,19 @@ def warm_up(
     return warm[-1]
 
 
-def settle(call: Callable[[], object], device: Device, most_ms: float, call_ms: float) -> None:
-    """One call after a pause, which is slow, and two more if they fit and the last two don't agree.
+def settle(call: Callable[[], object], device: Device, most_ms: float, call_ms: float) -> int:
+    """One call after a pause, which is slow, and two more if they fit and the last two don't agree; how many it were.
 
     None where a call is known to be long.
     """
     if call_ms >= LONG_CALL_MS:
-        return
+        return 0
     calls = [device.time_ms(call)]
     while len(calls) < MOST_SETTLING and sum(calls) + calls[-1] <= most_ms:
         calls.append(device.time_ms(call))
         if abs(calls[-1] - calls[-2]) <= SETTLED * calls[-2]:
-            return
+            break
+    return len(calls)
 
 
 def _fits(warm: list[float], budget: Budget) -> bool:
@@ -123,6 +126,7 @@ class Samples:
     calls: int  # those left out among them
     disturbance: str = ""  # too few were left: then none is left out, and this says why
     warm_ms: float = 0.0  # the last call of the warm-up, where it is known
+    settled: int = 0  # calls after pauses, which are not timed
 
 
 def calls_of(budget: Budget, call_ms: float) -> int:
@@ -162,11 +166,11 @@ def sample(
 
     """
     clean: list[float] = []
-    calls, said = _Calls(call, device, stolen_s), ""
+    calls, said, settled = _Calls(call, device, stolen_s), "", 0
     before = speed()
     while len(clean) < count and not _given_up(calls, budget, count):
         if before.paused:
-            settle(call, device, SETTLING * 1000 * budget.sample_s, call_ms)
+            settled += settle(call, device, SETTLING * 1000 * budget.sample_s, call_ms)
         unrobbed = calls.stretch(count - len(clean))
         after = speed()
         if before.full and not after.said:
@@ -175,9 +179,9 @@ def sample(
         before = after
     every = tuple(calls.every)
     if len(clean) == count:
-        return Samples(tuple(clean), len(every))
+        return Samples(tuple(clean), len(every), settled=settled)
     robbed = stolen(1000 * calls.lost_s / (threads * calls.spent_ms)) if len(clean) < len(every) else ""
-    return Samples(every, len(every), said or robbed)
+    return Samples(every, len(every), said or robbed, settled=settled)
 
 
 class _Calls:

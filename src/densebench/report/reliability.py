@@ -127,8 +127,8 @@ def fresh_memory(sweep: Sweep) -> Iterator[Finding]:
         found = explained([processes for _, processes in varied.values()])
         if found is None or found.share < HALF:
             continue
-        row, processes = max(varied.values(), key=lambda one: _reach(one[1]))
-        (low_ms, few), *_, (high_ms, many) = sorted(processes, key=lambda one: one[1])
+        row, processes = max(varied.values(), key=lambda one: _slower(one[1]))
+        (low_ms, few), *_, (high_ms, many) = _by_faults(processes)
         said = (
             f"At batch {size} processes of one recipe differ by the memory that they give back to the kernel and "
             f"take again at each inference: those of {row.recipe} took {few:,.0f} to {many:,.0f} pages, and "
@@ -145,9 +145,14 @@ def _processes(row: Row) -> list[Process]:
     return [(block.mean_ms, faults) for block, faults in both if faults is not None]
 
 
-def _reach(processes: list[Process]) -> float:
-    faults = [each for _, each in processes]
-    return max(faults) - min(faults)
+def _by_faults(processes: list[Process]) -> list[Process]:
+    return sorted(processes, key=lambda one: one[1])
+
+
+def _slower(processes: list[Process]) -> float:
+    """By which factor the process that took most pages is slower than the one that took fewest."""
+    (low_ms, _), *_, (high_ms, _) = _by_faults(processes)
+    return high_ms / low_ms
 
 
 def _cells(rows: list[Row]) -> str:

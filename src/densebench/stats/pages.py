@@ -38,15 +38,13 @@ def varies(processes: Sequence[Process]) -> bool:
 def explained(rows: Sequence[Sequence[Process]]) -> Explained | None:
     """A straight line of times over page faults, with the same slope in each row; None where it may be chance.
 
+    Rows weigh by their speed: processes scatter by a share of their time, so a slow row's milliseconds tell less.
+
     Args:
         rows: the processes of each row; all rows of one batch size, as a page costs the same in each.
 
     """
-    pairs = [
-        (faults - fmean(f for _, f in row), ms - fmean(m for m, _ in row))
-        for row in rows
-        for ms, faults in row
-    ]
+    pairs = [pair for row in rows for pair in _deviations(row)]
     degrees = len(pairs) - len(rows) - 1
     xx, xy, yy = (sum(x * x for x, _ in pairs), sum(x * y for x, y in pairs), sum(y * y for _, y in pairs))
     if degrees < 1 or not xx or not yy:
@@ -56,3 +54,9 @@ def explained(rows: Sequence[Sequence[Process]]) -> Explained | None:
     if xy <= 0 or 2 * student.sf(steepness, degrees) > SURE:
         return None
     return Explained(us_a_page=1000 * xy / xx, share=share)
+
+
+def _deviations(row: Sequence[Process]) -> list[tuple[float, float]]:
+    """Of page faults and of milliseconds from the row's means, both in shares of its mean time."""
+    mean_ms, mean_faults = fmean(ms for ms, _ in row), fmean(faults for _, faults in row)
+    return [((faults - mean_faults) / mean_ms, (ms - mean_ms) / mean_ms) for ms, faults in row]
