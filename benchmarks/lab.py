@@ -112,11 +112,8 @@ class Lab:
         return resolve(name, self.named)
 
     def compare(self, *names: str, seed: int = 0) -> list[Row]:
-        """Time recipes against the baseline in fresh rounds and turns, as a sweep does; their rows.
-
-        The one further process of the baseline in each round is for its own row, which nothing is compared with.
-        """
-        return [row for row in derive(self.records(*names, seed=seed, baselines=1)) if row.recipe in names]
+        """Time recipes against the baseline in fresh rounds and turns, as a sweep does; their rows."""
+        return [row for row in derive(self.records(*names, seed=seed)) if row.recipe in names]
 
     def records(self, *names: str, seed: int = 0, baselines: int = BASELINE_BLOCKS) -> list[Record]:
         """The same as the journal has it, the baseline's records too."""

@@ -12,16 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from densebench import jobs
+from densebench.cells import BASELINE_BLOCKS
 from densebench.folders import check_folders
-from densebench.forecast import (
-    baseline_rounds_s,
-    further_s,
-    impossible,
-    making_s,
-    memory_mb,
-    recipe_disk_mb,
-    rounds_s,
-)
+from densebench.forecast import further_s, impossible, making_s, memory_mb, recipe_disk_mb, rounds_s
 from densebench.machine import allowed_threads
 from densebench.measure.hazards import room
 from densebench.recipe import Recipe, plan
@@ -48,8 +41,8 @@ def estimate(recipe: Recipe, spec: RunSpec, workload: jobs.Described) -> Estimat
     sizes = set(spec.batch_sizes)
     if reason := impossible(recipe, spec, workload.device):
         return Estimate(recipe.name, len(sizes), 0, 0, f"skipped: {reason}")
-    timing = baseline_rounds_s if recipe.name == BASELINE else rounds_s
-    seconds = making_s(recipe, spec, workload) + timing(spec, workload)
+    blocks = BASELINE_BLOCKS if recipe.name == BASELINE else 1
+    seconds = making_s(recipe, spec, workload) + blocks * rounds_s(spec, workload)
     return Estimate(recipe.name, len(sizes), seconds, recipe_disk_mb(spec, workload.parameters))
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from densebench import jobs
@@ -60,24 +59,10 @@ def rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
     """A recipe's processes that are sure to run, with the traces of the first of them."""
     sizes = {*spec.batch_sizes}
     traced = sum(_trace_s(batch_s(workload, size)) for size in {min(sizes), max(sizes)})
-    # each batch size begins a process, beside the smallest's
-    return _processes_s(spec, workload, sizes) + CHILD_S * (len(sizes) - 1) + traced
-
-
-def baseline_rounds_s(spec: RunSpec, workload: jobs.Described) -> float:
-    """The baseline's: a second process in each round, but at batch sizes where it stands beside the others."""
-    beside = {*spec.focus_batch_sizes} if workload.device == "cpu" else set()
-    again = _processes_s(spec, workload, {*spec.batch_sizes} - beside)
-    return rounds_s(spec, workload) + (BASELINE_BLOCKS - 1) * again
-
-
-def _processes_s(spec: RunSpec, workload: jobs.Described, sizes: AbstractSet[int]) -> float:
-    """One process a round, of what still needs rounds at these batch sizes."""
     least = {size: spec.least_rounds(size) for size in sizes}
-    rounds = [
-        [size for size in least if least[size] > number] for number in range(max(least.values(), default=0))
-    ]
-    return sum(process_s(spec, workload, sizes) for sizes in rounds)
+    rounds = [[size for size in least if least[size] > number] for number in range(max(least.values()))]
+    again_s = CHILD_S * (len(sizes) - 1)  # each batch size begins a process, beside the smallest's
+    return sum(process_s(spec, workload, timed_at) for timed_at in rounds) + again_s + traced
 
 
 def _trace_s(one_s: float) -> float:
@@ -94,7 +79,7 @@ def sweep_s(spec: RunSpec, workload: jobs.Described, recipes: Sequence[Recipe]) 
     making = sum(making_s(recipe, spec, workload) for recipe in recipes)
     others = len(recipes) - 1
     more_s = further_s(spec) if others else 0.0
-    return making, others * rounds_s(spec, workload) + baseline_rounds_s(spec, workload) + more_s
+    return making, (others + BASELINE_BLOCKS) * rounds_s(spec, workload) + more_s
 
 
 def recipe_disk_mb(spec: RunSpec, parameters: int) -> float:

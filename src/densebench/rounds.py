@@ -3,7 +3,7 @@
 A recipe is never timed alone. One round holds one process of each recipe that still needs one and two of the
 baseline, in random order, one after the other; the speed-up is taken within rounds. A process loads its artifact
 once and is timed at each batch size that still needs a block, from small to large; at the focus batch sizes it takes
-turns with a process of the baseline that stands beside all of a round, so there one more of the baseline suffices.
+turns with one more process of the baseline, which stands beside all of a round.
 Memory and the first inference are those of the batch size that comes first: in some rounds a recipe has more
 processes, so that each batch size comes first in one (`beginnings.py`).
 """
@@ -79,17 +79,16 @@ class Rounds:
         sizes = self._accompanied(turns)
         with company(sweep, sizes, self._quiet_us) as self._companions:
             self._alone |= {*sizes} - {*self._companions}
-            again = self._again(turns)
-            order = [*turns.items(), *[(BASELINE, again)] * (sweep.baseline_blocks - 1 if again else 0)]
+            repeats = {BASELINE: sweep.baseline_blocks}
+            order = [name for name in turns for _ in range(repeats.get(name, 1))]
             random.Random(f"{sweep.spec.seed} {number}").shuffle(order)  # noqa: S311 - not a secret
             sweep.progress.stage(f"round {count + 1}", f"{len(order)} processes")
-            for place, (name, cells) in enumerate(order):
+            for place, name in enumerate(order):
                 where = f"round {count + 1}, {place + 1} of {len(order)}"
                 began = time.monotonic()
-                self._blocks(cells, number, where)
-                if cells is turns[name]:
-                    self._took_s[name] = time.monotonic() - began
-                timed_at = tuple(cell.batch_size for cell in cells)
+                self._blocks(turns[name], number, where)
+                self._took_s[name] = time.monotonic() - began
+                timed_at = tuple(cell.batch_size for cell in turns[name])
                 sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, timed_at))
             self._alone |= {size for size in self._companions if not self._took_turns(turns, size)}
 
@@ -100,15 +99,9 @@ class Rounds:
 
     def _next_s(self) -> float:
         """How long a round takes of those that need more of them, by the one before."""
-        unsure = [cell for one in self._sizes.values() for cell in one.unsure()]
-        names = {*(cell.recipe.name for cell in unsure), BASELINE}
-        alone = self._alone if self._sweep.workload.device == "cpu" else self._sizes
-        again = any(cell.batch_size in alone for cell in unsure) * (self._sweep.baseline_blocks - 1)
-        return sum(self._took_s.get(name, 0.0) for name in names) + again * self._took_s.get(BASELINE, 0.0)
-
-    def _again(self, turns: Mapping[str, list[Cell]]) -> list[Cell]:
-        """The baseline's cells of a second process: where one stands beside, others are compared with that."""
-        return [cell for cell in turns.get(BASELINE, ()) if cell.batch_size not in self._companions]
+        names = {cell.recipe.name for one in self._sizes.values() for cell in one.unsure()}
+        others_s = sum(self._took_s.get(name, 0.0) for name in names)
+        return others_s + self._sweep.baseline_blocks * self._took_s.get(BASELINE, 0.0)
 
     def _accompanied(self, turns: Mapping[str, list[Cell]]) -> list[int]:
         """The focus batch sizes at which others than the baseline are measured in this round, and it is too."""
@@ -193,8 +186,7 @@ class Rounds:
             idle_watts=sweep.survey.idle_watts,
             traces={size: spec.log_dir / name for size, name in traced.items()},
             beside={} if slow_reason else dict(self._companions),
-            # the baseline's own blocks are turns too, as in short blocks every model is slower; its ratio is known
-            precision=1.0 if recipe.name == BASELINE else spec.precision_target / 100,
+            precision=spec.precision_target / 100,
             quiet_us=self._quiet_us,
             threads=sweep.threads_of(recipe),
             trust=spec.trust,

@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from densebench.engines import aot_inductor
 from densebench.engines._inductor import CACHE_VARIABLE
+from densebench.engines._inductor_int8 import quantized
 from densebench.engines._onednn import executed
 from densebench.engines.base import Built, Target
 from densebench.errors import Unavailable, UsageError
@@ -239,3 +240,32 @@ def test_a_graph_for_a_gpu_takes_every_batch_size(monkeypatch):
     assert batch.upper >= 1024
     with pytest.raises(Unavailable, match="--device cpu"):
         aot_inductor.build(tiny_model(), tiny_workload(), Path(), Target("cuda", (1,), 1), precision="int8")
+
+
+class Residual(nn.Module):
+    """A block that calls its only ReLU twice, as ResNet's do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.relu = (
+            nn.Conv2d(3, 3, 3, padding=1),
+            nn.Conv2d(3, 3, 3, padding=1),
+            nn.ReLU(),
+        )
+
+    def forward(self, batch: Tensor) -> Tensor:
+        features = self.second(self.relu(self.first(batch)))
+        logits: Tensor = self.relu(features + batch).mean(dim=(2, 3))
+        return logits
+
+
+def test_a_module_that_is_called_twice_is_quantized():
+    """The quantizer takes both calls for one, and would refuse it."""
+    several = images(64, SIZE, seed=1)
+    found = ImageSet((0,) * 64, lambda positions: several[list(positions)])
+    model = Residual().eval()
+    graph = quantized(model, found)
+    kinds = [str(node.target) for node in graph.graph.nodes]
+    assert sum("dequantize_per_channel" in kind for kind in kinds) == 2  # each convolution's weights
+    with torch.inference_mode():
+        assert sqnr_db(graph(several), model(several)) > 20

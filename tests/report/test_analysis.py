@@ -357,15 +357,24 @@ def test_processes_without_turns_are_told() -> None:
     """At focus batch sizes, whether some of a recipe's processes took none or all; elsewhere there are none."""
     twice = {"samples_ms": ((10.0,) * 5, (10.0,) * 5), "rounds": (0, 1)}
 
-    def told(*beside: tuple[float, ...], adaptive: bool = True, device: str = "cpu") -> str:
+    def told(
+        *beside: tuple[float, ...],
+        adaptive: bool = True,
+        device: str = "cpu",
+        base: tuple[tuple[float, ...], ...] = ((20.0,), (20.0,)),
+    ) -> str:
         facts = {"batch_size": 8, "adaptive": adaptive, "device": device, **twice}
-        return said(derive([record(**facts), record(recipe="x", **facts, beside_ms=beside)]), "limits")
+        both = record(**facts, beside_ms=base), record(recipe="x", **facts, beside_ms=beside)
+        return said(derive(both), "limits")
 
     alone = "Some processes of x at batch 8, or all, took no turns with the baseline"
     assert alone in told((20.0,), ())
     assert alone in told((), ())
     assert alone in told()
     assert "took no turns" not in told((20.0,), (20.0,))
+    own = "Some of the baseline's own processes at batch 8 took no turns"
+    assert own in told((20.0,), (20.0,), base=((20.0,), ()))
+    assert "took no turns" not in told((20.0,), (20.0,), adaptive=False, base=())
     assert "took no turns" not in told(adaptive=False)
     assert "took no turns" not in told(device="cuda")
 

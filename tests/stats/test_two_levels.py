@@ -6,16 +6,18 @@ What is simulated goes through the real turns, blocks, looks and verdicts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from densebench.beside import Told
+from densebench.cells import BASELINE_BLOCKS
 from densebench.measure.latency import Budget, Samples, calls_of
 from densebench.stats.comparison import (
     CONFIDENCE_LOOKED,
     LOOK_FROM,
+    Block,
     Estimate,
     blocks,
     narrow_enough,
@@ -56,36 +58,48 @@ SHAPES = (even, heavy, two_speeds, drifting)
 
 def measured(rng: np.random.Generator, moments: Moments, effect: float) -> Estimate:
     """A comparison as a sweep makes it at a focus batch size, at the look that it stops at."""
-    samples, beside, turns, rounds = [], [], [], []
+    ours: list[Block] = []
+    theirs: list[Block] = []
     for number in range(MOST_ROUNDS):
-        own_ms, their_ms = (
-            ms * math.exp(PROCESS * rng.standard_normal()) for ms in (BASELINE_MS / effect, BASELINE_MS)
-        )
-        speeds = iter(np.repeat(moments(rng, 100), 2))  # both blocks of a turn meet the same
-
-        def block(ms: float, speeds: Iterator[float] = speeds) -> tuple[float, ...]:
-            noise = CALL * rng.gamma(
-                1.0, size=calls_of(part_of(Budget(SAMPLE_S, 100.0)), ms)
-            )  # a call is late, not early
-            return tuple(ms * math.exp(next(speeds)) * np.exp(noise))
-
-        ours, others, _ = alternate(
-            lambda ms=own_ms, block=block: Samples(block(ms), 1, warm_ms=ms),
-            lambda ms=their_ms, block=block: Told(samples_ms=block(ms), warm_ms=ms),
-            TARGET,
-            SAMPLE_S,
-            math.inf,
-        )
-        samples.append([x for one in ours for x in one.kept_ms])
-        beside.append([x for one in others for x in one.samples_ms])
-        turns.append([(len(a.kept_ms), len(b.samples_ms)) for a, b in zip(ours, others, strict=True)])
-        rounds.append(number)
+        beside_ms = process_ms(rng, BASELINE_MS)
+        ours += in_turns(rng, moments, process_ms(rng, BASELINE_MS / effect), beside_ms, number)
+        for _ in range(BASELINE_BLOCKS):
+            theirs += in_turns(rng, moments, process_ms(rng, BASELINE_MS), beside_ms, number)
         if number + 1 >= LOOK_FROM:
-            found = speedup(blocks(samples, rounds, beside, turns), [], CONFIDENCE_LOOKED)
+            found = speedup(ours, theirs, CONFIDENCE_LOOKED)
             assert found is not None
             if narrow_enough(found, TARGET):
                 break
     return found
+
+
+def process_ms(rng: np.random.Generator, ms: float) -> float:
+    """How long a call takes in one process of those that take so long."""
+    return ms * math.exp(PROCESS * rng.standard_normal())
+
+
+def in_turns(
+    rng: np.random.Generator, moments: Moments, own_ms: float, their_ms: float, number: int
+) -> list[Block]:
+    """One process in turns with the one that stands beside."""
+    speeds = iter(np.repeat(moments(rng, 100), 2))  # both blocks of a turn meet the same
+    part = part_of(Budget(SAMPLE_S, 100.0))
+
+    def block(ms: float) -> tuple[float, ...]:
+        noise = CALL * rng.gamma(1.0, size=calls_of(part, ms))  # a call is late, not early
+        return tuple(ms * math.exp(next(speeds)) * np.exp(noise))
+
+    ours, others, _ = alternate(
+        lambda: Samples(block(own_ms), 1, warm_ms=own_ms),
+        lambda: Told(samples_ms=block(their_ms), warm_ms=their_ms),
+        TARGET,
+        SAMPLE_S,
+        math.inf,
+    )
+    samples = [x for one in ours for x in one.kept_ms]
+    beside = [x for one in others for x in one.samples_ms]
+    turns = [(len(a.kept_ms), len(b.samples_ms)) for a, b in zip(ours, others, strict=True)]
+    return blocks([samples], [number], [beside], [turns])
 
 
 @pytest.mark.parametrize("moments", SHAPES)

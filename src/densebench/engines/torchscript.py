@@ -27,20 +27,33 @@ COUNTED = (
     "batch_norm",
 )  # kinds of nodes end so, whichever library they are of
 MULTIPLYING = {"aten::conv2d", "aten::linear"}
+OPTIMIZING_CALLS = 3  # the first ones, in which PyTorch optimizes what it has seen
 
 
-def build(model: nn.Module, workload: Workload, folder: Path, target: Target) -> Built:  # noqa: ARG001
-    """Script and freeze the model; weights become constants of the program."""
+def build(model: nn.Module, workload: Workload, folder: Path, target: Target) -> Built:
+    """Script and freeze the model; weights become constants of the program.
+
+    oneDNN can't run every program that is optimized for it: then `unoptimized` in the details says why.
+    """
     import torch
 
     from densebench.served import served
 
     torch.jit.save(torch.jit.freeze(torch.jit.script(served(model).eval())), folder / PROGRAM)
+    images = torch.zeros(min(target.batch_sizes), *workload.input_shape, device=target.device)
+    session = ScriptSession(folder / PROGRAM, {}, target.device)
+    try:
+        with torch.inference_mode():
+            for _ in range(OPTIMIZING_CALLS):
+                session(images)
+    except RuntimeError as error:
+        (*_, why) = str(error).strip().splitlines()
+        return Built(details={"unoptimized": why.removeprefix("RuntimeError: ")})
     return Built()
 
 
 class ScriptSession:
-    """A frozen program, optimized for inference in this process."""
+    """A frozen program, optimized for inference in this process where that can run."""
 
     def __init__(self, file: Path, details: Mapping[str, Any], device: str) -> None:
         import torch
@@ -48,7 +61,9 @@ class ScriptSession:
         self.file = file
         self.details = details
         self.device = device
-        self.program = torch.jit.optimize_for_inference(self._read())
+        program = self._read()
+        self.unoptimized: str = details.get("unoptimized", "")
+        self.program = program if self.unoptimized else torch.jit.optimize_for_inference(program)
 
     def _read(self) -> torch.jit.ScriptModule:
         """The program as it was saved."""
@@ -72,7 +87,8 @@ class ScriptSession:
             f"frozen graph: {count['mkldnn_convolution']} oneDNN and {count['conv2d']} plain convolutions, "
             f"{count['batch_norm']} batch norms left unfolded"
         )
-        return "; ".join([graph, *observe.describe_precisions(ran), *self._weights()])
+        unoptimized = [f"not optimized: {self.unoptimized}"] if self.unoptimized else []
+        return "; ".join([graph, *unoptimized, *observe.describe_precisions(ran), *self._weights()])
 
     def _weights(self) -> list[str]:
         """What is missing or zero in the program, read once more from its file: optimizing packs them."""
@@ -102,12 +118,15 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> ScriptSession
     return ScriptSession(folder / PROGRAM, details, device)
 
 
-def usage(details: Mapping[str, Any], device: str = "cpu") -> str:  # noqa: ARG001
+def usage(details: Mapping[str, Any], device: str = "cpu") -> str:
     """PyTorch alone."""
     there, back = moves(device)
+    program = f'torch.jit.load("{PROGRAM}", map_location="{device}")'
+    if not details.get("unoptimized"):
+        program = f"torch.jit.optimize_for_inference({program})"
     return (
         f"import torch\n{'' if device == 'cpu' else FP32}"
-        f'model = torch.jit.optimize_for_inference(torch.jit.load("{PROGRAM}", map_location="{device}"))\n'
+        f"model = {program}\n"
         "with torch.inference_mode():\n"
         f"    logits = model(torch.from_numpy(images){there}){back}.numpy()\n"
     )

@@ -95,12 +95,19 @@ def unstable(sweep: Sweep) -> Iterator[Finding]:
 
 def no_turns(sweep: Sweep) -> Iterator[Finding]:
     """Rows at focus batch sizes with processes that took no turns with the baseline's."""
-    rows = [
+    alone = [
         row
         for row in sweep.timed
-        if row.device == "cpu" and row.adaptive and row.recipe != BASELINE
-        if not (row.beside_ms and all(row.beside_ms))
+        if row.device == "cpu" and row.adaptive and not (row.beside_ms and all(row.beside_ms))
     ]
+    rows = [row for row in alone if row.recipe != BASELINE]
+    base = [row for row in alone if row.recipe == BASELINE]
+    if base and any(any(row.beside_ms) for row in sweep.timed if row.batch_size == base[0].batch_size):
+        said = (
+            f"Some of the baseline's own processes at {batches(row.batch_size for row in base)} took no turns: in "
+            "those rounds recipes are held against fewer of its processes."
+        )
+        yield finding("limits", said, base)
     if rows:
         said = (
             f"Some processes of {_cells(rows)}, or all, took no turns with the baseline, which didn't answer them "

@@ -92,16 +92,29 @@ def log_ratio(own_ms: Sequence[float], theirs_ms: Sequence[float], turns: Turns 
 def log_ratios(recipe: Sequence[Block], baseline: Sequence[Block]) -> list[float]:
     """For each round: the logarithm of baseline time over recipe time.
 
-    The baseline's is that of the process that took turns with the recipe's, else that of its round, if it has any.
+    The baseline's is that of the processes of its round. Where both took turns with one more process of the baseline,
+    that one carries the comparison from one to the other, and is one of those whose mean the baseline's time is: by
+    itself it may be quicker or slower than they are, for all recipes of the round alike.
     """
     of_round = {number: mean(logs) for number, logs in by_round(baseline).items()}
+    carried = _carried(baseline)
     found: dict[int, list[float]] = defaultdict(list)
     for block in recipe:
         if block.log_ratio is not None:
-            found[block.round].append(block.log_ratio)
+            found[block.round].append(block.log_ratio - carried.get(block.round, 0.0))
         elif block.round in of_round:
             found[block.round].append(of_round[block.round] - math.log(block.mean_ms))
     return [mean(ratios) for ratios in found.values()]
+
+
+def _carried(baseline: Sequence[Block]) -> dict[int, float]:
+    """How far the one that stood beside is from the mean of the baseline's processes of its round, itself among them.
+
+    The logarithm of its time over theirs.
+    """
+    known = [(block.round, block.log_ratio) for block in baseline if block.log_ratio is not None]
+    rounds = {number for number, _ in known}
+    return {each: mean([0.0, *(ratio for number, ratio in known if number == each)]) for each in rounds}
 
 
 def by_round(processes: Sequence[Block]) -> dict[int, list[float]]:
