@@ -298,17 +298,21 @@ def test_models_that_do_not_fit_on_the_disk_are_failed_rows(program, small_disk)
 def test_a_disk_that_is_full_for_the_journal_ends_the_run_in_one_line(program, small_disk):
     """When not even a row can be kept, the run ends with exit code 1 and one line, and the journal is whole."""
     suite = write_suite(
-        program.folder / "suite.toml", recipes=["channels_last"], batch_sizes=[1, 2], sample_time=2.0
+        program.folder / "suite.toml",
+        recipes=["channels_last"],
+        batch_sizes=[1, 2],
+        sample_time=2.0,
+        rounds=2,
     )
     out = small_disk / "out"
     with program.started("run", *SMALL, "--suite", suite, "--output-dir", out, "--log-dir=log") as process:
-        wait_for(lambda: journal_rows(out), process)
+        wait_for(lambda: len(journal_rows(out)) == 4, process)  # those of the first round
         fill(small_disk / "filler")
         _, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert len(err.splitlines()) == 1, err
     assert "No space left" in err
-    assert [row["status"] for row in journal_rows(out)] == ["ok"]
+    assert [row["status"] for row in journal_rows(out)] == ["ok"] * 4
     assert (out / "journal.jsonl").read_bytes().endswith(b"\n")
 
 
