@@ -62,7 +62,7 @@ class Watch:
     def cell(self, measured: jobs.Measured) -> Cell:
         """What the finished job took."""
         wall_s = time.perf_counter() - self.started
-        timing_s = self.entered["end"] - self.entered["batch 1"]
+        timing_s = self.entered["batch 1 done"] - self.entered["batch 1"]
         return Cell(wall_s, wall_s - timing_s, measured.blocks[1].load_s)
 
 
