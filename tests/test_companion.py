@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from queue import Queue
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +24,7 @@ from safetensors.torch import save_file
 from densebench import beside, companion, engines, jobs, timing
 from densebench.beside import Beside, Told, comes_to_rest
 from densebench.companion import accompany
-from densebench.measure import latency
+from densebench.measure import disturbance, latency
 from densebench.measure.cores import Speed
 from densebench.stream import Stream
 from densebench.turns import MOST_TURNS, TURNS
@@ -84,14 +91,14 @@ def served(tmp_path: Path, images: Path) -> Iterator[str]:
     assert not thread.is_alive()
 
 
-def measured(folder: Path, images: Path, address: str) -> dict[int, jobs.Block]:
+def measured(folder: Path, images: Path, address: str, seconds: float = 0.04) -> dict[int, jobs.Block]:
     """What a process answers that is timed at batches of 1 and 2, the first of them in turn with the baseline."""
     job = jobs.Measure(
         folder=make(folder),
         device="cpu",
         batch_sizes=(1, 2),
         timing_file=images,
-        sample_seconds=0.04,
+        sample_seconds=seconds,
         timeout_s=100,
         slow_reason="",
         beside={1: address},
@@ -222,6 +229,45 @@ def test_two_processes_take_turns(tmp_path: Path, images: Path, address: str) ->
         len(found[1].beside_ms),
     ]
     assert (found[2].beside_ms, found[2].turns) == ((), ())
+
+
+@pytest.fixture
+def one_cpu() -> Iterator[None]:
+    """A single CPU for this thread, and for what it starts."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    yield
+    os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.usefixtures("one_cpu")
+def test_a_program_that_shares_the_core_shows_in_turns_too_short_to_tell(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process's blocks are looked at together too."""
+
+    def compute(session: Answering, batch: torch.Tensor) -> torch.Tensor:
+        until = time.thread_time() + 0.002
+        while time.thread_time() < until:
+            pass
+        return torch.zeros(len(batch), 2)
+
+    def rounding(*given: Any) -> float:
+        return real(*given) if given[3] > 1 else math.inf  # as in a block of a few ticks on many CPUs
+
+    real = disturbance.rounding_s
+    monkeypatch.setattr(disturbance, "rounding_s", rounding)
+    monkeypatch.setattr(Answering, "__call__", compute)
+    started = subprocess.run(  # nobody's child: those of this process would count as its own
+        ["sh", "-c", f"{sys.executable} -c 'while True: pass' > /dev/null & echo $!"],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    try:
+        found = measured(tmp_path / "other", images, NOBODY, 0.6)
+    finally:
+        os.kill(int(started.stdout), signal.SIGKILL)
+    assert "other processes took" in found[1].disturbance
 
 
 def test_a_slow_process_takes_no_turns(

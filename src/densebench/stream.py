@@ -88,6 +88,10 @@ class Stream:
         latency.settle(self._call, self._device, 1000 * latency.SETTLING * budget.sample_s, call_ms)
         return self.block(budget)
 
+    def disturbed(self) -> str:
+        """What disturbed the blocks so far that were undisturbed each by itself."""
+        return self._watch.together()
+
     def _speed(self) -> Speed:
         """Look at the CPUs, where that tells something."""
         if self._cores is None:

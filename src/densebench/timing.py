@@ -148,7 +148,8 @@ def _timed(
         "energy_j_per_image": None
         if job.idle_watts is None
         else energy.joules_per_image(stream.spent_j, stream.spent_s, job.idle_watts, stream.ran * size),
-        "disturbance": of_row([*(one.disturbance for one in ours), *(one.disturbance for one in others)]),
+        "disturbance": of_row([*(one.disturbance for one in ours), *(one.disturbance for one in others)])
+        or stream.disturbed(),
     }
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
+import random
 from dataclasses import replace
 
 import pytest
@@ -79,6 +82,53 @@ def test_a_short_block_needs_more_to_be_disturbed() -> None:
     assert said(after(0.05, own=0.08, others=2 * JIFFY_S)) == ""
     assert said(after(0.05, own=0.0, others=6 * JIFFY_S)) != ""
     assert said(after(10, own=16, others=400 * JIFFY_S)) != ""
+
+
+def ticks(rng: random.Random, seconds: float, cpus: int, share: float) -> tuple[float, float]:
+    """What the kernel counts as busy in a block in which this process alone uses so much, and what it used itself."""
+    began = rng.random()
+    whole = math.floor(began + seconds / JIFFY_S)  # ticks come to all CPUs together
+    busy = sum(rng.random() < share for _ in range(cpus * whole))
+    return busy * JIFFY_S, share * cpus * seconds
+
+
+@pytest.mark.parametrize("share", [1.0, 0.7, 0.2])
+@pytest.mark.parametrize("seconds", [0.02, 0.05, 0.3])
+def test_over_many_blocks_rounding_cancels(seconds: float, share: float) -> None:
+    """Alone hardly any series of blocks is disturbed; beside a program that has a third of a core most are."""
+    rng, blocks, told = random.Random(1), 24, {0.0: 0, 0.35: 0}
+    for others, _ in itertools.product(told, range(200)):
+        total = Counters(0.0)
+        for _ in range(blocks):
+            busy, own = ticks(rng, seconds, 2, share)
+            taken = sum(rng.random() < others for _ in range(round(seconds / JIFFY_S))) * JIFFY_S
+            total = total.with_span(START, after(seconds, own=own, others=busy - own + taken))
+        told[others] += bool(on_the_host(Counters(0.0), total, 2, 2, blocks=blocks))
+    assert told[0.0] <= 10
+    if seconds * blocks > 1:
+        assert told[0.35] >= 150
+
+
+def test_a_watch_knows_what_is_too_little_for_each_block(
+    frozen: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A third of a core in each of many blocks of 50 ms; a block that is disturbed by itself isn't counted twice."""
+    clock = itertools.count()
+    monkeypatch.setattr(counters.time, "perf_counter", lambda: 0.05 * next(clock))
+    watch = Watch(threads=2)
+    assert watch.together() == ""
+    busy_s = 0.0
+    for number in range(24):
+        watch.begin()
+        busy_s += 0.02 * (number % 2 == 0)
+        frozen.cpus((0, busy_s, 0), (1, busy_s, 0))
+        assert watch.end() == ""
+    assert watch.together() == "other processes took 0.40 of 2 cores; load average 3.1"
+    quiet = Watch(threads=2)
+    quiet.begin()
+    frozen.cpus((0, busy_s + 0.05, 0), (1, busy_s + 0.05, 0))
+    assert quiet.end() != ""
+    assert quiet.together() == ""
 
 
 @given(st.floats(0, 100), st.floats(-5, 100), st.floats(-5, 100), st.integers(1, 64))

@@ -7,7 +7,7 @@ import re
 import resource
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from densebench.machine import MB, cgroup_files, cpu_flags, read
@@ -34,6 +34,13 @@ class Counters:
     hot: int = 0  # times that a CPU or its package slowed down because it was too warm
     throttled_s: float = 0.0  # held back by the container's CPU limit
     clock_mhz: float | None = None  # of the CPU that this runs on
+
+    def with_span(self, before: Counters, after: Counters) -> Counters:
+        """These, and what was counted between two readings; clocks have no sum."""
+        counted = [each.name for each in fields(Counters) if each.name != "clock_mhz"]
+        return Counters(
+            **{name: getattr(self, name) + getattr(after, name) - getattr(before, name) for name in counted}
+        )
 
 
 def read_counters(cpus: frozenset[int]) -> Counters:

@@ -70,6 +70,7 @@ class Watch:
         self._steal = steal
         self._before: Counters | None = None
         self._gpu_before = GpuReading()
+        self._quiet, self._quiet_blocks = Counters(0.0), 0  # of blocks by themselves undisturbed, added up
 
     def begin(self) -> None:
         """Look before the block; on CUDA, once something was computed there."""
@@ -86,12 +87,23 @@ class Watch:
         # The GPU first: it stops being slowed as soon as it has nothing to do.
         gpu_after = GpuReading.of(self._gpu) if self._gpu else GpuReading()
         after = read_counters(self._cpus)
-        said = on_the_host(self._before, after, len(self._cpus), self._threads, steal=self._steal)
-        if said and hasattr(os, "getloadavg"):
-            said.append(f"load average {os.getloadavg()[0]:.1f}")
+        said = self._on_the_host(self._before, after)
         window_s = after.clock_s - self._before.clock_s
         said += on_the_gpu(self._gpu_before, gpu_after, window_s, full_load=self._full_load)
+        if not said:
+            self._quiet = self._quiet.with_span(self._before, after)
+            self._quiet_blocks += 1
         return "; ".join(said)
+
+    def together(self) -> str:
+        """What disturbed all blocks so far that `end` found undisturbed: each may be too short to tell."""
+        return "; ".join(self._on_the_host(Counters(0.0), self._quiet, self._quiet_blocks))
+
+    def _on_the_host(self, before: Counters, after: Counters, blocks: int = 1) -> list[str]:
+        said = on_the_host(before, after, len(self._cpus), self._threads, steal=self._steal, blocks=blocks)
+        if said and hasattr(os, "getloadavg"):
+            said.append(f"load average {os.getloadavg()[0]:.1f}")
+        return said
 
 
 def stolen(share: float) -> str:
@@ -100,17 +112,19 @@ def stolen(share: float) -> str:
 
 
 def on_the_host(
-    before: Counters, after: Counters, cpus: int, threads: int, *, steal: bool = True
+    before: Counters, after: Counters, cpus: int, threads: int, *, steal: bool = True, blocks: int = 1
 ) -> list[str]:
-    """What disturbed a block between two readings, by the rules above; pure."""
+    """What disturbed a block between two readings, or so many of them added up, by the rules above; pure."""
     window_s = max(after.clock_s - before.clock_s, 1e-9)
     said = []
-    others, unsure = others_cpus(before, after, cpus), rounding_s(before, after, cpus) / window_s
+    others, unsure = others_cpus(before, after, cpus), rounding_s(before, after, cpus, blocks) / window_s
     if others - unsure > MOST_OTHERS + SPARE_SHARE * max(0, cpus - threads):
         said.append(f"other processes took {others:.2f} of {cpus} cores")
     stolen_s = after.stolen_s - before.stolen_s
-    wanted_s = stolen_s + after.busy_s - before.busy_s
-    if steal and stolen_s - 2 * JIFFY_S * cpus > MOST_STOLEN * wanted_s:
+    wanted_s = stolen_s + max(0.0, after.busy_s - before.busy_s)
+    if steal and stolen_s - 2 * JIFFY_S * cpus > max(
+        MOST_STOLEN * wanted_s, 1e-9
+    ):  # but for floats' rounding
         said.append(stolen(stolen_s / wanted_s))
     pages = after.swapped_pages - before.swapped_pages
     if pages > MOST_SWAPPED_PAGES:
@@ -148,17 +162,19 @@ def others_cpus(before: Counters, after: Counters, cpus: int) -> float:
     return min(max(0.0, taken_s / window_s), float(cpus))
 
 
-def rounding_s(before: Counters, after: Counters, cpus: int) -> float:
+def rounding_s(before: Counters, after: Counters, cpus: int, blocks: int = 1) -> float:
     """How much of the others' CPU time may be rounding, in seconds.
 
     /proc/stat counts in jiffies, usually of 10 ms, so each CPU may be off by one at either end: of a block of 50 ms
-    others must have had most. Most kernels give each jiffy to whoever runs when it ends, whereas a process's own time
-    is exact: with a share p of the CPUs used, n jiffies are a sample with variance n p (1 - p), of which two standard
-    deviations are allowed for. A block that keeps its CPUs busy has none of that.
+    others must have had most. Over many blocks that cancels: it has a variance of 1/6 at each, the same on all CPUs
+    as their ticks come together. Most kernels give each jiffy to whoever runs when it ends, whereas a process's own
+    time is exact: with a share p of the CPUs used, n jiffies are a sample with variance n p (1 - p). Two standard
+    deviations are allowed for. A block that keeps its CPUs busy has none of the latter.
     """
     jiffies = cpus * (after.clock_s - before.clock_s) / JIFFY_S
     share = min(1.0, max(0.0, (after.own_s - before.own_s) / JIFFY_S / max(jiffies, 1e-9)))
-    return JIFFY_S * (2 * cpus + 2 * math.sqrt(max(jiffies, 0) * share * (1 - share)))
+    at_the_ends = 2 * cpus * max(1.0, math.sqrt(blocks / 6))
+    return JIFFY_S * math.hypot(at_the_ends, 2 * math.sqrt(max(jiffies, 0) * share * (1 - share)))
 
 
 def _fall(of: str, before_mhz: float | None, after_mhz: float | None) -> list[str]:
