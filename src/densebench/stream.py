@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from densebench.beside import comes_to_rest
@@ -74,7 +74,7 @@ class Stream:
         self.spent_j += self._joules() - started_j - self._aside_j
         self.calls += found.calls
         self.ran += found.calls + found.settled
-        return replace(found, disturbance=said, warm_ms=self.call_ms)
+        return replace(found, disturbance=said, warm_ms=self.call_ms, span=self._watch.span)
 
     def turn(self, budget: latency.Budget, other_ms: float = 0.0) -> latency.Samples:
         """A block from rest, as the other process's are, whose calls take `other_ms`, after calls that don't count.
@@ -88,9 +88,9 @@ class Stream:
         latency.settle(self._call, self._device, 1000 * latency.SETTLING * budget.sample_s, call_ms)
         return self.block(budget)
 
-    def disturbed(self) -> str:
-        """What disturbed the blocks so far that were undisturbed each by itself."""
-        return self._watch.together()
+    def disturbed(self, blocks: Sequence[latency.Samples]) -> str:
+        """What disturbed blocks together, each of which may be too short to tell."""
+        return self._watch.together([one.span for one in blocks])
 
     def _speed(self) -> Speed:
         """Look at the CPUs, where that tells something."""

@@ -149,7 +149,7 @@ def _timed(
         if job.idle_watts is None
         else energy.joules_per_image(stream.spent_j, stream.spent_s, job.idle_watts, stream.ran * size),
         "disturbance": of_row([*(one.disturbance for one in ours), *(one.disturbance for one in others)])
-        or stream.disturbed(),
+        or stream.disturbed(ours),
     }
 
 

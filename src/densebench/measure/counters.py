@@ -6,8 +6,8 @@ import os
 import re
 import resource
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from densebench.machine import MB, cgroup_files, cpu_flags, read
@@ -26,7 +26,7 @@ JIFFY_S = 1 / os.sysconf("SC_CLK_TCK")  # the grain of /proc/stat
 class Counters:
     """One reading, to be compared with a later one. Times are in seconds, summed over the CPUs allowed here."""
 
-    clock_s: float
+    clock_s: float = 0.0
     own_s: float = 0.0  # CPU time of this process, its threads and its children
     busy_s: float = 0.0  # CPU time of everybody, interrupts included
     stolen_s: float = 0.0  # wanted here, and given to another guest by the host
@@ -35,12 +35,19 @@ class Counters:
     throttled_s: float = 0.0  # held back by the container's CPU limit
     clock_mhz: float | None = None  # of the CPU that this runs on
 
-    def with_span(self, before: Counters, after: Counters) -> Counters:
-        """These, and what was counted between two readings; clocks have no sum."""
-        counted = [each.name for each in fields(Counters) if each.name != "clock_mhz"]
-        return Counters(
-            **{name: getattr(self, name) + getattr(after, name) - getattr(before, name) for name in counted}
-        )
+    def since(self, before: Counters) -> Counters:
+        """What was counted since an earlier reading; the clock is the later one's."""
+        spent = {name: getattr(self, name) - getattr(before, name) for name in COUNTED}
+        return replace(self, **spent)
+
+
+COUNTED = [each.name for each in fields(Counters) if each.name != "clock_mhz"]
+
+
+def added(spans: Iterable[Counters]) -> Counters:
+    """What was counted in several spans; clocks have no sum."""
+    every = list(spans)
+    return Counters(**{name: sum(getattr(span, name) for span in every) for name in COUNTED})
 
 
 def read_counters(cpus: frozenset[int]) -> Counters:
@@ -66,12 +73,12 @@ def cpu_s(cpus: frozenset[int]) -> tuple[float, float]:
     """
     busy = stolen = 0
     for line in read(STAT).splitlines():
-        name, *fields = line.split()
+        name, *counts = line.split()
         if not name.startswith("cpu"):
             break
         if name[3:].isdecimal() and int(name[3:]) in cpus:
             user, nice, system, _idle, _wait, irq, soft, steal = (
-                int(count) for count in (*fields, *"0000")[:8]
+                int(count) for count in (*counts, *"0000")[:8]
             )
             busy += user + nice + system + irq + soft
             stolen += steal

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from densebench.measure.counters import JIFFY_S, Counters, read_counters
+from densebench.measure.counters import JIFFY_S, Counters, added, read_counters
 from densebench.measure.nvml import Gpu, open_gpu
 
 # CPUs that others may use. A parallel region waits for its slowest thread, so a tenth of one CPU can already cost the
@@ -23,6 +23,7 @@ MOST_HELD = 0.02
 MOST_SWAPPED_PAGES = 256
 # Neighbouring turbo steps are 2 to 5 % apart, so this is more than one of them.
 MOST_CLOCK_FALL = 0.1
+NOTHING_S = 1e-9  # what may be a float's rounding
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,12 @@ class GpuReading:
 
 
 class Watch:
-    """Looks at the machine before and after a block of timed calls, and never during it."""
+    """Looks at the machine before and after a block of timed calls, and never during it.
+
+    Attributes:
+        span: what was counted between the two last looks.
+
+    """
 
     def __init__(
         self,
@@ -70,7 +76,7 @@ class Watch:
         self._steal = steal
         self._before: Counters | None = None
         self._gpu_before = GpuReading()
-        self._quiet, self._quiet_blocks = Counters(0.0), 0  # of blocks by themselves undisturbed, added up
+        self.span = Counters()
 
     def begin(self) -> None:
         """Look before the block; on CUDA, once something was computed there."""
@@ -87,23 +93,21 @@ class Watch:
         # The GPU first: it stops being slowed as soon as it has nothing to do.
         gpu_after = GpuReading.of(self._gpu) if self._gpu else GpuReading()
         after = read_counters(self._cpus)
-        said = self._on_the_host(self._before, after)
-        window_s = after.clock_s - self._before.clock_s
-        said += on_the_gpu(self._gpu_before, gpu_after, window_s, full_load=self._full_load)
-        if not said:
-            self._quiet = self._quiet.with_span(self._before, after)
-            self._quiet_blocks += 1
+        self.span = after.since(self._before)
+        said = on_the_host(self._before, after, len(self._cpus), self._threads, steal=self._steal)
+        if said:
+            said += _load()
+        said += on_the_gpu(self._gpu_before, gpu_after, self.span.clock_s, full_load=self._full_load)
         return "; ".join(said)
 
-    def together(self) -> str:
-        """What disturbed all blocks so far that `end` found undisturbed: each may be too short to tell."""
-        return "; ".join(self._on_the_host(Counters(0.0), self._quiet, self._quiet_blocks))
+    def together(self, spans: Sequence[Counters]) -> str:
+        """What disturbed blocks that may each be too short to tell, by their `span`."""
+        said = others_said(added(spans), len(self._cpus), self._threads, len(spans)) if spans else []
+        return "; ".join(said + _load()) if said else ""
 
-    def _on_the_host(self, before: Counters, after: Counters, blocks: int = 1) -> list[str]:
-        said = on_the_host(before, after, len(self._cpus), self._threads, steal=self._steal, blocks=blocks)
-        if said and hasattr(os, "getloadavg"):
-            said.append(f"load average {os.getloadavg()[0]:.1f}")
-        return said
+
+def _load() -> list[str]:
+    return [f"load average {os.getloadavg()[0]:.1f}"] if hasattr(os, "getloadavg") else []
 
 
 def stolen(share: float) -> str:
@@ -112,27 +116,19 @@ def stolen(share: float) -> str:
 
 
 def on_the_host(
-    before: Counters, after: Counters, cpus: int, threads: int, *, steal: bool = True, blocks: int = 1
+    before: Counters, after: Counters, cpus: int, threads: int, *, steal: bool = True
 ) -> list[str]:
-    """What disturbed a block between two readings, or so many of them added up, by the rules above; pure."""
-    window_s = max(after.clock_s - before.clock_s, 1e-9)
-    said = []
-    others, unsure = others_cpus(before, after, cpus), rounding_s(before, after, cpus, blocks) / window_s
-    if others - unsure > MOST_OTHERS + SPARE_SHARE * max(0, cpus - threads):
-        said.append(f"other processes took {others:.2f} of {cpus} cores")
-    stolen_s = after.stolen_s - before.stolen_s
-    wanted_s = stolen_s + max(0.0, after.busy_s - before.busy_s)
-    if steal and stolen_s - 2 * JIFFY_S * cpus > max(
-        MOST_STOLEN * wanted_s, 1e-9
-    ):  # but for floats' rounding
-        said.append(stolen(stolen_s / wanted_s))
-    pages = after.swapped_pages - before.swapped_pages
-    if pages > MOST_SWAPPED_PAGES:
-        said.append(f"{pages} pages swapped")
-    held_s = after.throttled_s - before.throttled_s
-    if held_s > MOST_HELD * window_s:
-        said.append(f"the container's CPU limit held work back for {held_s:.2f} s")
-    if after.hot > before.hot:
+    """What disturbed a block between two readings, by the rules above; pure."""
+    span = after.since(before)
+    said = others_said(span, cpus, threads)
+    wanted_s = span.stolen_s + max(0.0, span.busy_s)
+    if steal and span.stolen_s - 2 * JIFFY_S * cpus > max(MOST_STOLEN * wanted_s, NOTHING_S):
+        said.append(stolen(span.stolen_s / wanted_s))
+    if span.swapped_pages > MOST_SWAPPED_PAGES:
+        said.append(f"{span.swapped_pages} pages swapped")
+    if span.throttled_s > MOST_HELD * span.clock_s:
+        said.append(f"the container's CPU limit held work back for {span.throttled_s:.2f} s")
+    if span.hot > 0:
         said.append("the CPU slowed down because it was hot")
     return said + _fall("CPU", before.clock_mhz, after.clock_mhz)
 
@@ -155,26 +151,36 @@ def on_the_gpu(
     return said if limited else said + _fall("GPU", before.clock_mhz, after.clock_mhz)
 
 
-def others_cpus(before: Counters, after: Counters, cpus: int) -> float:
-    """How many CPUs' time others took between two readings: 0 to all of them."""
-    window_s = max(after.clock_s - before.clock_s, 1e-9)
-    taken_s = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
-    return min(max(0.0, taken_s / window_s), float(cpus))
+def others_said(span: Counters, cpus: int, threads: int, blocks: int = 1) -> list[str]:
+    """What is told of other processes' CPU time in so many blocks; pure."""
+    others = others_cpus(span, cpus)
+    unsure = rounding_s(span, cpus, threads, blocks) / max(span.clock_s, NOTHING_S)
+    if others - unsure <= MOST_OTHERS + SPARE_SHARE * max(0, cpus - threads):
+        return []
+    return [f"other processes took {others:.2f} of {cpus} cores"]
 
 
-def rounding_s(before: Counters, after: Counters, cpus: int, blocks: int = 1) -> float:
+def others_cpus(span: Counters, cpus: int) -> float:
+    """How many CPUs' time others took: 0 to all of them."""
+    return min(max(0.0, (span.busy_s - span.own_s) / max(span.clock_s, NOTHING_S)), float(cpus))
+
+
+def rounding_s(span: Counters, cpus: int, threads: int, blocks: int = 1) -> float:
     """How much of the others' CPU time may be rounding, in seconds.
 
     /proc/stat counts in jiffies, usually of 10 ms, so each CPU may be off by one at either end: of a block of 50 ms
-    others must have had most. Over many blocks that cancels: it has a variance of 1/6 at each, the same on all CPUs
-    as their ticks come together. Most kernels give each jiffy to whoever runs when it ends, whereas a process's own
-    time is exact: with a share p of the CPUs used, n jiffies are a sample with variance n p (1 - p). Two standard
-    deviations are allowed for. A block that keeps its CPUs busy has none of the latter.
+    others must have had most. Over many blocks that cancels: it has a variance of up to 1/4 at each, the same on all
+    CPUs as their ticks come together. Most kernels give each jiffy to whoever runs when it ends, whereas a process's
+    own time is exact: each tick is a sample of how many CPUs it uses. With m of its T threads running on average
+    that has a variance of m (T - m) at most, when they run and wait together (Bhatia & Davis, American Mathematical
+    Monthly 107, 2000). Two standard deviations are allowed for. A block that keeps its threads busy has none of the
+    latter.
     """
-    jiffies = cpus * (after.clock_s - before.clock_s) / JIFFY_S
-    share = min(1.0, max(0.0, (after.own_s - before.own_s) / JIFFY_S / max(jiffies, 1e-9)))
-    at_the_ends = 2 * cpus * max(1.0, math.sqrt(blocks / 6))
-    return JIFFY_S * math.hypot(at_the_ends, 2 * math.sqrt(max(jiffies, 0) * share * (1 - share)))
+    ticks = max(0.0, span.clock_s) / JIFFY_S
+    used = max(0.0, span.own_s) / max(span.clock_s, NOTHING_S)
+    most = cpus if used > threads else min(threads, cpus)
+    at_the_ends = cpus * max(2.0, math.sqrt(blocks))
+    return JIFFY_S * math.hypot(at_the_ends, 2 * math.sqrt(ticks * max(0.0, used * (most - used))))
 
 
 def _fall(of: str, before_mhz: float | None, after_mhz: float | None) -> list[str]:

@@ -43,9 +43,9 @@ def room(needed_disk_mb: float, needed_memory_mb: float, folder: Path) -> list[s
 def _busy(cpus: frozenset[int]) -> Iterator[str]:
     before = read_counters(cpus)
     time.sleep(SAMPLE_S)
-    after = read_counters(cpus)
-    others = others_cpus(before, after, len(cpus))
-    if others - rounding_s(before, after, len(cpus)) / SAMPLE_S > MOST_OTHERS:
+    span = read_counters(cpus).since(before)
+    others = others_cpus(span, len(cpus))
+    if others - rounding_s(span, len(cpus), 1) / SAMPLE_S > MOST_OTHERS:
         load = os.getloadavg()[0]
         yield f"other processes take {others:.1f} of {len(cpus)} CPUs (load average {load:.1f})"
 

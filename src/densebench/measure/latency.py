@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from densebench.errors import Unavailable
 from densebench.measure.cores import Speed
-from densebench.measure.counters import JIFFY_S
+from densebench.measure.counters import JIFFY_S, Counters
 from densebench.measure.device import Device
 from densebench.measure.disturbance import MOST_STOLEN, stolen
 
@@ -127,6 +127,7 @@ class Samples:
     disturbance: str = ""  # too few were left: then none is left out, and this says why
     warm_ms: float = 0.0  # the last call of the warm-up, where it is known
     settled: int = 0  # calls after pauses, which are not timed
+    span: Counters = field(default_factory=Counters)  # what the kernel counted meanwhile
 
 
 def calls_of(budget: Budget, call_ms: float) -> int:
