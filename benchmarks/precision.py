@@ -1,6 +1,6 @@
 """Whether the suite's intervals and verdicts mean what they say, on this machine, beside the peers' plain figures.
 
-    python benchmarks/precision.py            # some two hours on two shared cores; goes on where it was stopped
+    python benchmarks/precision.py            # some 100 minutes on two shared cores; goes on where it was stopped
     python benchmarks/precision.py --fast     # the same with fewer repetitions
 
 Parts: a recipe against itself (A/A), artifacts with 3, 5 and 10 % more work, how often the interval holds the grand
@@ -12,8 +12,10 @@ when each is run once, the plain way. Leave the machine alone meanwhile; the par
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -30,8 +32,10 @@ from peers import SECONDS, bare_loop, benchmark_app, timer
 from rich.console import Console
 from rich.table import Table
 
+import densebench
 from densebench.machine import allowed_threads
 from densebench.measure import latency
+from densebench.measure.cores import Speed, open_cores
 from densebench.measure.counters import stolen_clock
 from densebench.measure.device import Cpu
 from densebench.record import Row, Status
@@ -41,6 +45,8 @@ ENGINES = ("jit", "onnx", "openvino")
 EFFECTS = (3, 5, 10)  # percent of work more
 STACKS = {"baseline": LAYERS, "twin": LAYERS, **{f"more{percent}": LAYERS + percent for percent in EFFECTS}}
 SIZE = 1
+SOURCES = sorted(Path(densebench.__file__).parent.rglob("*.py"))
+CODE = hashlib.sha256(b"".join(file.read_bytes() for file in SOURCES)).hexdigest()[:8]
 BURSTS = """
 import random, sys, time
 while True:
@@ -66,13 +72,16 @@ class Plan:
 
 
 FULL = Plan(
-    "full", 20, {3: 5, 5: 30, 10: 10}, disturbed=2, plain=5, repeats=6, alternations=12, further_s=30.0
+    "full", 20, {3: 5, 5: 30, 10: 10}, disturbed=3, plain=5, repeats=6, alternations=12, further_s=30.0
 )
 FAST = Plan("fast", 3, {3: 2, 5: 4, 10: 2}, disturbed=1, plain=2, repeats=2, alternations=4, further_s=15.0)
 
 
 class Notebook:
-    """Results that are there already are not measured again: key, result and seconds, a line of JSON each."""
+    """Results that are there already are not measured again: a line of JSON each.
+
+    Key, result, seconds, and which state of the code it is of: a run that goes on may mix several.
+    """
 
     def __init__(self, path: Path, console: Console) -> None:
         self._path = path
@@ -80,8 +89,9 @@ class Notebook:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         whole = [json.loads(line) for line in lines if line.endswith("\n")]  # one may have been cut short
         path.write_text("".join(json.dumps(line) + "\n" for line in whole), encoding="utf-8")
-        self.found: dict[str, Any] = {key: result for key, result, _ in whole}
-        self.seconds = sum(seconds for _, _, seconds in whole)
+        self.found: dict[str, Any] = {key: result for key, result, *_ in whole}
+        self.seconds = sum(seconds for _, _, seconds, *_ in whole)
+        self.codes = {code for _, _, _, *codes in whole for code in codes or ["?"]}
 
     def take(self, key: str, measure: Callable[[], Any]) -> Any:
         """The result of this key, measured now if it isn't there."""
@@ -90,8 +100,9 @@ class Notebook:
             self.found[key] = measure()
             spent_s = round(time.monotonic() - started, 1)
             self.seconds += spent_s
+            self.codes.add(CODE)
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([key, self.found[key], spent_s]) + "\n")
+                file.write(json.dumps([key, self.found[key], spent_s, CODE]) + "\n")
             self._console.print(f"{key}: {self.found[key]}  {spent_s:.0f} s", highlight=False, soft_wrap=True)
         return self.found[key]
 
@@ -182,14 +193,21 @@ def plain(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
 
 
 def repeatability(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
-    """Speed-ups over TorchScript of two other engines and of a heavier stack, run by run."""
+    """Speed-ups over TorchScript of two other engines and of a heavier stack, run by run.
+
+    Each run has its own zygote, as runs of a user's have: what children of one inherit is the same for all.
+    """
     named = {"baseline": "jit", "onnx": "onnx", "openvino": "openvino", "heavier": "jit"}
     focus = {"batch_sizes": (SIZE,), "focus_batch_sizes": (SIZE,), "focus_time": plan.further_s}
-    with lab(folder / "engines", named, threads, **focus) as bench:
-        for name in named:
-            bench.build(name, LAYERS + 10 * (name == "heavier"))
-        for number in range(plan.repeats):
-            notes.take(f"repeat {number}", compare(bench, ("onnx", "openvino", "heavier"), 400 + number))
+
+    def run(seed: int) -> dict[str, Any]:
+        with lab(folder / "engines", named, threads, **focus) as bench:
+            for name in named:
+                bench.build(name, LAYERS + 10 * (name == "heavier"))
+            return compare(bench, ("onnx", "openvino", "heavier"), seed)()
+
+    for number in range(plan.repeats):
+        notes.take(f"repeat {number}", partial(run, 400 + number))
 
 
 def agreement(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
@@ -213,20 +231,30 @@ def _in_turn(ways: dict[str, Callable[[], float]], names: Sequence[str]) -> dict
     return {name: ways[name]() for name in names}
 
 
-def overhead_us() -> tuple[float, float]:
-    """What timing one call adds to it, and what lies between two calls of 2 ms; microseconds a call."""
-    device, budget = Cpu(), latency.Budget(2.0, 100.0)
+def overhead_us(threads: int) -> tuple[float, dict[int, float]]:
+    """What timing adds to a call, and what lies between two, by how many ms they take; microseconds a call."""
+    device = Cpu()
     inside = statistics.median(device.time_ms(lambda: None) for _ in range(10_000))
+    return 1000 * inside, {call_ms: _between_us(call_ms, threads) for call_ms in (2, 20, 100)}
+
+
+def _between_us(call_ms: int, threads: int) -> float:
+    """All that a block of such calls takes beside them, looks at the CPUs among it, where there are any."""
+    device, budget = Cpu(), latency.Budget(2.0, 100.0)
+    cores = open_cores("cpu", threads)
+    stolen_s, speed = stolen_clock(frozenset(os.sched_getaffinity(0))), cores.speed if cores else Speed
+    computed: list[float] = []
+
+    def spin() -> None:
+        began = time.perf_counter()
+        while time.perf_counter() < began + call_ms / 1000:
+            pass
+        computed.append(time.perf_counter() - began)
+
+    count = latency.calls_of(budget, call_ms)
     started = time.perf_counter()
-    found = latency.sample(_spin, device, budget, latency.calls_of(budget, 2.0), stolen_clock(frozenset({0})))
-    spent_ms = 1000 * (time.perf_counter() - started)
-    return 1000 * inside, 1000 * (spent_ms - sum(found.kept_ms)) / found.calls
-
-
-def _spin() -> None:
-    until = time.perf_counter() + 0.002
-    while time.perf_counter() < until:
-        pass
+    latency.sample(spin, device, budget, count, stolen_s, threads, speed, call_ms)
+    return 1e6 * (time.perf_counter() - started - sum(computed)) / len(computed)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -269,16 +297,22 @@ def peers(notes: Notebook, name: str) -> str:
 Line = tuple[str, str, str, str]  # what, found, what the peers say, what is wanted
 
 
-def show(notes: Notebook, console: Console) -> None:
+def show(notes: Notebook, console: Console, threads: int) -> None:
     """The figures, each beside the peers' and what it should be."""
-    table = Table(title="precision", title_justify="left", show_lines=True)
+    title = f"precision, code {', '.join(sorted(notes.codes))}"
+    table = Table(title=title, title_justify="left", show_lines=True)
     for column in ("what", "found", "peers", "wanted"):
         table.add_column(column)
     for lines in (of_twins, of_more, of_disturbed, of_repeats, of_agreement):
         for line in lines(notes):
             table.add_row(*line)
-    for where, microseconds in zip(("in a timed call", "between two calls"), overhead_us(), strict=True):
-        table.add_row(f"harness, {where}", f"{microseconds:.2f} us", "-", "under 20 us")
+    inside_us, between_us = overhead_us(threads)
+    table.add_row("harness, in a timed call", f"{inside_us:.2f} us", "-", "under 20 us")
+    for call_ms, microseconds in between_us.items():
+        share = microseconds / 10 / call_ms
+        table.add_row(
+            f"between two calls of {call_ms} ms", f"{microseconds:.0f} us ({share:.2f} %)", "-", "-"
+        )
     table.add_row("all of it took", f"{notes.seconds / 60:.0f} min", "-", "under 100 min")
     console.print(table)
 
@@ -319,8 +353,10 @@ def of_disturbed(notes: Notebook) -> Iterator[Line]:
         if runs := notes.of("disturbed", name):
             right = sum(one["verdict"] in good for one in runs)
             marked = sum(bool(one["told"]) for one in runs)
-            found = f"{right} of {len(runs)}; {marked} marked; {half_widths(runs)}"
+            unclear = sum(one["verdict"] == "unclear" for one in runs)
+            found = f"{right} of {len(runs)} ({unclear} `unclear`); {half_widths(runs)}"
             yield f"disturbed, {name}: no wrong verdict", found, "-", "all"
+            yield f"disturbed, {name}: marked or repeated", f"{marked} of {len(runs)}", "-", "all"
 
 
 def of_repeats(notes: Notebook) -> Iterator[Line]:
@@ -330,7 +366,11 @@ def of_repeats(notes: Notebook) -> Iterator[Line]:
             told = "-"
             if recipe == "heavier":
                 told = f"Timer: {spread([one['more10'] / one['baseline'] for one in notes.of('timer')])}"
-            found = spread([one["speedup"] for one in runs])
+            if recipe == "openvino":
+                both = zip(notes.of("app"), notes.of("timer"), strict=False)
+                ratios = [app["baseline"] / timer["baseline"] for app, timer in both]
+                told = f"benchmark_app over Timer: {spread(ratios)}"
+            found = f"{spread([one['speedup'] for one in runs])}; {half_widths(runs)}"
             yield f"speed-up of {recipe}, run to run", found, told, "at most 2 %"
     if runs := notes.of("repeat", "openvino"):
         told = f"benchmark_app: {spread([one['baseline'] for one in notes.of('app')])}"
@@ -367,7 +407,7 @@ def main() -> None:
     for name, part in parts.items():
         if given.only in (None, name):
             part(given.folder, plan, given.threads, notes)
-    show(notes, console)
+    show(notes, console, given.threads)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         header, records = journal.read(given.folder)
         before = given.readme.read_bytes().decode("utf-8")
-        after = update(before, parts(header, derive(records, header.spec.get("recipes", ()))))
+        rows = derive(records, header.spec.get("recipes", ()), known=header.known)
+        after = update(before, parts(header, rows))
         if after != before and not given.check:
             atomic.write_text(given.readme, after)
     except (InputError, OSError, UnicodeDecodeError) as error:

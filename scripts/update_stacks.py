@@ -20,6 +20,8 @@ FILE = Path(__file__).parents[1] / "docs" / "stacks.md"
 HEAD = """# What goes with what
 
 Made by `scripts/update_stacks.py` from the code. A recipe is written left to right: techniques, then one engine.
+`yes` says that the two fit and that there is a device on which both can run: `densebench list` says what this machine
+lacks.
 
 """
 

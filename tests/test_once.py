@@ -97,3 +97,13 @@ def test_outside_a_sweep_it_is_always_made(
     for folder in folders:
         assert once(["onnx", "a"], folder / "model.onnx", make) == 0
     assert make.times == 2
+
+
+@pytest.mark.usefixtures("scratch")
+def test_what_is_kept_again_is_the_later_one() -> None:
+    """A build that adds to what it found leaves the sum for the next."""
+    for content in ("one", "one two"):
+        keep(["timings"], 1.0, lambda folder, content=content: (folder / "file").write_text(content))
+    found = recall(["timings"])
+    assert found
+    assert (found.folder / "file").read_text() == "one two"

@@ -90,6 +90,7 @@ def test_doctor_tells_the_machine(lame: dict[str, Any], monkeypatch: pytest.Monk
     assert "jit: pip install 'some[crutch]'" in found["unavailable"]
     assert found["warnings"] == ["a drummer next door"]
     assert found["energy"] == "not measured: no meter on a hut"
+    assert found["clock_step_us"] > 0
     text = output("doctor")
     for part in (
         found["environment_id"],

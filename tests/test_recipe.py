@@ -167,6 +167,25 @@ def test_what_is_no_recipe_is_refused_in_one_line(written: str, said: str) -> No
         ("dynamic_quantization+jit", "dynamic_quantization can't run in jit: TorchScript can't hold"),
         *(
             (
+                f"semi_structured+{stack}",
+                f"semi_structured runs on cuda only, and {engine} on cpu only: keep one, or end in one of aot",
+            )
+            for stack, engine in (
+                ("openvino", "openvino"),
+                ("channels_last+aot_inductor:precision=int8", "aot_inductor:precision=int8"),
+                ("onnx:precision=int8", "onnx:precision=int8"),
+            )
+        ),
+        *(
+            (
+                stack,
+                f"huge_pages can't go with allocator:kind={kind}: glibc's tunables do nothing in {kind}: write",
+            )
+            for kind in ("jemalloc", "tcmalloc")
+            for stack in (f"allocator:kind={kind}+huge_pages", f"huge_pages+allocator:kind={kind}+jit")
+        ),
+        *(
+            (
                 f"{name}+aot_inductor:precision=int8",
                 f"{name} can't run in aot_inductor:precision=int8: it quantizes an FP32 model: leave that out, or",
             )
@@ -180,10 +199,30 @@ def test_stacks_that_do_not_fit_are_refused_with_the_reason(written: str, said: 
         resolve(written, NAMED)
 
 
-@pytest.mark.parametrize("written", ["bf16+aot_inductor", "channels_last+aot_inductor:precision=int8"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "bf16+aot_inductor",
+        "channels_last+aot_inductor:precision=int8",
+        "huge_pages+allocator+eager",
+        "semi_structured+aot_inductor",
+        "semi_structured+tensorrt",
+        "semi_structured+onnx:precision=int8:provider=tensorrt",
+    ],
+)
 def test_what_an_option_refuses_is_legal_without_it(written: str) -> None:
     """And what changes no precision goes with it."""
     assert resolve(written, NAMED).line == written
+
+
+def test_the_advice_is_legal() -> None:
+    """Each engine that a refusal for want of a shared device names takes all of the techniques."""
+    with pytest.raises(UsageError, match="keep one, or end in one of") as refusal:
+        resolve("semi_structured+channels_last+aot_inductor:precision=int8", NAMED)
+    named = str(refusal.value).partition("one of ")[2].split(", ")
+    assert named == ["aot_inductor", "compile", "eager", "jit"]
+    for engine in named:
+        resolve(f"semi_structured+channels_last+{engine}", NAMED)
 
 
 def test_legal_orders_are_kept() -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from densebench import batch_size, jobs
 from densebench.cells import Sweep
 from densebench.errors import CellFailed, DensebenchError, Unavailable
+from densebench.machine import KEEP_FREED_MEMORY
 from densebench.recipe import Recipe, plan
 from densebench.record import Row
 from densebench.rounds import time_cells
@@ -68,8 +69,11 @@ class Children:
         self.lacking = 0
         self.too_slow: set[int] = set()  # batch sizes at which nobody takes turns
         self.addresses: dict[int, str] = {}
+        self.variables: dict[str, str] = {}  # those of the process that comes next
+        self.started: dict[str, list[dict[str, str]]] = {}  # by folder: what each process started with
 
     def of(self, variables: Mapping[str, str]) -> Children:
+        self.variables = dict(variables)
         return self
 
     @contextmanager
@@ -88,6 +92,7 @@ class Children:
     def run(self, job: jobs.Measure, answer: object, limit_s: float, say: object) -> jobs.Measured:
         name, blocks = job.folder.name, {}
         assert job.beside in (self.addresses, {})
+        self.started.setdefault(name, []).append(self.variables)
         self.in_turn.add((name, tuple(job.beside)))
         self.processes.append((name, job.batch_sizes))
         self.traced += [(name, size) for size in job.traces]
@@ -338,7 +343,7 @@ def test_time_is_used_up(tmp_path: Path) -> None:
     assert {row.processes for key, row in timed(sweep).items() if key[0] != "baseline"} == {5}
 
 
-@pytest.mark.parametrize(("focus_time", "rounds"), [(29, 5), (31, 6), (61, 7)])
+@pytest.mark.parametrize(("focus_time", "rounds"), [(29, 5), (30, 6), (60, 7)])
 def test_no_further_round_begins_that_would_not_end_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, focus_time: float, rounds: int
 ) -> None:
@@ -353,6 +358,23 @@ def test_no_further_round_begins_that_would_not_end_in_time(
     sweep, _ = sweep_of(tmp_path, answer, focus_batch_sizes=[4], focus_time=focus_time)
     rows = timed(sweep)
     assert (rows["a", 4].processes, rows["b", 4].processes) == (5, rounds)
+
+
+@pytest.mark.parametrize(("focus_time", "rounds"), [(30, (5, 6)), (40, (6, 6)), (75, (6, 7))])
+def test_where_not_all_fit_those_that_are_known_least_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, focus_time: float, rounds: tuple[int, int]
+) -> None:
+    """Ten seconds for each, and twice as much for the baseline: `b` scatters more than `a`."""
+    now, noise = [0.0], random.Random(1)
+
+    def answer(name: str, size: int) -> jobs.Block:
+        now[0] += 10.0
+        return measured(10.0 + noise.uniform(-1, 1) * {"baseline": 0.0, "a": 2.0, "b": 6.0}[name])
+
+    monkeypatch.setattr("densebench.rounds.time", SimpleNamespace(monotonic=lambda: now[0]))
+    sweep, _ = sweep_of(tmp_path, answer, focus_batch_sizes=[4], focus_time=focus_time)
+    rows = timed(sweep)
+    assert (rows["a", 4].processes, rows["b", 4].processes) == rounds
 
 
 def test_disturbed_blocks_are_measured_again_within_a_bound(tmp_path: Path) -> None:
@@ -566,3 +588,16 @@ def test_a_recipe_that_is_added_has_a_baseline_of_its_own_rounds(
     assert (rows["b", 4].processes, rows["b", 4].verdict) == (3, "same")
     assert {name for name, _ in children.asked} == {"baseline", "b"}
     _check_baseline_first(second)
+
+
+def test_a_process_starts_with_its_recipes_variables(tmp_path: Path) -> None:
+    """An allocator and a number of threads act from a process's start; what asks for neither has nothing of them."""
+    asked = ["a", "allocator", "threads:count=2+allocator"]
+    sweep, children = sweep_of(tmp_path, lambda name, size: measured(10), recipes=asked, rounds=1)
+    timed(sweep)
+    assert children.started == {
+        "baseline": [{}, {}],
+        "a": [{}],
+        "allocator": [KEEP_FREED_MEMORY],
+        "threads_count_2_allocator": [{"OMP_NUM_THREADS": "2", **KEEP_FREED_MEMORY}],
+    }

@@ -8,6 +8,7 @@ import pytest
 
 from densebench import stream
 from densebench.measure.cores import Speed
+from densebench.measure.counters import Counters
 from densebench.measure.latency import Budget
 from densebench.stream import Stream
 
@@ -180,6 +181,8 @@ def test_what_the_watch_sees_is_told(machine: Machine, monkeypatch: pytest.Monke
     """Beside what was stolen."""
 
     class Seeing:
+        span = Counters()
+
         def __init__(self, *_: object, **__: object) -> None:
             pass
 

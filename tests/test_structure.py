@@ -25,7 +25,19 @@ MOST_LINES = 300
 STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "ground: words, files, numbers, and the row, whose fields every stage speaks of",
-        ("errors", "machine", "atomic", "once", "registry", "stats", "trust", "record", "rows", "wording"),
+        (
+            "errors",
+            "machine",
+            "atomic",
+            "once",
+            "registry",
+            "stats",
+            "trust",
+            "record",
+            "blanks",
+            "rows",
+            "wording",
+        ),
     ),
     (
         "a PyTorch module and its tensors: the boundary, the file, and what `Session.effect` looks at",

@@ -152,12 +152,14 @@ def test_the_cpus_are_looked_at_while_a_process_is_timed(
     assert found.disturbance == ""
 
 
-def test_the_survey_tells_the_speed_of_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_survey_tells_the_speed_of_the_cpus_and_the_clocks_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the first processes know it."""
     monkeypatch.setattr(worker.cores, "open_cores", lambda device, threads: Shared(0))
     monkeypatch.setattr(worker.cores.time, "sleep", lambda seconds: None)
     job = jobs.Survey(device="cpu", threads=1, environment_id="e", ceilings=False)
-    assert worker.survey(job, lambda stage: None).quiet_us == 230.0
+    monkeypatch.setattr(worker.devices, "clock_step_us", lambda device: 0.04)
+    found = worker.survey(job, lambda stage: None)
+    assert (found.quiet_us, found.clock_step_us) == (230.0, 0.04)
 
 
 def test_a_machine_is_idle_before_it_is_worked_hard(monkeypatch: pytest.MonkeyPatch) -> None:

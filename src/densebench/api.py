@@ -88,4 +88,4 @@ def read_records(folder: str | Path) -> list[Row]:
     from densebench.sinks import journal
 
     header, records = journal.read(Path(folder))
-    return derive(records, header.spec.get("recipes", ()))
+    return derive(records, header.spec.get("recipes", ()), known=header.known)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Container, Mapping, Sequence
 
 from densebench.blocks import Cell
 from densebench.cells import Sweep, made_before, outcome, record_of
@@ -10,7 +11,7 @@ from densebench.errors import CellFailed, Unavailable
 from densebench.recipe import Recipe
 from densebench.record import BASELINE, Record
 from densebench.rows import derive
-from densebench.stats.comparison import Estimate, narrow_enough
+from densebench.stats.comparison import Estimate, excess
 
 Made = Sequence[tuple[Recipe, Mapping[str, object]]]
 
@@ -44,16 +45,22 @@ class BatchSize:
         """Whether all cells have had the rounds that they are sure to get."""
         return not any(map(self._lacks, self.wanted()))
 
-    def unsure(self) -> list[Cell]:
-        """Those that need a block in the next round for what they are to be known for."""
-        return [cell for cell in self._others if not self._enough(cell, late=False)]
+    def unsure(self) -> dict[str, float]:
+        """The recipes that need a block in the next round, and how many times too wide their intervals are."""
+        excesses = {cell.recipe.name: self._excess(cell) for cell in self._others}
+        return {name: times for name, times in excesses.items() if times > 1}
 
-    def close_round(self, number: int, *, late: bool) -> None:
-        """Write down the cells that have enough, or whose time is used up.
+    def close_round(self, number: int, going_on: Container[str] | None = None) -> None:
+        """Write down the cells that have enough, or that there is no time for, where only some go on.
 
         Of the others what there is is kept, with the baseline's blocks: a resumed run goes on from it.
         """
-        self._finish([cell for cell in self._others if self._enough(cell, late=late)])
+
+        def closed(cell: Cell) -> bool:
+            no_time = going_on is not None and cell.recipe.name not in going_on
+            return not self._lacks(cell) and (no_time or self._excess(cell) <= 1)
+
+        self._finish([cell for cell in self._others if closed(cell)])
         for cell in self.wanted():
             if number in cell.rounds:
                 self._sweep.keep(self._record(cell))
@@ -98,17 +105,18 @@ class BatchSize:
             self._sweep.finish(self._record(cell))
             self._others.remove(cell)
 
-    def _enough(self, cell: Cell, *, late: bool) -> bool:
+    def _excess(self, cell: Cell) -> float:
+        """How many times too wide its interval is; none where that doesn't count."""
         if self._lacks(cell):
-            return False
-        if late or self._reference is None or not self._sweep.focused(cell.recipe, self.size):
-            return True
+            return math.inf
+        if self._reference is None or not self._sweep.focused(cell.recipe, self.size):
+            return 0.0
         both = [one.record(self._sweep, adaptive=True) for one in (self._reference, cell)]
         row = next(row for row in derive(both) if row.recipe == cell.recipe.name)
         if row.speedup is None:
-            return True
+            return 0.0
         estimate = Estimate(row.speedup, row.speedup_ci_low, row.speedup_ci_high)
-        return narrow_enough(estimate, self._sweep.spec.precision_target / 100)
+        return excess(estimate, self._sweep.spec.precision_target / 100)
 
     def _former_reference(self) -> Cell | None:
         """The baseline of the run that is resumed, to be measured again among the recipes that it lacks."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from densebench import jobs
 from densebench.artifact import read_manifest
+from densebench.blanks import Known
 from densebench.errors import CellFailed, CellTimedOut, RefusedArtifact, Unavailable, UsageError
 from densebench.machine import KEEP_FREED_MEMORY
 from densebench.nurseries import Nurseries
@@ -51,6 +52,7 @@ class Sweep:
     scalars: TensorBoardSink
     records: list[Record]
     survey: jobs.Surveyed = field(default_factory=jobs.Surveyed)
+    known: Known | None = None  # of the machine, as the journal has it
     order: Sequence[str] = ()  # of the recipes in the report
     impossible: Mapping[str, str] = field(default_factory=dict)  # recipes that can't run here, and why
     baseline_blocks: int = BASELINE_BLOCKS
@@ -126,12 +128,12 @@ class Sweep:
     def finish(self, record: Record) -> None:
         """Keep a row, and tell the world."""
         self.keep(record)
-        (row,) = derive(self.records, only=record.key)
+        (row,) = derive(self.records, only=record.key, known=self.known)
         self.scalars.row(row)
         self.progress.cell_done(row)
 
     def rows(self) -> list[Row]:
-        return derive(self.records, self.order or self.spec.recipes)
+        return derive(self.records, self.order or self.spec.recipes, known=self.known)
 
 
 def make(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:

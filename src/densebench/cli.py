@@ -187,7 +187,7 @@ def report(directory: Annotated[Path, typer.Argument(help="A results folder.")])
     from densebench.sinks.csv_file import write_csv
 
     header, records = journal.read(directory)
-    rows = derive(records, header.spec.get("recipes", ()))
+    rows = derive(records, header.spec.get("recipes", ()), known=header.known)
     with disk_explained(directory):
         write_csv(directory / CSV, rows)
         paths = [directory / CSV, *write_report(directory, header, rows)]

@@ -192,6 +192,7 @@ class Surveyed(Answer):
     idle_watts: float | None = None
     energy_method: str = ""  # what measures energy, or why nothing does
     quiet_us: float | None = None
+    clock_step_us: float | None = None  # of the clock that times calls: its smallest step
 
 
 Job = Describe | Survey | Build | Evaluate | Measure | Accompany

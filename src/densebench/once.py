@@ -43,7 +43,7 @@ def recall(what: object) -> Kept | None:
 
 
 def keep(what: object, seconds: float, fill: Callable[[Path], None]) -> None:
-    """Let `fill` write files into a folder for later builds, whole or not at all."""
+    """Let `fill` write files into a folder for later builds, whole or not at all, in place of any that are there."""
     place = _place(what)
     if place is None:
         return
@@ -52,6 +52,7 @@ def keep(what: object, seconds: float, fill: Callable[[Path], None]) -> None:
     part.mkdir()
     fill(part)
     (part / SECONDS).write_text(json.dumps(seconds), encoding="utf-8")
+    shutil.rmtree(place, ignore_errors=True)
     part.rename(place)
 
 

@@ -19,13 +19,14 @@ from rich.table import Table
 from densebench import engines, techniques
 from densebench.engines.base import Engine
 from densebench.forecast import needs_mb
+from densebench.measure.device import clock_step_us
 from densebench.measure.energy import open_meter
 from densebench.measure.environment import environment, environment_id, gpus
 from densebench.measure.hazards import room, warnings
 from densebench.recipe import plan
 from densebench.spec import RunSpec
 from densebench.techniques.base import Technique
-from densebench.wording import one_line
+from densebench.wording import one_line, short
 
 Line = dict[str, str]
 LOADS, LACKS = "loads", "can't run here"
@@ -156,19 +157,24 @@ def print_doctor(console: Console, *, as_json: bool) -> None:
     found, spec = catalogue(device), RunSpec.create()
     missing = [f"{one['name']}: {one['unavailable']}" for one in found["engines"] if one["unavailable"]]
     able = sum(not one["unavailable"] for one in found["recipes"])
-    short, spoiling = room(*needs_mb(spec, able), spec.output_dir), warnings()
+    lacking, spoiling = room(*needs_mb(spec, able), spec.output_dir), warnings()
     loading = engines_here(device)  # after the look at what else the machine does
     meter = open_meter(device)
     energy = f"not measured: {meter}" if isinstance(meter, str) else meter.method
+    step_us = clock_step_us("cpu")
     if as_json:
-        whole = {"environment": facts, "environment_id": environment_id(facts), "unavailable": missing}
-        whole |= {"engines": loading, "energy": energy, "warnings": [*spoiling, *short]}
+        whole: dict[str, object] = {
+            "environment": facts,
+            "environment_id": environment_id(facts),
+            "unavailable": missing,
+        }
+        whole |= {"engines": loading, "energy": energy, "clock_step_us": step_us}
+        whole |= {"warnings": [*spoiling, *lacking]}
         print(json.dumps(whole, indent=1))
         return
     table = Table(show_header=False, box=box.SIMPLE)
-    for key, value in (
-        facts | {"environment_id": environment_id(facts), "gpu": "" if gpus() else "none", "energy": energy}
-    ).items():
+    seen = {"environment_id": environment_id(facts), "gpu": "" if gpus() else "none", "energy": energy}
+    for key, value in (facts | seen | {"clock": f"steps of {short(step_us)} us"}).items():
         if value:
             table.add_row(key, escape(value))
     console.print(table)
@@ -178,7 +184,7 @@ def print_doctor(console: Console, *, as_json: bool) -> None:
             console.print(f"engine {name}: {state}", style=style, highlight=False, markup=False)
     for line in missing:
         console.print(f"{LACKS}: {line}", style="yellow", highlight=False, markup=False)
-    for line in short:
+    for line in lacking:
         console.print(f"no room for the default suite: {line}", style="yellow", highlight=False, markup=False)
     for line in spoiling:
         console.print(f"timings may be unreliable: {line}", style="yellow", highlight=False, markup=False)

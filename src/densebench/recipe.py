@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import combinations, permutations
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -230,6 +231,38 @@ def _check_stack(recipe: str, steps: tuple[Step[Technique], ...], engine: Step[E
                     raise UsageError(
                         f"recipe '{recipe}': {what.name} can't run in {runner}: {refused[given]}"
                     )
+    _check_pairs(recipe, steps)
+    _check_devices(recipe, steps, engine)
+
+
+def _check_pairs(recipe: str, steps: tuple[Step[Technique], ...]) -> None:
+    for step, other in permutations(steps, 2):
+        unwanted = other.what.refuses_with(other.options)
+        for given in step.what.gives:
+            if given in unwanted:
+                raise UsageError(
+                    f"recipe '{recipe}': {step.what.name} can't go with {other.line}: {unwanted[given]}"
+                )
+
+
+def _check_devices(recipe: str, steps: tuple[Step[Technique], ...], engine: Step[Engine]) -> None:
+    able = [(step.what.name, step.what.devices) for step in steps]
+    able.append((engine.line, engine.what.devices(engine.options)))
+    for (one, here), (other, there) in combinations(able, 2):
+        if not set(here) & set(there):
+            said = f"{one} runs on {' and '.join(here)} only, and {other} on {' and '.join(there)} only"
+            raise UsageError(f"recipe '{recipe}': {said}: keep one{_instead(steps)}")
+
+
+def _instead(steps: tuple[Step[Technique], ...]) -> str:
+    """Engines that the techniques can run in, with their default options."""
+    able = set()
+    for engine in engines.catalogue().values():
+        devices = set(engine.devices(engine.options().model_dump()))
+        shared = devices.intersection(*(step.what.devices for step in steps))
+        if shared and not any(given in engine.refuses for step in steps for given in step.what.gives):
+            able.add(engine.name)
+    return f", or end in one of {', '.join(sorted(able))}" if able else ""
 
 
 def _text(value: object) -> str:

@@ -132,6 +132,12 @@ class Row(Record):
     images_lost: int | None = None  # right with the baseline, wrong now
     images_won: int | None = None
     break_even_images: int | None = None
+    blank: tuple[str, ...] = ()  # why figures are blank, where the row is ok
+
+    @property
+    def reasons(self) -> str:
+        """What the column `reason` says: the record's own reason, and what follows from the samples."""
+        return "; ".join(filter(None, (self.reason, *self.blank)))
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,7 @@ class Column:
 
     def text(self, row: Row) -> str:
         """The figure as printed in the CSV: blank when it was not measured."""
-        value = getattr(row, self.name)
+        value = row.reasons if self.name == "reason" else getattr(row, self.name)
         if value is None:
             return ""
         if self.decimals is not None:
@@ -241,7 +247,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("threads", "CPU threads of the measuring process"),
     Column("seed", "the run's seed"),
     Column("environment_id", "fingerprint of machine and library versions"),
-    Column("disturbance", "what else was running"),
+    Column("disturbance", "what else was running, or that calls are too short for the clock"),
     Column("artifact", "the saved model, relative to the output folder"),
     Column("started_at", "when this row's measurement began (UTC)"),
 )

@@ -64,9 +64,9 @@ class Rounds:
                 count += 1
                 if late_from == math.inf and all(one.sure for one in focus):
                     late_from = time.monotonic() + spec.focus_time * len(focus)
-                late = time.monotonic() + self._next_s() > late_from
+                going_on = None if late_from == math.inf else self._affordable(late_from - time.monotonic())
                 for one in sizes:
-                    one.close_round(first + count - 1, late=late)
+                    one.close_round(first + count - 1, going_on)
         except KeyboardInterrupt:
             for one in sizes:
                 one.interrupt()
@@ -97,11 +97,22 @@ class Rounds:
         cells = [c for name, own in turns.items() if name != BASELINE for c in own if c.batch_size == size]
         return any(block.beside_ms for cell in cells for block in cell.blocks)
 
-    def _next_s(self) -> float:
-        """How long a round takes of those that need more of them, by the one before."""
-        names = {cell.recipe.name for one in self._sizes.values() for cell in one.unsure()}
-        others_s = sum(self._took_s.get(name, 0.0) for name in names)
-        return others_s + self._sweep.baseline_blocks * self._took_s.get(BASELINE, 0.0)
+    def _affordable(self, left_s: float) -> set[str]:
+        """Recipes that need another round and have the time for it, those that are known least well first.
+
+        By how long the round before took, in which each had its processes and the baseline its own.
+        """
+        excesses: dict[str, float] = {}
+        for one in self._sizes.values():
+            for name, times in one.unsure().items():
+                excesses[name] = max(times, excesses.get(name, 0.0))
+        left_s -= self._sweep.baseline_blocks * self._took_s.get(BASELINE, 0.0)
+        chosen = set()
+        for name in sorted(excesses, key=lambda name: -excesses[name]):
+            if self._took_s.get(name, 0.0) <= left_s:
+                left_s -= self._took_s.get(name, 0.0)
+                chosen.add(name)
+        return chosen
 
     def _accompanied(self, turns: Mapping[str, list[Cell]]) -> list[int]:
         """The focus batch sizes at which others than the baseline are measured in this round, and it is too."""

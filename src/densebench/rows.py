@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from densebench.blanks import Known, clearly_faster, too_short, why_blank
 from densebench.record import BASELINE, Record, Row, Status
 from densebench.stats import comparison, proportion, samples
 
@@ -16,7 +17,10 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def derive(
-    records: Iterable[Record], order: Sequence[str] = (), only: tuple[str, int] | None = None
+    records: Iterable[Record],
+    order: Sequence[str] = (),
+    only: tuple[str, int] | None = None,
+    known: Known | None = None,
 ) -> list[Row]:
     """One row for each cell of each environment, recipe by recipe, the smallest batch first.
 
@@ -24,22 +28,25 @@ def derive(
         records: of several records of one cell the last one counts (a resumed run measured it again).
         order: names of recipes. The baseline comes before them, others after, in the order of their first record.
         only: the one cell to give a row of, where the others aren't asked for.
+        known: of the machine; without it rows don't say why figures that depend on the machine are blank.
 
     """
     kept = list(records)
     names = dict.fromkeys((BASELINE, *order, *(record.recipe for record in kept)))
     places = {name: place for place, name in enumerate(names)}
-    rows = [row for own in by_environment(kept).values() for row in _of_one_environment(own, only)]
+    rows = [row for own in by_environment(kept).values() for row in _of_one_environment(own, only, known)]
     return sorted(rows, key=lambda row: places[row.recipe])
 
 
-def _of_one_environment(records: Sequence[Record], only: tuple[str, int] | None) -> list[Row]:
+def _of_one_environment(
+    records: Sequence[Record], only: tuple[str, int] | None, known: Known | None
+) -> list[Row]:
     latest = {record.key: record for record in records}
     baselines = {r.batch_size: r for r in latest.values() if r.recipe == BASELINE and r.status is Status.OK}
     reference = next((r for r in baselines.values() if r.accuracy_top1 is not None), None)
     wanted = [record for key, record in latest.items() if only in (None, key)]
     return [
-        _derive(record, baselines.get(record.batch_size), reference)
+        _explained(_derive(record, baselines.get(record.batch_size), reference), known)
         for record in sorted(wanted, key=lambda record: record.batch_size)
     ]
 
@@ -57,6 +64,14 @@ def _derive(record: Record, baseline: Record | None, reference: Record | None) -
     if record.accuracy_top1 is not None:
         facts |= _accuracy(record, reference)
     return Row.model_validate(record.model_dump() | facts)
+
+
+def _explained(row: Row, known: Known | None) -> Row:
+    """The row, where it ran, with why figures are blank, and with calls that are too short for the clock."""
+    if row.status is not Status.OK:
+        return row
+    disturbance = "; ".join(filter(None, (row.disturbance, too_short(row, known))))
+    return row.model_copy(update={"blank": why_blank(row, known), "disturbance": disturbance})
 
 
 def _speed(record: Record, baseline: Record | None) -> dict[str, object]:
@@ -93,7 +108,7 @@ def _break_even(record: Record, baseline: Record, speedup: comparison.Estimate, 
     """Images after which the build's time beyond the baseline's is saved again; None where nothing is saved."""
     if record.build_s is None or baseline.build_s is None:
         return None
-    if speedup.low is None or speedup.low <= 1 or speedup.value <= 1 + comparison.CLEAR:
+    if not clearly_faster(speedup.value, speedup.low):
         return None
     saved_s = (speedup.value - 1) * image_s
     return math.ceil(round(max(0.0, record.build_s - baseline.build_s) / saved_s, 3))

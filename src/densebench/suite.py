@@ -105,6 +105,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
             environment=facts,
             ceilings=survey.ceilings,
             energy=survey.energy_method,
+            clock_step_us=survey.clock_step_us,
             notes=notes,
             command=command,
             started_at=now(),
@@ -123,6 +124,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
             scalars=TensorBoardSink(spec.log_dir),
             records=list(records),
             survey=survey,
+            known=header.known,
             order=header.spec["recipes"],
             impossible={name: reason for name, reason in reasons.items() if reason},
         )

@@ -27,7 +27,10 @@ EFFECTS = {
     "baseline": r"^none: ",
     "amp": r"^bfloat16 convolutions 120/120$",
     "channels_last": r"^NHWC convolutions (\d+)/\1$",
-    "jit": r"^frozen graph: 120 oneDNN and 0 plain convolutions, \d+ batch norms left unfolded$",
+    "jit": (
+        r"^frozen graph: 120 oneDNN and 0 plain convolutions, \d+ batch norms left unfolded"
+        r"(; NHWC convolutions \d+/\d+)?$"
+    ),
     "quantize": r"^float16 convolutions 120/120$",
     "bf16": r"^bfloat16 convolutions 120/120$",
     "dynamic_quantization": r"^int8 linear layers 1/1, ",

@@ -18,7 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from densebench.engines import aot_inductor
 from densebench.engines._inductor import CACHE_VARIABLE
 from densebench.engines._inductor_int8 import quantized
-from densebench.engines._onednn import executed
+from densebench.engines._onednn import kinds, log_of
 from densebench.engines.base import Built, Target
 from densebench.errors import Unavailable, UsageError
 from densebench.measure.fidelity import relative_difference, sqnr_db
@@ -30,6 +30,7 @@ from tests.small import images, tiny_model, tiny_workload
 
 SIZE = 32  # pixels
 CONVOLUTIONS = 4  # each takes seconds to compile
+CHANNELS = 32 + 128 + 256 + 10
 TARGET = Target("cpu", (2, 4), 1)
 
 
@@ -112,11 +113,13 @@ def test_one_package_serves_every_batch_size(model, fp32, int8, count):
         expected = model(batch)
     logits, effect = answer(fp32, batch)
     assert relative_difference(logits, expected) <= aot_inductor.ENGINE.tolerance
-    assert effect == f"ahead-of-time package: float32 convolutions {CONVOLUTIONS}/{CONVOLUTIONS}"
+    package = f"ahead-of-time package: float32 convolutions {CONVOLUTIONS}/{CONVOLUTIONS}"
+    assert effect.partition("; ")[0] == package  # and Inductor lays out for NHWC by itself
     rounded, effect = answer(int8, batch)
     assert rounded.dtype == torch.float32
     assert 20 < sqnr_db(rounded, expected) < 60
-    assert effect.startswith(f"ahead-of-time package: int8 convolutions {CONVOLUTIONS}/{CONVOLUTIONS}")
+    package = f"ahead-of-time package: int8 convolutions {CONVOLUTIONS}/{CONVOLUTIONS}, 100 % of the MACs"
+    assert effect.startswith(package)
 
 
 def test_it_is_one_file_with_the_weights_in_it(fp32, int8):
@@ -165,6 +168,15 @@ def test_int8_that_did_not_happen_is_found_out(fp32):
     """An FP32 package that claims INT8 has no effect."""
     _, effect = answer((fp32[0], Built(details={**fp32[1].details, "precision": "int8"})), images(2, SIZE))
     assert effect == f"none: nothing runs in int8 (seen: float32 convolutions {CONVOLUTIONS}/{CONVOLUTIONS})"
+
+
+def test_channels_that_are_missing_are_seen_in_int8_too(int8):
+    """They are those that the model was constructed with and the quantized program doesn't have."""
+    claims = {"precision": "int8", "layers": CONVOLUTIONS, "channels": CHANNELS + 4}
+    _, effect = answer((int8[0], Built(details={**int8[1].details, "claims": claims})), images(2, SIZE))
+    assert effect.endswith(f"; 4 of {CHANNELS + 4} channels removed")
+    _, effect = answer(int8, images(2, SIZE))
+    assert "channels removed" not in effect
 
 
 def test_it_runs_what_techniques_made(tmp_path):
@@ -221,8 +233,8 @@ def test_a_program_in_cpp_gives_the_same_logits(model, fp32, tmp_path):
 def test_what_onednn_executes_is_counted(capfd):
     """Convolutions and matrix products by the precision of their inputs; standard output is given back."""
     with torch.inference_mode():
-        plain = executed(lambda: tiny_model()(images(2)))
-        rounded = executed(lambda: tiny_model().bfloat16()(images(2).bfloat16()))
+        plain = kinds(log_of(lambda: tiny_model()(images(2))))
+        rounded = kinds(log_of(lambda: tiny_model().bfloat16()(images(2).bfloat16())))
     assert plain["convolution", "float32"] == rounded["convolution", "bfloat16"] == 2
     assert not plain["convolution", "bfloat16"]
     print("given back")

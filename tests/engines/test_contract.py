@@ -21,6 +21,7 @@ from densebench.engines import eager, torch_compile
 from densebench.engines.base import Built, Engine, Session, Target
 from densebench.measure.fidelity import relative_difference
 from densebench.served import Served, served
+from densebench.techniques.base import DEVICES
 from densebench.workloads.base import Workload
 from tests.small import CLASSES, images
 
@@ -152,6 +153,17 @@ def test_its_declaration_is_complete(made: Made) -> None:
     engine.options()
     assert 0 <= engine.tolerance < 0.01
     assert json.loads(json.dumps(made.built.details)) == made.built.details
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_a_device_that_it_never_runs_on_is_unavailable(name: str) -> None:
+    """What it declares of its devices, and what it says of one that it is to run on, agree."""
+    engine = CATALOGUE[name]
+    able = engine.devices(engine.options().model_dump())
+    assert set(able) <= set(DEVICES)
+    assert able
+    for device in set(DEVICES).difference(able):
+        assert engine.unavailable(device)
 
 
 def test_only_data_is_in_an_artifact_without_code(made: Made) -> None:

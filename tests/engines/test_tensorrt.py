@@ -20,6 +20,7 @@ from densebench.engines import _tensorrt_graph, _tensorrt_layers, _tensorrt_plan
 from densebench.engines._layer_times import LAID
 from densebench.engines.base import Built, Target
 from densebench.errors import CellFailed, DensebenchError, RefusedArtifact, Unavailable, UsageError
+from densebench.machine import SCRATCH
 from densebench.measure.fidelity import relative_difference
 from densebench.served import served
 from densebench.workloads.base import ImageSet, Workload
@@ -145,15 +146,50 @@ def test_one_profile_holds_every_batch_size(tiny: Workload, tmp_path: Path) -> N
     assert config.pools == {fake_tensorrt.MemoryPoolType.WORKSPACE: 4096 * 10**6}
 
 
-def test_the_timings_are_a_cache_of_the_artifact(tiny: Workload, tmp_path: Path) -> None:
-    """They are beside the plan, which loads without them, and which is what Triton is given."""
+def test_the_artifact_is_the_plan(tiny: Workload, tmp_path: Path) -> None:
+    """And what `effect` needs to know; Triton is given a part of it."""
     made = make(tiny, tmp_path, "fp16")
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there == {tensorrt.PLAN, tensorrt.OPERATORS}
     assert tensorrt.ENGINE.triton
-    assert set(tensorrt.ENGINE.triton.files) < {path.name for path in tmp_path.iterdir()}
-    (name,) = made.built.caches
-    assert (tmp_path / name).read_bytes() == b"timed"
-    (tmp_path / name).unlink()
-    assert made.load()(images(2)).shape == (2, CLASSES)
+    assert set(tensorrt.ENGINE.triton.files) < there
+    assert made.built.caches == ()
+
+
+def test_kernels_are_timed_once_in_a_sweep(
+    calibrated: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each build begins with what those before it learned on this GPU; on another or outside a sweep with nothing."""
+    folders = [tmp_path / name for name in ("scratch", "a", "b", "c", "d", "e")]
+    for folder in folders:
+        folder.mkdir()
+    scratch, *others = folders
+    monkeypatch.setenv(SCRATCH, str(scratch))
+    made = [make(calibrated, others[0], "fp16"), make(calibrated, others[1], "int8")]
+    made.append(make(calibrated, others[2], "fp32"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA L4")
+    made.append(make(calibrated, others[3], "fp16"))
+    monkeypatch.delenv(SCRATCH)
+    made.append(make(calibrated, others[4], "fp16"))
+    learned = [config.cache.content for config in fake_tensorrt.BUILT if config.cache]
+    assert learned == [b"timed" * times for times in (1, 2, 3, 1, 1)]
+    said = [one.details["kernels_timed_before"] for one in made]
+    assert said == [False, True, True, False, False]
+
+
+def test_timings_that_tensorrt_refuses_cost_no_row(tiny: Workload, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then all are taken anew; where it refuses an empty cache too, the row says so."""
+    graph = _tensorrt_graph.graph_of(served(tiny.build_model()), tiny, SIZES, "fp32").content
+    take = fake_tensorrt.Config.set_timing_cache
+
+    def picky(config: Any, cache: Any, *, ignore_mismatch: bool) -> bool:
+        return not cache.content and take(config, cache, ignore_mismatch)
+
+    monkeypatch.setattr(fake_tensorrt.Config, "set_timing_cache", picky)
+    assert _tensorrt_plan.plan_of(fake_tensorrt, graph, SIZES, 1, b"of another").timings == b"timed"
+    monkeypatch.setattr(fake_tensorrt.Config, "set_timing_cache", lambda *given, **named: False)
+    with pytest.raises(CellFailed, match="refuses an empty timing cache"):
+        _tensorrt_plan.plan_of(fake_tensorrt, graph, SIZES, 1)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +216,12 @@ def test_a_plan_for_another_gpu_or_version_is_refused(
         made.load()
     assert "\n" not in str(refused.value)
     assert fake_tensorrt.DESERIALIZED == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_an_fp32_plan_is_held_against_the_model(calibrated: Workload, tmp_path: Path, precision: str) -> None:
+    """The probe is the model's own answer, and the plan's only where it is rounded."""
+    assert make(calibrated, tmp_path, precision).built.rounds == (precision != "fp32")
 
 
 def test_another_driver_is_no_reason_to_refuse(
@@ -352,6 +394,17 @@ def test_a_deployer_runs_the_plan_without_densebench(
     names: dict[str, Any] = {"images": images(3).numpy()}
     exec(code.replace('"cuda"', '"cpu"'), names)
     assert names["logits"] == pytest.approx(made.load()(images(3)).numpy())
+
+
+def test_a_deployer_on_another_gpu_is_told_so(
+    tiny: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT only logs, and gives no engine."""
+    made = make(tiny, tmp_path, "fp16")
+    (tmp_path / tensorrt.PLAN).write_bytes(b"of another GPU")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AssertionError, match="the plan is for another GPU or TensorRT version"):
+        exec(tensorrt.usage(made.details), {"images": images(1).numpy()})
 
 
 def test_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 import torch
+import torch._inductor.config
 import torch._inductor.cpu_vec_isa
+import torchvision
+from torch._dynamo.utils import counters
 
-from densebench.engines import torch_compile
-from densebench.engines._inductor import CACHE_VARIABLE
+from densebench.engines import eager, torch_compile
+from densebench.engines._inductor import CACHE_VARIABLE, inductor
+from densebench.engines._precompiled import precompiled_headers
 from densebench.engines.base import Target
 from densebench.measure.fidelity import relative_difference
 from densebench.served import Served, served
 from densebench.workloads.base import Workload
-from tests.small import images, tiny_model
+from tests.small import Tiny, images, tiny_model
 
 pytest_plugins = ["tests.fixtures"]
 TARGET = Target("cpu", (2,), 1)
@@ -97,3 +101,21 @@ def test_its_code_for_a_deployer_has_the_options(tiny, tmp_path):
     compile(code, "README.md", "exec")
     assert "torch.compile(model, mode='max-autotune')" in code
     assert "freezing = True" in code
+
+
+def test_its_code_for_a_deployer_runs(tiny, tmp_path, monkeypatch):
+    """It compiles the artifact's weights into the same answers; Inductor's settings are ours again after it."""
+    model = served(tiny.build_model())
+    saved = eager.build(model, tiny, tmp_path, TARGET).details  # what the code reads: it takes no cache
+    code = torch_compile.ENGINE.usage({**saved, "mode": "default", "freezing": True}, "cpu")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torchvision.models, "get_model", lambda name, num_classes: Tiny(num_classes))
+    names: dict[str, Any] = {"images": images(2).numpy()}
+    before = counters["stats"]["unique_graphs"]
+    with inductor(str(tmp_path / "cache"), freezing=False), precompiled_headers():
+        exec(code, names)
+        assert torch._inductor.config.freezing
+    assert not torch._inductor.config.freezing
+    assert counters["stats"]["unique_graphs"] == before + 1
+    with torch.inference_mode():
+        assert relative_difference(torch.from_numpy(names["logits"]), model(images(2))) < 1e-3

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ast
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
+import onnxruntime as runtime
 import pytest
 import torch
 import torchvision
@@ -84,6 +89,40 @@ def named(code: str) -> list[Any]:
     """The providers that the code asks for."""
     [found] = [node.value for node in ast.walk(ast.parse(code)) if getattr(node, "arg", "") == "providers"]
     return ast.literal_eval(found)
+
+
+@pytest.mark.parametrize("started", [True, False])
+@pytest.mark.parametrize(("provider", "first"), [("auto", "CUDA"), ("tensorrt", "Tensorrt")])
+def test_onnx_runtimes_code_finds_the_gpu_or_stops(provider, first, started, tmp_path, monkeypatch):
+    """CUDA's libraries are loaded before the session; one that fell back is an error, and no slow answer."""
+    calls: list[Any] = []
+
+    class Session:
+        def __init__(self, path: str, options: Any, providers: list[Any]) -> None:
+            calls.append(options.intra_op_num_threads)
+
+        def get_providers(self) -> list[str]:
+            return [f"{first}ExecutionProvider"] * started + ["CPUExecutionProvider"]
+
+        def run(self, *asked: Any) -> list[np.ndarray]:
+            return [np.zeros((2, 10), "float32")]
+
+    monkeypatch.setattr(runtime, "preload_dlls", lambda: calls.append("preload"))
+    monkeypatch.setattr(runtime, "InferenceSession", Session)
+    monkeypatch.setitem(sys.modules, "tensorrt", ModuleType("tensorrt"))  # whose libraries it needs
+    code = onnxruntime.usage({"provider": provider, "threads": 3}, "cuda")
+    with nullcontext() if started else pytest.raises(AssertionError, match="fell back"):
+        run(code, tmp_path, monkeypatch)
+    assert calls == ["preload", 3]
+
+
+def test_onnx_runtimes_code_has_the_threads_that_were_measured(tiny: Workload, tmp_path):
+    """Its own default is every physical core; an older artifact loads, and its code leaves them out."""
+    details = onnxruntime.build(made("plain"), tiny, tmp_path, Target("cpu", (2,), 3)).details
+    assert "\noptions.intra_op_num_threads = 3\n" in onnxruntime.usage(details, "cpu")
+    del details["threads"]
+    assert "intra_op" not in onnxruntime.usage(details, "cpu")
+    assert onnxruntime.load(tmp_path, details, "cpu")(images(2)).shape == (2, 10)
 
 
 def test_sparse_layers_are_compressed_as_they_were_measured(tiny: Workload, tmp_path, monkeypatch):

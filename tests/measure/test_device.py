@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ import torch
 
 from densebench import jobs, worker
 from densebench.measure import device as devices
-from densebench.measure.device import Cpu, Cuda, open_device
+from densebench.measure.device import EVENT_STEP_US, Cpu, Cuda, clock_step_us, open_device
 
 
 class FakeEvent:
@@ -171,6 +172,27 @@ def test_the_cpu_times_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     assert called == [1]
     Cpu().reset_peak()
     assert Cpu().peak_mb() == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("readings", "step_ns", "said"),
+    [(1, 40, 0.04), (3, 1_000, 1.0), (20_000, 4_000_000, 4_000.0)],
+)
+def test_a_clocks_smallest_step_is_seen(readings: int, step_ns: int, said: float) -> None:
+    """Whether it advances at each reading, or only after many; a step that took longer doesn't count."""
+    count = itertools.count()
+
+    def clock() -> int:
+        steps = next(count) // readings
+        return step_ns * (steps + 10 * (steps > 1))
+
+    assert clock_step_us("cpu", clock) == pytest.approx(said)
+
+
+def test_events_have_the_step_that_their_makers_state() -> None:
+    """The host's clock says nothing of them; on the CPU it is the real one's, far below a millisecond."""
+    assert clock_step_us("cuda", lambda: 0) == EVENT_STEP_US
+    assert 0 < clock_step_us("cpu") < 1000
 
 
 @pytest.fixture

@@ -154,7 +154,7 @@ def test_any_journal_is_reported_or_refused(tmp_path: Path, lines: list[Any], da
     except InputError as refusal:
         said(refusal, journal.FILE_NAME)
         return
-    rows = derive(records, found.spec.get("recipes", ()))
+    rows = derive(records, found.spec.get("recipes", ()), known=found.known)
     write_csv(tmp_path / "rows.csv", rows)
     assert report(found, rows)
 

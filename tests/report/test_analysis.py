@@ -439,3 +439,16 @@ def test_clear_at_one_batch_size_is_clear(at_one: str, chosen: str) -> None:
         for row in rows_of(BASE | {"a": {1: 30.0, 8: 60.0}})
     ]
     assert recommendation_of(rows).startswith(chosen)
+
+
+def test_a_clear_recipe_behind_one_that_may_be_faster_is_deployed() -> None:
+    """The fastest by its mean is too noisy to tell from the baseline; what comes after it isn't."""
+    verdicts = {"noisy": "unclear", "sure": "faster"}
+    rows = [
+        row.model_copy(update={"verdict": verdicts.get(row.recipe)})
+        for row in rows_of(BASE | {"noisy": {1: 40.0, 8: 90.0}, "sure": {1: 30.0, 8: 60.0}})
+    ]
+    told = recommendation_of(rows)
+    assert told.startswith("Deploy sure: 60.0 images/s at batch 8")
+    assert "noisy may be faster, with 90.0 images/s" in told
+    assert "Next is" not in told

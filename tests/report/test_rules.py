@@ -10,6 +10,7 @@ from densebench.report.cost import file_size, memory
 from densebench.report.html.tiles import Tile, tiles
 from densebench.report.quality import accuracy, fidelity
 from densebench.report.recommendation import choose
+from densebench.report.reliability import no_turns, wide
 from densebench.report.sweep import Rule, Sweep
 from densebench.rows import derive
 from tests.factory import broken, record, rows_of, timed
@@ -45,8 +46,8 @@ def test_accuracy_that_may_be_lost() -> None:
     ]
     (sentence,) = said(accuracy, rows)
     assert sentence == (
-        "The baseline's top-1 is 99.00 %. May lose more than 1 percentage point, too few images to rule it out with "
-        "95 % confidence: x (up to 2.35)."
+        "The baseline's top-1 is 99.00 %. May lose more than 1 percentage point, too few images to tell with "
+        "95 % confidence: x (-0.50, up to 2.35 lost)."
     )
 
 
@@ -69,6 +70,20 @@ def test_memory_of_a_gpu() -> None:
     assert said(memory, rows) == [
         "Peak GPU memory at batch 8: least with x, 700 MB, 900 MB for the baseline; most with y, 1500 MB."
     ]
+
+
+@pytest.mark.parametrize("size", [1, 8])
+def test_no_turns_of_the_baseline(size: int) -> None:
+    """Only at batch sizes where others took turns; at those where nobody did there is nothing to compare with."""
+    facts = {"samples_ms": ((10.0,) * 5, (10.0,) * 5), "rounds": (0, 1), "adaptive": True}
+    nobody, some, both = ((), ()), ((20.0,), ()), ((20.0,), (20.0,))
+    rows = derive(
+        record(recipe=recipe, batch_size=each, beside_ms=beside if each == size else nobody, **facts)
+        for recipe, beside in (("baseline", some), ("x", both))
+        for each in (1, 8)
+    )
+    own, _ = said(no_turns, rows)
+    assert own.startswith(f"Some of the baseline's own processes at batch {size} took no turns")
 
 
 def test_tiles() -> None:
@@ -113,10 +128,8 @@ def of_all_kinds() -> list[Row]:
             page_faults=(1000.0, 6000.0, 11000.0, 16000.0),
         ),
     ]
-    rows = [
-        row.model_copy(update={"verdict": "unclear"}) if row.recipe == "noisy" else row
-        for row in derive(records)
-    ]
+    unclear = {"verdict": "unclear", "adaptive": True, "speedup_ci_low": 0.8, "speedup_ci_high": 3.5}
+    rows = [row.model_copy(update=unclear) if row.recipe == "noisy" else row for row in derive(records)]
     return rows + broken("gone", [8], Status.SKIPPED, "why")
 
 
@@ -124,3 +137,24 @@ def of_all_kinds() -> list[Row]:
 def test_no_rule_is_dead(rule: Rule) -> None:
     """Each has a sentence on rows that it is made for."""
     assert list(rule(Sweep(tuple(of_all_kinds()), ceilings=CEILINGS)))
+
+
+def test_wide_intervals_at_focus_batch_sizes() -> None:
+    """Those that more rounds would have been for; not a tenth of a large effect, nor where no more were meant."""
+    base, *others = rows_of(
+        {"baseline": {8: 20.0}, "a": {8: 22.0}, "b": {8: 40.0}, "large": {8: 160.0}, "fixed": {8: 40.0}}
+    )
+    ends = {"a": (1.0, 1.21), "b": (1.5, 2.666), "large": (7.0, 9.14), "fixed": (1.5, 2.666)}
+    rows = [base.model_copy(update={"adaptive": True})]
+    for row in others:
+        low, high = ends[row.recipe]
+        adaptive = row.recipe != "fixed"
+        rows.append(
+            row.model_copy(update={"adaptive": adaptive, "speedup_ci_low": low, "speedup_ci_high": high})
+        )
+    (sentence,) = said(wide, rows)
+    assert sentence == (
+        "Further rounds ended before the speed-ups of a at batch 8; b at batch 8 were known to a tenth of the "
+        "effect, or to 3 %: their 95 % intervals are ±10 to ±33 %. A longer --focus-time narrows them."
+    )
+    assert said(wide, rows[:1]) == []

@@ -20,18 +20,20 @@ from densebench.spec import RunSpec
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SUITE = SCRIPTS / "gpu_acceptance.toml"
+NAMED = RunSpec.create(SUITE).named
 OK = {
     "status": "ok",
     "reason": "",
     "throughput_samples_per_s": "99.5",
     "accuracy_drop_pp": "0.2",
+    "output_sqnr_db": "40.0",
     "batch_size": "1",
 }
 
 
 def verdicts(folder: Path, *rows: dict[str, str], flags: tuple[str, ...] = ()) -> tuple[int, list[str]]:
     """Exit code and lines for a results folder with these rows."""
-    lines = [{"effect": "", **OK, **row} for row in rows]
+    lines = [{"effect": "", "steps": NAMED.get(row["recipe"], row["recipe"]), **OK, **row} for row in rows]
     with (folder / "benchmark_results.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, sorted({key for line in lines for key in line}))
         writer.writeheader()
@@ -52,7 +54,8 @@ def test_rows_that_did_what_they_claim_pass(tmp_path: Path) -> None:
         tmp_path,
         {"recipe": "baseline", "effect": "none: plain FP32 NCHW eager execution"},
         {"recipe": "tensorrt", "effect": "float16 convolutions 120/120; 430 graph nodes in 130 layers"},
-        {"recipe": "tensorrt_int8", "effect": "int8 convolutions 119/120", "accuracy_drop_pp": "1.7"},
+        {"recipe": "tensorrt_int8", "effect": "int8 convolutions 119/120", "accuracy_drop_pp": "0.7"},
+        {"recipe": "pruning", "effect": "30 % zero", "accuracy_drop_pp": "1.7", "output_sqnr_db": "12.1"},
         {"recipe": "openvino", "status": "skipped", "reason": "runs on the CPU"},
     )
     assert code == 0
@@ -60,10 +63,11 @@ def test_rows_that_did_what_they_claim_pass(tmp_path: Path) -> None:
         "PASS  baseline, batch 1",
         "PASS  tensorrt, batch 1",
         "PASS  tensorrt_int8, batch 1",
+        "PASS  pruning, batch 1",
         "SKIP  openvino, batch 1",
-        "3 PASS, 0 FAIL, 1 SKIP",
+        "4 PASS, 0 FAIL, 1 SKIP",
     ]
-    assert lines[2].endswith("top-1 lost 1.7 points")
+    assert lines[3].endswith("top-1 lost 1.7 points")
 
 
 @pytest.mark.parametrize(
@@ -76,12 +80,19 @@ def test_rows_that_did_what_they_claim_pass(tmp_path: Path) -> None:
             "must run here, but: pip install",
         ),
         (
+            {"recipe": "onnx:provider=tensorrt", "status": "skipped", "reason": "pip install"},
+            "must run here, but: pip install",
+        ),
+        (
             {"recipe": "tensorrt_int8", "effect": "none: no int8 convolution was seen"},
             "no effect: none: no int8",
         ),
         ({"recipe": "tensorrt", "effect": "float32 convolutions 120/120"}, "expected 'float16 convolutions'"),
         (
-            {"recipe": "onnx", "effect": "80/90 nodes in CUDAExecutionProvider, 10 fell back to CPU"},
+            {
+                "recipe": "onnx",
+                "effect": "80/90 nodes in CUDAExecutionProvider, 10 fell back to CPUExecutionProvider",
+            },
             "expected",
         ),
         (
@@ -101,6 +112,55 @@ def test_what_did_not_happen_fails(tmp_path: Path, row: dict[str, str], said: st
     code, lines = verdicts(tmp_path, row)
     assert code == 1
     assert lines[0].startswith(f"FAIL  {row['recipe']}, batch 1: {said}")
+
+
+COMPILED = "1 part of the graph compiled by TensorRT, {} convolutions outside"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "outside", "claim", "word"),
+    [
+        ("onnx:provider=tensorrt", 0, "{}", "PASS"),
+        ("onnx:provider=tensorrt", 3, "{}", "FAIL"),
+        ("onnx:precision=int8:provider=tensorrt", 0, "none: int8 was not seen, why ({})", "PASS"),
+        ("onnx:precision=int8:provider=tensorrt", 3, "none: int8 was not seen, why ({})", "FAIL"),
+        ("onnx:precision=int8:provider=tensorrt", 0, "none: all 3 nodes fell back", "FAIL"),
+        ("tensorrt_int8", 0, "none: int8 was not seen, why ({})", "FAIL"),
+    ],
+)
+def test_what_tensorrt_does_inside_onnx_runtime(
+    tmp_path: Path, recipe: str, outside: int, claim: str, word: str
+) -> None:
+    """No convolution is left outside it; that INT8 isn't seen there is expected, and nowhere else."""
+    _, lines = verdicts(tmp_path, {"recipe": recipe, "effect": claim.format(COMPILED.format(outside))})
+    assert lines[0].startswith(word)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"recipe": "jit", "accuracy_drop_pp": "88.0"}, "top-1 lost 88.0 points, at most 1 are expected"),
+        ({"recipe": "jit", "accuracy_drop_pp": "1.1"}, "top-1 lost 1.1"),
+        ({"recipe": "jit", "accuracy_drop_pp": "1.0"}, None),
+        ({"recipe": "jit", "accuracy_drop_pp": "", "output_sqnr_db": ""}, None),
+        ({"recipe": "pruning", "accuracy_drop_pp": "3.1"}, "top-1 lost 3.1 points, at most 3 are expected"),
+        ({"recipe": "pruning", "output_sqnr_db": "5.9"}, "SQNR of 5.9 dB, at least 6 are expected"),
+        ({"recipe": "jit", "output_sqnr_db": "29.9"}, "SQNR of 29.9 dB, at least 30 are expected"),
+        ({"recipe": "amp", "output_sqnr_db": "19.9"}, "SQNR of 19.9 dB, at least 20"),
+        ({"recipe": "bf16", "output_sqnr_db": "19.9"}, "SQNR of 19.9 dB, at least 20"),
+        ({"recipe": "tensorrt", "output_sqnr_db": "20.0"}, None),
+        ({"recipe": "tensorrt_int8", "output_sqnr_db": "9.9"}, "SQNR of 9.9 dB, at least 10"),
+        ({"recipe": "tensorrt_int8", "output_sqnr_db": "10.0"}, None),
+        ({"recipe": "tensorrt_int8", "effect": "int8 convolutions 60/120"}, None),
+        ({"recipe": "tensorrt_int8", "effect": "int8 convolutions 59/120"}, "only 59 of 120 convolutions"),
+    ],
+)
+def test_a_row_that_ran_may_still_be_wrong(tmp_path: Path, row: dict[str, str], said: str | None) -> None:
+    """By the images that it gets wrong, its logits, or how little of it is in the precision; blanks are none."""
+    effect = "frozen graph, float16 convolutions, bfloat16 convolutions, int8 convolutions 120/120"
+    code, lines = verdicts(tmp_path, {"effect": effect, **row})
+    assert code == (said is not None)
+    assert lines[0].startswith(f"FAIL  {row['recipe']}, batch 1: {said}" if said else "PASS")
 
 
 def test_what_is_not_installed_is_no_failure_as_it_is(tmp_path: Path) -> None:
@@ -154,6 +214,7 @@ def test_every_recipe_of_it_can_be_resolved() -> None:
     assert "compile:freezing=true" in asked
     assert set(RunSpec.create().recipes) - {"structured_pruning+openvino:precision=int8"} <= set(spec.recipes)
     assert "tensorrt:precision=fp32" in tomllib.loads(SUITE.read_text(encoding="utf-8"))["recipes"]
+    assert "onnx:precision=int8:provider=tensorrt" in asked
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there is an NVIDIA GPU here")

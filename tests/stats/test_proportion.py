@@ -65,3 +65,10 @@ def test_the_bound_solves_the_score_equation(lost: int, won: int, images: int) -
     share = (math.sqrt(b * b + 8 * images * won * drop * (1 - drop)) - b) / (4 * images)
     z = (images * drop - (lost - won)) / math.sqrt(images * (2 * share + drop * (1 - drop)))
     assert z == pytest.approx(1.6449, abs=1e-3)
+
+
+@given(st.integers(1, 3000))
+def test_a_bound_where_every_image_was_lost_or_won(images: int) -> None:
+    """The ends of what there is."""
+    assert drop_at_most(images, 0, images) == pytest.approx(1.0)
+    assert -1 <= drop_at_most(0, images, images) <= 1

@@ -20,7 +20,7 @@ from densebench.stats.comparison import (
     Block,
     Estimate,
     blocks,
-    narrow_enough,
+    excess,
     speedup,
     verdict,
 )
@@ -68,7 +68,7 @@ def measured(rng: np.random.Generator, moments: Moments, effect: float) -> Estim
         if number + 1 >= LOOK_FROM:
             found = speedup(ours, theirs, CONFIDENCE_LOOKED)
             assert found is not None
-            if narrow_enough(found, TARGET):
+            if excess(found, TARGET) <= 1:
                 break
     return found
 

@@ -14,7 +14,7 @@ from densebench.engines.base import Target
 from densebench.engines.eager import EagerSession
 from densebench.measure.fidelity import relative_difference, sqnr_db
 from densebench.served import Served
-from densebench.techniques.base import Technique
+from densebench.techniques.base import DEVICES, Technique
 from densebench.workloads import Workload, WorkloadRequest, open_workload
 
 pytest_plugins = ["tests.fixtures"]
@@ -142,8 +142,10 @@ def test_its_declaration_is_complete(name: str) -> None:
     technique.options()
     assert 0 < technique.tolerance < 0.1
     assert technique.least_sqnr_db >= 0
-    for device in ("cpu", "cuda"):
+    assert set() < set(technique.devices) <= set(DEVICES)
+    for device in DEVICES:
         assert technique.unavailable(device) is None or technique.unavailable(device)
+        assert device in technique.devices or technique.unavailable(device)
         assert technique.slow(device) is None or technique.slow(device)
 
 

@@ -62,6 +62,30 @@ def test_huge_pages_are_counted():
     assert said[0].endswith(" MB in huge pages")
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("always madvise [never]", "transparent huge pages are off: echo madvise > "),
+        (
+            "[always] madvise never",
+            "every process has transparent huge pages here, the baseline too: echo madvise > ",
+        ),
+        (None, "this kernel has no transparent huge pages"),
+        ("always [madvise] never", None),
+    ],
+)
+def test_huge_pages_are_for_kernels_that_give_them_to_those_that_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str | None, said: str | None
+):
+    """Where nobody gets them there is nothing to measure; where everybody does, those that are seen prove nothing."""
+    file = tmp_path / "enabled"
+    if setting is not None:
+        file.write_text(setting, encoding="ascii")
+    monkeypatch.setattr(huge_pages, "SETTING", file)
+    expected = f"{said}{file}" if said and said.endswith("> ") else said
+    assert resolve("huge_pages", {}).unavailable("cpu") == expected
+
+
 def test_an_allocator_that_is_not_there_names_its_package(monkeypatch):
     """Where the library is missing, the refusal says what to install; where it is there, it is preloaded."""
     monkeypatch.setattr("ctypes.util.find_library", lambda name: None)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,9 +23,10 @@ from densebench.measure.observe import observe
 from densebench.served import Served
 from densebench.techniques import catalogue
 from densebench.techniques.structured_pruning import ROUND_TO, structured_pruning
-from densebench.workloads import Workload, WorkloadRequest, open_workload
+from densebench.workloads import Workload, WorkloadRequest, models, open_workload
+from densebench.workloads.base import ImageSet
 from densebench.workloads.none import open_no_data
-from tests.techniques.digits import small_workload
+from tests.techniques.digits import Small, small_workload
 
 pytest.importorskip("torch_pruning")
 pytestmark = pytest.mark.timeout(900)  # a minute of training takes five on cores that others use too
@@ -174,6 +176,36 @@ def test_the_ratio_is_obeyed(small: Workload) -> None:
         assert ratio * prunable - 1 <= removed <= ratio * prunable + 3 * (ROUND_TO - 1)
 
 
+def test_channels_are_removed_in_steps(
+    small: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch between two removals; in the end as much is gone as at once, and the file loads and answers.
+
+    Each removal rounds anew: eight channels of the first layer are 8 % of the multiplications.
+    """
+    training = small.data.training
+    assert training is not None
+    few = replace(small, data=replace(small.data, training=ImageSet(training.labels[:64], training.read)))
+    told: dict[int, list[str]] = {1: [], 3: []}
+    at_once, stepwise = (
+        structured_pruning(small.build_model(), few, steps=steps, epochs=1, progress=said.append)
+        for steps, said in told.items()
+    )
+    assert told[3][::2] == [f"channels removed, step {step} of 3" for step in (1, 2, 3)]
+    assert [line.split(" at ")[0] for line in told[3][1::2]] == ["epoch 1 of 1"] * 3
+    whole, size = macs(small.build_model(), small.image_size), small.image_size
+    share = 1 - macs(stepwise, size) / whole
+    assert share == pytest.approx(1 - macs(at_once, size) / whole, abs=0.1)
+    assert share > 0.3
+    monkeypatch.setattr(models, "construct", lambda name, classes, channels: Small().eval())
+    built = eager.build(stepwise, few, tmp_path, Target("cpu", (1,), 1))
+    session = eager.load(tmp_path, built.details, "cpu")
+    images = training.read(range(8))
+    with torch.inference_mode():
+        assert torch.allclose(session(images), stepwise(images), rtol=1e-4, atol=1e-5)
+    assert f"{channels_removed(stepwise)[0]} of 138 channels removed" in session.effect(images[:1])
+
+
 def test_a_notebook_needs_no_workload_to_remove_channels(small: Workload) -> None:
     """Without fine-tuning any image size does, and the model given stays whole."""
     model = small.build_model()
@@ -235,8 +267,11 @@ FAMILIES = (
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_other_families_come_back_too(name: str, tmp_path: Path) -> None:
-    """Additions, depthwise and grouped convolutions, gates: removed, saved, loaded, the same outputs."""
+def test_other_families_come_back_too(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Additions, depthwise and grouped convolutions, gates: removed, saved, loaded, the same outputs.
+
+    Of the README's code too, which has PyTorch alone.
+    """
     workload = open_workload(WorkloadRequest(model=name, weights="random", data="none", image_size=64))
     changed = structured_pruning(workload.build_model(), workload, ratio=0.3, steps=1, fine_tune=False)
     removed, _ = channels_removed(changed)
@@ -245,8 +280,13 @@ def test_other_families_come_back_too(name: str, tmp_path: Path) -> None:
     session = eager.load(tmp_path, built.details, "cpu")
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        assert torch.allclose(session(images), changed(images), rtol=1e-4, atol=1e-5)
+        expected = changed(images)
+        assert torch.allclose(session(images), expected, rtol=1e-4, atol=1e-5)
     assert f"{removed:,} of " in session.effect(images[:1])
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"images": images.numpy()}
+    exec(eager.ENGINE.usage(built.details, "cpu"), names)
+    assert torch.allclose(torch.from_numpy(names["logits"]), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_that_cannot_be_traced_is_refused() -> None:

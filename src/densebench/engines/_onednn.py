@@ -22,17 +22,12 @@ _LAYOUT = re.compile(
 NHWC = "acdb"  # as oneDNN writes it: n, h, w, c; its own layouts hold blocks of channels, such as aBcd16b
 
 
-def executed(run: Callable[[], object]) -> Counter[tuple[str, str]]:
-    """Call it once; count what oneDNN executes, as (kind, precision of its input): `("convolution", "int8")`.
+def kinds(log: str) -> Counter[tuple[str, str]]:
+    """What a log says was executed, as (kind, precision of its input): `("convolution", "int8")`.
 
     Other kinds are `matmul`, `inner_product` and `reorder`, a change of layout. What another library executes
     isn't seen.
     """
-    return kinds(log_of(run))
-
-
-def kinds(log: str) -> Counter[tuple[str, str]]:
-    """What a log says was executed, as (kind, precision of its input)."""
     return Counter((kind, PRECISIONS.get(type_, type_)) for kind, type_ in _EXECUTED.findall(log))
 
 

@@ -22,11 +22,19 @@ def providers(provider: str, device: str) -> list[Any]:
 def usage(details: Mapping[str, Any], device: str = "cpu") -> str:
     """ONNX Runtime alone; it copies images to a GPU and logits back by itself."""
     wanted = providers(details["provider"], device)
+    threads = details.get("threads")  # older artifacts don't say
+    count = f"options.intra_op_num_threads = {threads}\n" if threads else ""
+    preload = check = ""
+    if device != "cpu":
+        first = wanted[0] if isinstance(wanted[0], str) else wanted[0][0]
+        preload = "onnxruntime.preload_dlls()  # CUDA and cuDNN from where pip installs them\n"
+        if details["provider"] == "tensorrt":
+            preload += "import tensorrt  # and TensorRT's libraries\n"
+        check = f'assert session.get_providers()[0] == "{first}", "it fell back: its log says why"\n'
     return (
-        "import onnxruntime\n"
-        "options = onnxruntime.SessionOptions()\n"
-        "# options.intra_op_num_threads = 2  # its default is one thread for each physical core\n"
-        f'session = onnxruntime.InferenceSession("{MODEL}", options, providers={wanted!r})\n'
+        f"import onnxruntime\n{preload}"
+        f"options = onnxruntime.SessionOptions()\n{count}"
+        f'session = onnxruntime.InferenceSession("{MODEL}", options, providers={wanted!r})\n{check}'
         f'(logits,) = session.run(["{OUTPUT}"], {{"{INPUT}": images}})\n'
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 CONVOLUTIONS = {"Conv", "FusedConv", "NhwcFusedConv", "ConvInteger", "QLinearConv"}
 LINEARS = {"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat"}
 INTEGER = {"ConvInteger", "QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat"}
+CPU = "CPUExecutionProvider"
+COMPILES = "TensorrtExecutionProvider"  # whole parts of the graph, each of which is one node then
 KERNEL_EVENT = "_kernel_time"
 RUN_EVENT = "model_run"
 OWN_SUFFIX = r"(_nchwc|_bn_nchwc|_token_\d+)$"  # ONNX Runtime's, on names of the layers that it changed
@@ -20,7 +23,7 @@ OWN_SUFFIX = r"(_nchwc|_bn_nchwc|_token_\d+)$"  # ONNX Runtime's, on names of th
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the optimized graph that was seen to run.
+    """A node of the optimized graph that was seen to run, or a part of the graph that a provider compiled.
 
     `macs` are multiply-accumulates of one image, 0 for what is neither a convolution nor a linear layer.
     `norm` says that a convolution scales each channel by itself: it was a batch norm.
@@ -33,11 +36,11 @@ class Node:
     fused: bool = False
 
 
-def nodes(optimized: Path, events: Sequence[Mapping[str, Any]], batch_size: int) -> Iterator[Node]:
-    """The nodes of one inference, weights taken from the optimized graph's file."""
+def nodes(optimized: Path | None, events: Sequence[Mapping[str, Any]], batch_size: int) -> Iterator[Node]:
+    """The nodes of one inference, weights taken from the optimized graph's file where there is one."""
     import onnx
 
-    graph = onnx.load(optimized, load_external_data=False).graph
+    graph = onnx.load(optimized, load_external_data=False).graph if optimized else onnx.GraphProto()
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     saved = {node.name: node for node in graph.node}
     for event in events:
@@ -93,21 +96,51 @@ def _is_norm(weight: tuple[int, ...], group: int) -> bool:
     return len(weight) > 0 and math.prod(weight[1:]) == 1 and group == weight[0] > 1
 
 
-def describe(ran: Sequence[Node], *, int8: bool) -> str:
-    """What differs from one FP32 kernel after the other; for a model that claims INT8, how much of it is."""
-    wanted = next((node.provider for node in ran if node.provider != "CPUExecutionProvider"), "")
-    said = [_integer(ran) if int8 else _float(ran)]
-    if wanted:
-        away = sum(node.provider == "CPUExecutionProvider" for node in ran)
-        said.append(
-            f"{len(ran) - away}/{len(ran)} nodes in {wanted}" + f", {away} fell back to CPU" * (away > 0)
-        )
-    return "; ".join(said)
+def describe(ran: Sequence[Node], *, int8: bool, asked: str = CPU) -> str:
+    """What differs from one FP32 kernel after the other; for a model that claims INT8, how much of it is.
+
+    `asked` is the provider that the session was opened for. Others take what it can't run, and may take all.
+    """
+    if asked == CPU:
+        return _integer(ran) if int8 else _float(ran)
+    if not any(node.provider == asked for node in ran):
+        return f"none: {_fallen(ran)}"
+    where = _places(ran, asked)
+    if asked == COMPILES:
+        return f"{_compiled(ran, int8=int8)}; {where}"
+    return f"{_integer(ran) if int8 else _float(ran)}; {where}"
+
+
+def _places(ran: Sequence[Node], asked: str) -> str:
+    """How many nodes each provider ran, the one that was asked for first and the CPU last."""
+    counts = Counter(node.provider for node in ran)
+    first, last = counts.pop(asked), counts.pop(CPU, 0)
+    said = [f"{first}/{len(ran)} nodes in {asked}"]
+    said += [f"{count} in {provider}" for provider, count in counts.most_common()]
+    return ", ".join([*said, *([f"{last} fell back to {CPU}"] if last else [])])
+
+
+def _fallen(ran: Sequence[Node]) -> str:
+    """Where all nodes ran, none of them in the provider that was asked for."""
+    counts = Counter(node.provider for node in ran).most_common()
+    if not counts:
+        return "no node was seen to run"
+    if len(counts) == 1:
+        return f"all {len(ran)} nodes fell back to {counts[0][0]}"
+    where = " and ".join(f"{count} to {provider}" for provider, count in counts)
+    return f"all {len(ran)} nodes fell back, {where}"
+
+
+def _compiled(ran: Sequence[Node], *, int8: bool) -> str:
+    """How much of the graph was compiled. What the compiled parts compute in shows nowhere, so INT8 isn't claimed."""
+    parts = sum(node.provider == COMPILES for node in ran)
+    outside = sum(node.operator in CONVOLUTIONS for node in ran)
+    graph = f"{parts} part{'s' * (parts != 1)} of the graph compiled by TensorRT"
+    said = f"{graph}, {outside} convolutions outside"
+    return f"none: int8 was not seen, TensorRT doesn't show it here ({said})" if int8 else said
 
 
 def _integer(ran: Sequence[Node]) -> str:
-    if any(node.operator.startswith("TRTKernel") for node in ran):
-        return "subgraphs handed to TensorRT, which doesn't show here what they compute in"
     convolutions = [node for node in ran if node.operator in CONVOLUTIONS and not node.norm]
     norms = [node for node in ran if node.norm or node.operator == "BatchNormalization"]
     linears = [node for node in ran if node.operator in LINEARS]

@@ -33,10 +33,15 @@ _FILL = """\
 for name, tensor in state.items():  # takes the file's precision and channel counts as they are
     path, _, leaf = name.rpartition(".")
     module = model.get_submodule(path)
-    if leaf in module._parameters:
+{regroup}    if leaf in module._parameters:
         module._parameters[leaf] = torch.nn.Parameter(tensor, requires_grad=False)
     else:
         module._buffers[leaf] = tensor
+"""
+# For a pruned model: F.conv2d takes the groups from the module, which was constructed with all of its channels.
+_REGROUP = """\
+    if isinstance(module, torch.nn.Conv2d) and module.in_channels == module.groups > 1:  # depthwise
+        module.groups = module.groups * len(tensor) // module.out_channels  # a group for each channel left
 """
 
 
@@ -60,12 +65,13 @@ def model_code(details: Mapping[str, Any], device: str) -> str:
     )
     given = ", ".join(f"{key}={value!r}" for key, value in options.items())
     read = {"masked": _MASKED, "quantized": _QUANTIZED}.get(details["weights"], _PLAIN)
+    fill = _FILL.format(regroup=_REGROUP if "channels_removed" in architecture else "")
     moved = "" if device == "cpu" else f'model.to("{device}")\n{FP32}'
     moved += "model.to(memory_format=torch.channels_last)\n" if details["served"]["channels_last"] else ""
     moved += _COMPRESS.format(names=names) if (names := details.get("semi_sparse")) else ""
     return (
         f"import torch, torchvision\n{read}"
-        f"model = torchvision.models.get_model({architecture['model']!r}, {given}).eval()\n{_FILL}{moved}"
+        f"model = torchvision.models.get_model({architecture['model']!r}, {given}).eval()\n{fill}{moved}"
     )
 
 

@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from statistics import median_high
 from typing import Any
 
+from densebench import once
 from densebench.errors import CellFailed
 from densebench.machine import MB
+
+TIMINGS = "timing.cache"
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,29 @@ def log_of(library: Any) -> Any:
     return Log()
 
 
-def plan_of(library: Any, graph: bytes, batch_sizes: tuple[int, ...], workspace_mb: int) -> Plan:
+def known_timings(bound: Mapping[str, str]) -> bytes:
+    """What earlier builds of the sweep learned of the kernels, for plans that are bound to the same."""
+    found = once.recall(_shared(bound))
+    return (found.folder / TIMINGS).read_bytes() if found else b""
+
+
+def keep_timings(bound: Mapping[str, str], content: bytes) -> None:
+    """Keep what this build and those before it learned, for the next one."""
+
+    def fill(folder: Path) -> None:
+        (folder / TIMINGS).write_bytes(content)
+
+    spares_s = 0.0  # nobody knows: it depends on which of them another plan asks for
+    once.keep(_shared(bound), spares_s, fill)
+
+
+def _shared(bound: Mapping[str, str]) -> list[object]:
+    return ["tensorrt timings", dict(bound)]
+
+
+def plan_of(
+    library: Any, graph: bytes, batch_sizes: tuple[int, ...], workspace_mb: int, known: bytes = b""
+) -> Plan:
     """Build the plan for this machine's GPU: one profile, fastest at the middle one of the batch sizes.
 
     Args:
@@ -51,6 +78,7 @@ def plan_of(library: Any, graph: bytes, batch_sizes: tuple[int, ...], workspace_
         graph: a serialized ONNX model with one input of shape (batch, c, h, w).
         batch_sizes: the sizes it will be run at; the plan takes every one from 1 to the largest.
         workspace_mb: device memory that a kernel may take for itself, in MB.
+        known: kernel timings of earlier builds, if there are any.
 
     Raises:
         CellFailed: the graph or a layer of it is not supported; with TensorRT's own words.
@@ -78,8 +106,12 @@ def plan_of(library: Any, graph: bytes, batch_sizes: tuple[int, ...], workspace_
     profile.set_shape(images.name, min=(least, *shape), opt=(middle, *shape), max=(most, *shape))
     if config.add_optimization_profile(profile) < 0:
         raise CellFailed(f"TensorRT refuses the batch sizes {least} to {most}: {log.last()}")
-    timings = config.create_timing_cache(b"")  # empty: a build takes as long as it takes anybody
-    if not config.set_timing_cache(timings, ignore_mismatch=False):
+    timings = config.create_timing_cache(known)
+    taken = config.set_timing_cache(timings, ignore_mismatch=False)
+    if known and not taken:  # of another GPU or version, as TensorRT sees it
+        timings = config.create_timing_cache(b"")
+        taken = config.set_timing_cache(timings, ignore_mismatch=False)
+    if not taken:
         raise CellFailed(f"TensorRT refuses an empty timing cache: {log.last()}")
     content = builder.build_serialized_network(network, config)
     if content is None:

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from densebench.engines import _exported, _ran
 from densebench.engines import _inductor_int8 as int8
-from densebench.engines import _ran
 from densebench.engines._calibration import calibration_images
 from densebench.engines._inductor import inductor, no_compiler
-from densebench.engines._onednn import executed
+from densebench.engines._onednn import kinds, layouts, log_of
 from densebench.engines._plain_pytorch import FP32, moves
+from densebench.engines._weights import describe_weights
 from densebench.engines.base import Built, Engine, Target, claimed
 from densebench.errors import Unavailable, UsageError
-from densebench.techniques.base import Options
+from densebench.techniques.base import DEVICES, Options
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -100,8 +101,14 @@ def build(
         if images is not None:
             module = int8.quantized(module, images)
         program = exported(module, example)
+        found = _exported.layers(program)
+        details = {
+            "precision": precision,
+            "convolutions": sum(layer.operator in _exported.CONVOLUTIONS for layer in found),
+            "layer_weights": _exported.weights(found),
+            "quantized": _exported.quantized(found) if precision == "int8" else {},
+        }
         aoti_compile_and_package(program, package_path=str(folder / PACKAGE))
-    details = {"precision": precision, "convolutions": _convolutions(program)}
     return Built(details, rounds=precision != "fp32", largest_batch=MOST_IMAGES)
 
 
@@ -113,18 +120,14 @@ def exported(module: nn.Module, example: Tensor) -> ExportedProgram:
     return torch.export.export(module, (example,), dynamic_shapes=shapes)
 
 
-def _convolutions(program: ExportedProgram) -> int:
-    """How many convolutions the model has."""
-    return sum(getattr(node.target, "__name__", "").startswith("conv") for node in program.graph.nodes)
-
-
 class PackagedSession:
     """A loaded package."""
 
-    def __init__(self, file: Path, precision: str, convolutions: int, claimed: str = "float32") -> None:
-        self.precision = precision
-        self.claimed = claimed
-        self.convolutions = convolutions
+    def __init__(self, file: Path, details: Mapping[str, Any]) -> None:
+        self.details = details
+        self.precision: str = details["precision"]
+        self.claimed = claimed(details)
+        self.convolutions: int = details["convolutions"]
         self._package: AOTIModelPackageLoader | None = _open(file)
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -132,12 +135,16 @@ class PackagedSession:
         return self._package.boxed_run([images.contiguous()])[0]
 
     def effect(self, images: Tensor) -> str:
-        """Count what oneDNN executes, by precision; on a GPU, what goes through PyTorch's dispatcher."""
-        from densebench.measure.observe import unseen
+        """Count what oneDNN executes, by precision and layout; on a GPU, what goes through PyTorch's dispatcher.
+
+        What the weights are is told of the program that was compiled: in the package they are packed.
+        """
+        from densebench.measure.observe import describe_layout, unseen
 
         if images.is_cuda:
             return self._effect_on_gpu(images)
-        seen = executed(lambda: self(images))
+        log = log_of(lambda: self(images))
+        seen = kinds(log)
         convolutions = Counter(
             {precision: n for (kind, precision), n in seen.items() if kind == "convolution"}
         )
@@ -149,24 +156,39 @@ class PackagedSession:
             said.append(f"{other} convolutions not run by oneDNN")
         if linears:
             said.append(f"int8 linear layers {linears}")
-        if layouts := sum(n for (kind, _), n in seen.items() if kind == "reorder"):
-            said.append(f"{layouts} tensors laid out anew in each call")
+        said += self._share(convolutions["int8"], linears)
+        if moved := sum(n for (kind, _), n in seen.items() if kind == "reorder"):
+            said.append(f"{moved} tensors laid out anew in each call")
         if self.precision == "int8" and not (convolutions["int8"] or linears):
             return f"none: nothing runs in int8 (seen: {', '.join(said)})"
         if self.claimed != "int8" and (nothing := unseen(self.claimed, convolutions)):
             return nothing
-        return f"ahead-of-time package: {', '.join(said)}"
+        package = f"ahead-of-time package: {', '.join(said)}"
+        return "; ".join([package, *describe_layout(layouts(log)), *self._weights()])
+
+    def _share(self, convolutions: int, linears: int) -> list[str]:
+        """The share of the multiplications in INT8, where as many layers ran so as were quantized."""
+        made = self.details.get("quantized")
+        if not made or (made["convolutions"], made["linears"]) != (convolutions, linears):
+            return []
+        return [f"{100 * made['macs_share']:.3g} % of the MACs"] if convolutions + linears else []
+
+    def _weights(self) -> list[str]:
+        """What is missing or zero in the program; older packages don't say."""
+        return describe_weights(self.details.get("layer_weights", ()), self.details)
 
     def _effect_on_gpu(self, images: Tensor) -> str:
         from densebench.measure.observe import unseen
 
         ran = _ran.convolutions(lambda: self(images), images.device.type).precisions
         if not ran:
-            return "ahead-of-time package; what it computes in isn't observed on a GPU"
+            package = "ahead-of-time package; what it computes in isn't observed on a GPU"
+            return "; ".join([package, *self._weights()])
         said = ", ".join(
             f"{precision} convolutions {n}/{self.convolutions}" for precision, n in ran.most_common()
         )
-        return unseen(self.claimed, ran) or f"ahead-of-time package: {said}"
+        package = "; ".join([f"ahead-of-time package: {said}", *self._weights()])
+        return unseen(self.claimed, ran) or package
 
     def trace(self, images: Tensor) -> None:
         pass
@@ -189,7 +211,7 @@ def _open(file: Path) -> AOTIModelPackageLoader:
 
 def load(folder: Path, details: Mapping[str, Any], device: str) -> PackagedSession:  # noqa: ARG001
     """A session on the package."""
-    return PackagedSession(folder / PACKAGE, details["precision"], details["convolutions"], claimed(details))
+    return PackagedSession(folder / PACKAGE, details)
 
 
 def usage(details: Mapping[str, Any], device: str = "cpu") -> str:  # noqa: ARG001
@@ -223,6 +245,7 @@ ENGINE = Engine(
     contains_code=True,
     tolerance=1e-3,
     typical_build_s=120.0,
+    devices=lambda options: ("cpu",) if options["precision"] == "int8" else DEVICES,
     unavailable=lambda device: no_compiler(),
     caveat="The package holds machine code for this kind of processor or GPU, this PyTorch version and the number "
     "of threads that it was built with. It needs no compiler and no Python: see examples/cpp.",

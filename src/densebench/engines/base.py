@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from densebench.techniques.base import Options
+from densebench.techniques.base import DEVICES, Options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,6 +124,7 @@ class Engine:
         contains_code: whether loading the artifact runs code that is in it.
         tolerance: relative L2 difference that the engine may add between build and reload.
         typical_build_s: seconds that a DenseNet-121 build is known to take, for estimates only.
+        devices: options -> devices that it can run on with them, whatever is installed.
         unavailable: device -> what to install or why not, or None. It imports nothing heavy.
         caveat: what a deployer should know, or "".
         triton: how Triton takes its artifacts, or None where it doesn't.
@@ -147,6 +148,7 @@ class Engine:
     contains_code: bool = False
     tolerance: float = 0.0
     typical_build_s: float = 1.0
+    devices: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda options: DEVICES
     unavailable: Callable[[str], str | None] = lambda device: None
     caveat: str = ""
     triton: Triton | None = None

@@ -7,8 +7,10 @@ operators unless it is given their library: nothing in the artifact is code.
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,7 +26,7 @@ from densebench.engines._onnx_quantize import quantize
 from densebench.engines._weights import describe_weights
 from densebench.engines.base import Built, Engine, Target
 from densebench.errors import RefusedArtifact, Unavailable
-from densebench.techniques.base import Options
+from densebench.techniques.base import DEVICES, Options
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
@@ -67,7 +69,7 @@ def build(
     """
     if provider == "tensorrt" and target.device == "cpu":
         raise Unavailable("provider=tensorrt runs on CUDA devices")
-    details = {"precision": precision, "provider": provider}
+    details: dict[str, Any] = {"precision": precision, "provider": provider, "threads": target.threads}
     graph: dict[str, Any] = {"batch_sizes": target.batch_sizes, "name": target.model}
     if precision == "fp32":
         spared_s = write_graph(model, workload.input_shape, folder / MODEL, **graph)
@@ -93,6 +95,8 @@ class OnnxSession:
         self.details = details
         self.int8 = details["precision"] == "int8"
         self.providers = providers(details["provider"], device)
+        first = self.providers[0]
+        self.asked: str = first if isinstance(first, str) else first[0]
         self.device = device
         self.session = self._open(_session_options())
 
@@ -108,8 +112,10 @@ class OnnxSession:
             problems.NotImplemented,
             problems.Fail,
         )
-        if "TensorrtExecutionProvider" in self.providers and b"EPContext" in self.path.read_bytes():
-            raise RefusedArtifact(f"{self.path} holds a compiled engine, which is code: build it again")
+        if self.asked == observed.COMPILES:
+            if b"EPContext" in self.path.read_bytes():
+                raise RefusedArtifact(f"{self.path} holds a compiled engine, which is code: build it again")
+            _load_libraries()
         try:
             session = onnxruntime.InferenceSession(
                 self.path, options, providers=self.providers, enable_fallback=0
@@ -119,10 +125,9 @@ class OnnxSession:
             raise RefusedArtifact(
                 f"{self.path}: build it again, ONNX Runtime can't load it: {said}"
             ) from None
-        wanted = self.providers[0] if isinstance(self.providers[0], str) else self.providers[0][0]
-        if wanted not in session.get_providers():
+        if self.asked not in session.get_providers():
             raise Unavailable(
-                f"ONNX Runtime can't start its {wanted}: see what onnxruntime-gpu needs beside it"
+                f"ONNX Runtime can't start its {self.asked}: see what onnxruntime-gpu needs beside it"
             )
         return session
 
@@ -149,9 +154,11 @@ class OnnxSession:
     def effect(self, images: Tensor) -> str:
         """Load the file a second time, as it is loaded here; look at the graph, what of it ran, and the weights."""
         with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as folder:
-            optimized = Path(folder) / "optimized.onnx"
+            # A graph with compiled parts can't be saved: a session that is to save it doesn't start
+            optimized = None if self.asked == observed.COMPILES else Path(folder) / "optimized.onnx"
             events = self._watch(images, Path(folder), 1, optimized)
-            said = observed.describe(list(observed.nodes(optimized, events, len(images))), int8=self.int8)
+            ran = list(observed.nodes(optimized, events, len(images)))
+            said = observed.describe(ran, int8=self.int8, asked=self.asked)
         if said.startswith("none"):
             return said
         return "; ".join([said, *describe_weights(observed.weights(self.path), self.details)])
@@ -179,6 +186,12 @@ class OnnxSession:
         pass
 
 
+def _load_libraries() -> None:
+    """TensorRT's own, which importing its package loads: pip puts them where the provider doesn't look."""
+    with suppress(ImportError):  # a system may have them where it does
+        importlib.import_module("tensorrt")  # no import statement: it is no library that the engine needs
+
+
 def _session_options() -> SessionOptions:
     """One inference at a time, on PyTorch's number of threads.
 
@@ -204,6 +217,13 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> OnnxSession:
 
     """
     return OnnxSession(folder / MODEL, details, device)
+
+
+def devices(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Its own INT8 kernels are for the CPU, and TensorRT is for CUDA."""
+    if options["provider"] == "tensorrt":
+        return ("cuda",)
+    return ("cpu",) if options["precision"] == "int8" else DEVICES
 
 
 def unavailable(device: str) -> str | None:
@@ -238,5 +258,6 @@ ENGINE = Engine(
     triton=TRITON,
     tolerance=1e-4,
     typical_build_s=40.0,
+    devices=devices,
     unavailable=unavailable,
 )

@@ -229,6 +229,7 @@ ENGINE = Engine(
     usage=usage,
     tolerance=1e-4,
     typical_build_s=30.0,
+    devices=lambda options: ("cpu",),
     unavailable=unavailable,
     triton=TRITON,
     caveat="The first call at each batch size compiles the graph. OpenVINO's Python package reports its use to "

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from densebench.engines._tensorrt_session import PlanSession
     from densebench.workloads.base import OnnxFile, Workload
 
-PLAN, TIMINGS, OPERATORS = "model.plan", "timing.cache", "operators.json"
+PLAN, OPERATORS = "model.plan", "operators.json"
 NEEDED = ("tensorrt", "onnx", "onnxruntime", "onnxscript")
 MUST_MATCH = {"gpu": "GPU", "compute_capability": "compute capability", "tensorrt": "TensorRT"}
 OWN_PRECISION = (
@@ -73,6 +73,9 @@ def build(
 ) -> Built:
     """Export the graph in this precision and build its plan, for every batch size up to the target's largest.
 
+    Kernels that an earlier build of the sweep timed are not timed again: then it takes less than it would alone, and
+    `kernels_timed_before` in the manifest says so.
+
     Raises:
         Unavailable: INT8 without calibration images.
         UsageError: INT8 with too few of them.
@@ -82,21 +85,24 @@ def build(
     import tensorrt
 
     from densebench.engines._tensorrt_graph import graph_of
-    from densebench.engines._tensorrt_plan import plan_of
+    from densebench.engines._tensorrt_plan import keep_timings, known_timings, plan_of
 
     graph = graph_of(model, workload, target.batch_sizes, precision)
-    plan = plan_of(tensorrt, graph.content, target.batch_sizes, workspace_mb)
+    bound = bound_to()
+    known = known_timings(bound)
+    plan = plan_of(tensorrt, graph.content, target.batch_sizes, workspace_mb, known)
+    keep_timings(bound, plan.timings)
     (folder / PLAN).write_bytes(plan.content)
-    (folder / TIMINGS).write_bytes(plan.timings)
     (folder / OPERATORS).write_text(json.dumps(graph.operators), encoding="utf-8")
     largest = max(target.batch_sizes)
     details = {
         "precision": precision,
         "largest_batch": largest,
         "classes": len(workload.weights.classes),
-        "bound_to": bound_to(),
+        "bound_to": bound,
+        "kernels_timed_before": bool(known),
     }
-    return Built(details, (TIMINGS,), rounds=True, largest_batch=largest)
+    return Built(details, rounds=precision != "fp32", largest_batch=largest)
 
 
 def load(folder: Path, details: Mapping[str, Any], device: str) -> PlanSession:
@@ -128,6 +134,7 @@ def usage(details: Mapping[str, Any], device: str = "cuda") -> str:  # noqa: ARG
         "import tensorrt, torch\n"
         "runtime = tensorrt.Runtime(tensorrt.Logger())\n"
         f'engine = runtime.deserialize_cuda_engine(open("{PLAN}", "rb").read())\n'
+        'assert engine is not None, "the plan is for another GPU or TensorRT version: its log says more"\n'
         "context = engine.create_execution_context()\n"
         'inputs = torch.from_numpy(images).to("cuda").contiguous()\n'
         f'outputs = torch.empty(len(inputs), {details["classes"]}, device="cuda")\n'
@@ -170,6 +177,7 @@ ENGINE = Engine(
     contains_code=True,
     tolerance=1e-3,
     typical_build_s=90.0,
+    devices=lambda options: ("cuda",),
     unavailable=unavailable,
     caveat="A plan runs on the GPU model and the TensorRT version that built it, nowhere else.",
     triton=Triton(

@@ -5,6 +5,7 @@ It is saved frozen and optimized at load: a module optimized for inference befor
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,11 +76,11 @@ class ScriptSession:
         return self.program(images)  # type: ignore[no-any-return]
 
     def effect(self, images: Tensor) -> str:
-        """Count the optimized graph's operators, the precisions that really ran, and the saved weights."""
+        """Count the optimized graph's operators, what really ran in which precision and layout, and the weights."""
         from densebench.measure import observe
 
-        ran = _ran.convolutions(lambda: self(images), self.device).precisions
-        if nothing := observe.unseen(claimed(self.details), ran):
+        ran = _ran.convolutions(lambda: self(images), self.device)
+        if nothing := observe.unseen(claimed(self.details), ran.precisions):
             return nothing
         kinds = [node.kind() for node in _nodes(self.program.inlined_graph)]
         count = {name: sum(kind.endswith(name) for kind in kinds) for name in COUNTED}
@@ -88,7 +89,11 @@ class ScriptSession:
             f"{count['batch_norm']} batch norms left unfolded"
         )
         unoptimized = [f"not optimized: {self.unoptimized}"] if self.unoptimized else []
-        return "; ".join([graph, *unoptimized, *observe.describe_precisions(ran), *self._weights()])
+        inside = [
+            *observe.describe_precisions(ran.precisions),
+            *observe.describe_layout(ran.layouts or Counter()),
+        ]
+        return "; ".join([graph, *unoptimized, *inside, *self._weights()])
 
     def _weights(self) -> list[str]:
         """What is missing or zero in the program, read once more from its file: optimizing packs them."""

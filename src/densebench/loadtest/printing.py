@@ -14,6 +14,7 @@ from densebench.artifact import Manifest
 from densebench.loadtest.asking import Asked, request
 from densebench.loadtest.parent import load_test
 from densebench.loadtest.plan import Found, Request, Run
+from densebench.loadtest.scenarios import within
 from densebench.stats.samples import samples_needed
 
 
@@ -58,7 +59,7 @@ def sentence(todo: Request, found: Found) -> str:
     """The answer in a line."""
     run = found.answer
     if run is None:
-        return f"no rate held p99 <= {todo.target_p99_ms:g} ms: {_least(found.runs)}"
+        return _no_answer(todo.target_p99_ms, found.runs)
     match todo.scenario:
         case "single-stream":
             return f"one query at a time: median {_ms(run, 50)}, p99 {_ms(run, 99)}"
@@ -71,13 +72,35 @@ def sentence(todo: Request, found: Found) -> str:
             )
 
 
-def _least(runs: tuple[Run, ...]) -> str:
+def _no_answer(bound_ms: float, runs: tuple[Run, ...]) -> str:
+    """Why no rate is quoted: none held the bound, or one did that didn't hold it once more."""
+    tried = runs[1:] or runs
+    held = [run for run in tried if within(run, bound_ms)]
+    failed = min((run for run in tried if run not in held), key=_rate)
+    if not held:
+        return f"no rate held p99 <= {bound_ms:g} ms: {_lost(bound_ms, failed)}"
+    best = max(held, key=_rate)
+    return (
+        f"no rate held p99 <= {bound_ms:g} ms twice: {_rate(best):.1f} queries/s held once (p99 {_ms(best, 99)}), "
+        f"but with other arrivals none tried from there down to {_rate(failed):.1f} queries/s did"
+    )
+
+
+def _lost(bound_ms: float, lowest: Run) -> str:
     """How the lightest load went that was tried."""
-    lowest = min(runs[1:] or runs, key=lambda one: one.target_per_s or 0)
     if lowest.target_per_s is None:
         return f"one query at a time has {_ms(lowest, 99)}"
-    went = "it fell behind" if lowest.latency_p99_ms is None else f"it was {_ms(lowest, 99)}"
+    if lowest.latency_p99_ms is None:
+        went = "it fell behind"
+    elif lowest.latency_p99_ms <= bound_ms:
+        went = f"only {lowest.samples_per_s:.1f} queries/s were answered"
+    else:
+        went = f"it was {_ms(lowest, 99)}"
     return f"at the lowest tried, {lowest.target_per_s:.1f} queries/s, {went}"
+
+
+def _rate(run: Run) -> float:
+    return run.target_per_s or 0.0
 
 
 def lines(todo: Request, manifest: Manifest, found: Found) -> list[tuple[str, str]]:

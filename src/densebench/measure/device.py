@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from densebench.machine import MB
+
+READINGS = 5000  # of the clock, to see its smallest step: some tenths of a millisecond
+EVENT_STEP_US = 0.5  # of CUDA's events: "a resolution of around 0.5 microseconds" (cudaEventElapsedTime)
 
 
 class Device(Protocol):
@@ -108,3 +112,21 @@ def open_device(name: str) -> Device:
         return Cpu()
     turn_tf32_off()
     return Cuda()
+
+
+def clock_step_us(device: str, clock: Callable[[], int] = time.perf_counter_ns) -> float:
+    """The smallest step of the clock that times calls on this device, in microseconds.
+
+    On the CPU the least by which it was seen to advance from one reading to the next, so never less than a reading
+    takes: both blur a call. Read on until it moves.
+    """
+    if device != "cpu":
+        return EVENT_STEP_US
+    least, read, before = math.inf, 0, clock()
+    while read < READINGS or math.isinf(least):
+        now = clock()
+        if now > before:
+            least = min(least, now - before)
+        before = now
+        read += 1
+    return least / 1000

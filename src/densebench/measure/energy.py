@@ -77,6 +77,9 @@ class GpuMeter:
         return self._latest_j
 
 
+METHODS = (RaplMeter.method, GpuMeter.method)  # any other word of `open_meter` says why there is no meter
+
+
 def open_meter(device: str, nvml: Any = None) -> Meter | str:
     """The meter of this device, or in words why it has none."""
     if device == "cpu":

@@ -47,6 +47,7 @@ LIMITS: tuple[Rule, ...] = (
     reliability.left_out,
     reliability.fresh_memory,
     reliability.no_turns,
+    reliability.wide,
 )
 KEY: tuple[Rule, ...] = (speed.overall, speed.latency, cost.file_size, quality.no_effect)  # for a summary
 

@@ -54,20 +54,19 @@ def recommend(sweep: Sweep) -> list[Finding]:
 
 
 def choose(sweep: Sweep) -> Row | None:
-    """The best row of the recipe to deploy: the fastest that keeps the accuracy, if it beats the baseline.
+    """The best row of the recipe to deploy: the fastest that keeps the accuracy and clearly beats the baseline.
 
     None where nothing was timed, and of several environments, each of which has its own.
     """
     if len(sweep.parts) > 1 or not sweep.candidates:
         return None
-    first = sweep.candidates[0]
     base = next((row for row in sweep.candidates if row.recipe == BASELINE), None)
     if base is None:
-        return first
-    no_gain = throughput(first) <= (1 + CLEAR) * throughput(base)
+        return sweep.candidates[0]
+    faster = (row for row in sweep.candidates if throughput(row) > (1 + CLEAR) * throughput(base))
     # its fastest row may be at a batch size that was measured less closely than another one
-    clear = any(change(row) == "faster" for row in sweep.of(first.recipe))
-    return base if no_gain or not clear else first
+    clear = (row for row in faster if any(change(other) == "faster" for other in sweep.of(row.recipe)))
+    return next(clear, base)
 
 
 def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:
@@ -133,8 +132,13 @@ def _accuracy(chosen: Row, sweep: Sweep) -> str:
 
 def _runner_up(chosen: Row, other: Row) -> str:
     where = "" if other.batch_size == chosen.batch_size else f" at batch {other.batch_size}"
-    how = gap(chosen, other, "less" if throughput(other) < throughput(chosen) else "more")
-    return f"Next is {other.recipe} with {short(throughput(other))} images/s{where} ({how})."
+    more = throughput(other) > throughput(chosen)
+    told = (
+        f"with {short(throughput(other))} images/s{where} ({gap(chosen, other, 'more' if more else 'less')})"
+    )
+    if throughput(other) > (1 + CLEAR) * throughput(chosen):
+        return f"{other.recipe} may be faster, {told}, but it is not clearly faster than the baseline."
+    return f"Next is {other.recipe} {told}."
 
 
 def _costs(chosen: Row, sweep: Sweep) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from densebench.record import BASELINE, Row, Status
 from densebench.report.sweep import Finding, Sweep, finding
 from densebench.rows import by_environment
+from densebench.stats.comparison import CLEAR, Estimate, excess
 from densebench.stats.pages import Process, explained, varies
 from densebench.wording import batches, joined, problems, short
 
@@ -101,8 +102,9 @@ def no_turns(sweep: Sweep) -> Iterator[Finding]:
         if row.device == "cpu" and row.adaptive and not (row.beside_ms and all(row.beside_ms))
     ]
     rows = [row for row in alone if row.recipe != BASELINE]
-    base = [row for row in alone if row.recipe == BASELINE]
-    if base and any(any(row.beside_ms) for row in sweep.timed if row.batch_size == base[0].batch_size):
+    turned = {row.batch_size for row in sweep.timed if any(row.beside_ms)}  # where any process took turns
+    base = [row for row in alone if row.recipe == BASELINE and row.batch_size in turned]
+    if base:
         said = (
             f"Some of the baseline's own processes at {batches(row.batch_size for row in base)} took no turns: in "
             "those rounds recipes are held against fewer of its processes."
@@ -114,6 +116,27 @@ def no_turns(sweep: Sweep) -> Iterator[Finding]:
             "(run.log says why) or would have taken too long: these are held against its blocks of the same round."
         )
         yield finding("limits", said, rows)
+
+
+def wide(sweep: Sweep) -> Iterator[Finding]:
+    """Speed-ups at focus batch sizes that no further rounds made as narrow as they were meant to be."""
+    known = [(row, _estimate(row)) for row in sweep.timed if row.adaptive and row.recipe != BASELINE]
+    loose = [(row, found.half_width) for row, found in known if found and excess(found, CLEAR) > 1]
+    widths = sorted(half for _, half in loose if half is not None)
+    if widths:
+        rows = [row for row, _ in loose]
+        said = (
+            f"Further rounds ended before the speed-ups of {_cells(rows)} were known to a tenth of the effect, or to "
+            f"3 %: their 95 % intervals are ±{100 * widths[0]:.0f} to ±{100 * widths[-1]:.0f} %. A longer "
+            "--focus-time narrows them."
+        )
+        yield finding("limits", said, rows)
+
+
+def _estimate(row: Row) -> Estimate | None:
+    if row.speedup is None or row.speedup_ci_low is None:
+        return None
+    return Estimate(row.speedup, row.speedup_ci_low, row.speedup_ci_high)
 
 
 def left_out(sweep: Sweep) -> Iterator[Finding]:

@@ -20,8 +20,7 @@ def overall(sweep: Sweep) -> Iterator[Finding]:
     base = next((row for row in sweep.best if row.recipe == BASELINE), None)
     sentence = f"Highest throughput: {first.recipe} with {_speed(first)}"
     if base is not None and first is not base:
-        ratio = throughput(first) / throughput(base)
-        sentence += f", {times(ratio)} the best of the baseline ({_speed(base)})"
+        sentence += f", {_over(first, base)} the best of the baseline ({_speed(base)})"
     yield finding("throughput", f"{sentence}; the runner-up is {_behind(first, second)}.", sweep.best)
 
 
@@ -36,7 +35,7 @@ def by_batch_size(sweep: Sweep) -> Iterator[Finding]:
                 f"At batch {size}, nothing is faster than the baseline ({short(throughput(first))} images/s)"
             )
         elif base is not None:
-            sentence += f", {times(first.speedup)} the baseline ({short(throughput(base))} images/s)"
+            sentence += f", {_over(first, base)} the baseline ({short(throughput(base))} images/s)"
         if len(rows) == 1:
             yield finding("throughput", f"{sentence}; no other recipe was timed there.", rows)
         else:
@@ -86,13 +85,15 @@ def _judged(sweep: Sweep, verdict: Verdict, topic: str, words: str) -> Iterator[
 
 def saturation(sweep: Sweep) -> Iterator[Finding]:
     """The smallest batch size that gives nearly all of a recipe's best throughput, and who falls after it."""
-    groups: dict[int, list[str]] = {}
+    groups: dict[tuple[int, str], list[str]] = {}
     evidence: list[Row] = []
     for recipe in sweep.recipes:
         rows = sweep.of(recipe)
         if len(rows) < 2:
             continue
-        groups.setdefault(saturated(rows).batch_size, []).append(recipe)
+        enough = saturated(rows)
+        sure = "is" if _settled(enough, rows) else "may be"
+        groups.setdefault((enough.batch_size, sure), []).append(recipe)
         evidence += rows
         peak, last = max(rows, key=throughput), rows[-1]
         less = 1 - throughput(last) / throughput(peak)
@@ -104,11 +105,11 @@ def saturation(sweep: Sweep) -> Iterator[Finding]:
                 (peak, last),
             )
     largest = max(sweep.batch_sizes, default=0)
-    for size, recipes in sorted(groups.items()):
+    for (size, sure), recipes in sorted(groups.items()):
         still = ", the largest measured: more may be possible" if size == largest else ""
         yield finding(
             "scaling",
-            f"Batch {size} is enough for 95 % of the best throughput of {joined(recipes)}{still}.",
+            f"Batch {size} {sure} enough for 95 % of the best throughput of {joined(recipes)}{still}.",
             (row for row in evidence if row.recipe in recipes),
         )
 
@@ -117,6 +118,13 @@ def saturated(rows: Sequence[Row]) -> Row:
     """The first of a recipe's timed rows, by batch size, that gives nearly all of its best throughput."""
     best = max(throughput(row) for row in rows)
     return next(row for row in rows if throughput(row) >= SATURATED * best)
+
+
+def _settled(enough: Row, rows: Sequence[Row]) -> bool:
+    """Whether no other row can give much more, by the ends of the intervals; so too where there are none."""
+    low = enough.throughput_ci_low
+    highs = [row.throughput_ci_high for row in rows if row is not enough]
+    return low is None or all(high is None or low >= SATURATED * high for high in highs)
 
 
 def zeros(sweep: Sweep) -> Iterator[Finding]:
@@ -137,6 +145,25 @@ def zeros(sweep: Sweep) -> Iterator[Finding]:
 
 def _speed(row: Row) -> str:
     return f"{short(throughput(row))} images/s at batch {row.batch_size}"
+
+
+def _over(first: Row, base: Row) -> str:
+    """How many times as fast, with what is known of it: rows of different batch sizes have no paired blocks."""
+    if first.batch_size == base.batch_size and first.speedup is not None:
+        own = (first.speedup_ci_low, first.speedup_ci_high)
+        return times(first.speedup) + _ends(*own, "with 95 % confidence")
+    low = _ratio(first.throughput_ci_low, base.throughput_ci_high)
+    high = _ratio(first.throughput_ci_high, base.throughput_ci_low)
+    return times(throughput(first) / throughput(base)) + _ends(low, high, "by the ends of both intervals")
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    return None if one is None or not other else one / other
+
+
+def _ends(low: float | None, high: float | None, how: str) -> str:
+    """` (2.80x to 3.21x how)`; nothing where there is no interval."""
+    return "" if low is None or high is None else f" ({spread([low, high])} {how})"
 
 
 def _behind(first: Row, second: Row) -> str:

@@ -6,6 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, field_validator
 
+from densebench.blanks import Known
+from densebench.measure.ceilings import ceilings_of
+from densebench.measure.energy import METHODS
 from densebench.record import Frozen
 
 FORMAT_VERSION = 1
@@ -33,6 +36,7 @@ class Header(Frozen):
     environment: dict[str, Any]
     ceilings: dict[str, Any] | None = None  # of the machine, as `measure.ceilings.Ceilings` has them
     energy: str = ""  # what measures energy, or why nothing does
+    clock_step_us: float | None = None  # the smallest step of the clock that times calls
     notes: tuple[str, ...] = ()
     command: str
     started_at: str  # UTC, ISO 8601
@@ -41,6 +45,17 @@ class Header(Frozen):
     @classmethod
     def _readable(cls, spec: dict[str, Any]) -> dict[str, Any]:
         return _checked(spec)
+
+    @property
+    def known(self) -> Known:
+        """What rows need to know of the machine, to say why figures are blank."""
+        ceilings = ceilings_of(self.ceilings)
+        return Known(
+            no_energy="" if self.energy in METHODS else self.energy or "the machine was not surveyed",
+            ceiling_threads=ceilings.threads if ceilings else None,
+            precisions=frozenset(ceilings.compute) if ceilings else frozenset(),
+            clock_step_us=self.clock_step_us,
+        )
 
     def continued(self, more: Resume) -> Header:
         """The run as it is after a resume: what was asked for in both, and what was seen in either."""

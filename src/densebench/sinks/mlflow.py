@@ -222,7 +222,7 @@ def _metrics(row: Row) -> dict[str, float]:
 
 def _tags(row: Row) -> dict[str, str]:
     """The columns in words: status, reason, verdict, effect and so on."""
-    words = {name: getattr(row, name) for name in METRICS if name != "artifact"}
+    words = {name: getattr(row, name) for name in METRICS if name != "artifact"} | {"reason": row.reasons}
     return {
         name: one_line(str(value).lower() if isinstance(value, bool) else value, _LONGEST)
         for name, value in words.items()

@@ -171,11 +171,11 @@ def verdict(speedup: Estimate) -> Verdict | None:
     return "slower" if speedup.high < 1 else "unclear"
 
 
-def narrow_enough(speedup: Estimate, target: float) -> bool:
-    """Whether a speed-up is known well enough: half-width at most `target`, or a tenth of the effect itself.
+def excess(speedup: Estimate, target: float) -> float:
+    """How many times as wide as is wanted an interval is: by `target`, or by a tenth of the effect itself.
 
     Only the width decides, and an effect far larger than it, never on which side of 1 the interval lies: that would
     make a verdict likelier the longer one looks.
     """
     half = speedup.half_width
-    return half is not None and half <= max(target, EFFECT_SHARE * abs(math.log(speedup.value)))
+    return math.inf if half is None else half / max(target, EFFECT_SHARE * abs(math.log(speedup.value)))

@@ -48,7 +48,8 @@ def drop_at_most(lost: int, won: int, images: int, confidence: float = CONFIDENC
     def excess(drop: float) -> float:
         """How far the observed drop lies below `drop` in standard errors, less the z that is allowed."""
         b = -lost - won + (2 * images - lost + won) * drop
-        won_share = (math.sqrt(b * b + 8 * images * won * drop * (1 - drop)) - b) / (4 * images)
+        root = max(0.0, b * b + 8 * images * won * drop * (1 - drop))  # 0 where all images were won
+        won_share = (math.sqrt(root) - b) / (4 * images)
         variance = images * (2 * won_share + drop * (1 - drop))
         return (images * drop - (lost - won)) - z * math.sqrt(max(variance, 0.0))
 

@@ -6,7 +6,7 @@ their first touch, unless the allocator keeps them. Source: glibc manual, "Mallo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from densebench.errors import Unavailable
 from densebench.machine import KEEP_FREED_MEMORY
@@ -43,12 +43,22 @@ def environment(*, kind: Kind = "glibc") -> Mapping[str, str]:
     return {"LD_PRELOAD": found}
 
 
+def refuses_with(options: Mapping[str, Any]) -> Mapping[str, str]:
+    """Only glibc reads its tunables: in another allocator they would do nothing, and look as if they did."""
+    if (kind := options["kind"]) == "glibc":
+        return {}
+    return {
+        "glibc_tunable": f"glibc's tunables do nothing in {kind}: write allocator without kind={kind}, or keep one"
+    }
+
+
 TECHNIQUE = Technique(
     "allocator",
     "memory allocator of the process: glibc that keeps freed memory, jemalloc or tcmalloc",
     unchanged,
     changes="allocator",
     options=AllocatorOptions,
+    refuses_with=refuses_with,
     environment=environment,
     caveat="The allocator's variables must be set where the deployed process starts: see the artifact's README.",
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 THREADS = "OMP_NUM_THREADS"  # the variable that says how many threads an inference runs on
+DEVICES = ("cpu", "cuda")  # that there are techniques and engines for
 
 
 class Options(BaseModel):
@@ -37,13 +38,16 @@ class Technique:
             that must not have been decided before this one.
         precision: device -> what most multiplications of the result run in there (`float32`,
             `bfloat16`, `float16` or `int8`), or None where that stays as it was.
-        gives: words about the result that an engine or a later technique may refuse (`bfloat16`, `autocast`).
+        gives: words about the result that an engine or another technique may refuse (`bfloat16`, `autocast`).
+        refuses_with: options -> word that another technique of the stack `gives`, before or after this one -> why
+            the two don't go together.
         tolerance: relative L2 difference allowed between a saved model's outputs and the reloaded one's.
         least_sqnr_db: the least signal-to-noise ratio against FP32 outputs that is no sign of a mistake.
         slow_to_apply: whether it takes so long that a sweep does it once for all recipes that begin alike.
         typical_s: `(image_size, **options) -> seconds` that it is known to take on DenseNet-121, for estimates only.
         environment: `(**options) -> variables` that a process measuring the result must start with. It may raise
             `Unavailable`, saying what to install.
+        devices: those that it can run on, whatever is installed.
         unavailable: device -> why it can't run there, or None.
         slow: device -> why it may be very slow there, or None; said when a probe finds it to be.
         caveat: what a deployer should know, or "".
@@ -59,11 +63,13 @@ class Technique:
     after: Mapping[str, str] = field(default_factory=dict)
     precision: Callable[[str], str | None] = lambda device: None
     gives: frozenset[str] = frozenset()
+    refuses_with: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda options: {}
     tolerance: float = 1e-4
     least_sqnr_db: float = 60.0
     slow_to_apply: bool = False
     typical_s: Callable[..., float] = lambda image_size, **options: 0.0
     environment: Callable[..., Mapping[str, str]] = lambda **options: {}
+    devices: tuple[str, ...] = DEVICES
     unavailable: Callable[[str], str | None] = lambda device: None
     slow: Callable[[str], str | None] = lambda device: None
     caveat: str = ""

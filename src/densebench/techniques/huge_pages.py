@@ -22,12 +22,19 @@ def environment() -> Mapping[str, str]:
 
 
 def unavailable(device: str) -> str | None:  # noqa: ARG001
-    """The kernel must allow transparent huge pages."""
+    """The kernel must give huge pages to those that ask, and to nobody else.
+
+    Where every process has them, glibc doesn't ask, and the pages that a process is seen to have prove nothing.
+    """
     try:
         setting = SETTING.read_text(encoding="ascii")
     except OSError:
         return "this kernel has no transparent huge pages"
-    return f"transparent huge pages are off: echo madvise > {SETTING}" if "[never]" in setting else None
+    if "[never]" in setting:
+        return f"transparent huge pages are off: echo madvise > {SETTING}"
+    if "[always]" in setting:
+        return f"every process has transparent huge pages here, the baseline too: echo madvise > {SETTING}"
+    return None
 
 
 TECHNIQUE = Technique(
@@ -35,6 +42,7 @@ TECHNIQUE = Technique(
     "transparent huge pages for the heap, through GLIBC_TUNABLES",
     unchanged,
     changes="pages",
+    gives=frozenset({"glibc_tunable"}),
     environment=environment,
     unavailable=unavailable,
     caveat="GLIBC_TUNABLES must be set where the deployed process starts: see the artifact's README.",

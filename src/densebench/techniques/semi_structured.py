@@ -98,6 +98,7 @@ TECHNIQUE = Technique(
     gives=frozenset({"zeros"}),
     typical_s=typical_s,
     least_sqnr_db=0.0,
+    devices=("cuda",),
     unavailable=unavailable,
     caveat="PyTorch skips the zeros in linear layers with FP16 or BF16 weights only, on GPUs from Ampere on; "
     "without fine_tune=true most of the accuracy may be lost.",

@@ -1,0 +1,120 @@
+"""What `benchmarks/speedup.py` calls met and missed, and what it tells of the calls that it doesn't count."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from densebench import jobs
+from densebench.record import Row
+from tests.factory import FACTS, block, described
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+INT8 = "openvino:precision=int8"
+
+
+@pytest.fixture
+def speedup(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, which finds its neighbours as it does when it is run."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("speedup")
+
+
+def row(steps: str, speed: float | None, size: int = 8, drop: float | None = 0.0) -> Row:
+    """A recipe so many times as fast as the baseline, which loses so many points of top-1."""
+    facts = {"recipe": steps, "steps": steps, "batch_size": size, "speedup": speed, "accuracy_drop_pp": drop}
+    return Row.model_validate(FACTS | facts)
+
+
+SINGLE, STACK = row(INT8, 7.0, size=1), row(f"pruning+{INT8}", 11.0, size=16, drop=1.0)
+
+
+def said(
+    speedup: ModuleType, rows: list[Row], ratios: tuple[float, ...] = (0.96, 1.04)
+) -> tuple[int, list[str]]:
+    """The exit code, and the first word of each line."""
+    text = StringIO()
+    compared = [speedup.Compared("onnx", 1, 100 * ratio, 100, 0.0, "bare loop") for ratio in ratios]
+    code = speedup.judge(rows, compared, Console(file=text))
+    return code, [line.partition(":")[0] for line in text.getvalue().splitlines()]
+
+
+def test_all_limits_are_met(speedup: ModuleType) -> None:
+    """At the very limits; a technique in the default engine is a single one too."""
+    assert said(speedup, [SINGLE, STACK]) == (0, ["met"] * 3)
+    assert said(speedup, [row("bf16+eager", 7.5), STACK]) == (0, ["met"] * 3)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [STACK],  # no single technique
+        [row(INT8, 6.99), STACK],
+        [row(INT8, None), STACK],
+        [row("eager", 9.0), STACK],  # changes nothing
+    ],
+)
+def test_a_slow_single_technique_is_missed(speedup: ModuleType, rows: list[Row]) -> None:
+    """A stack is none, however fast."""
+    assert said(speedup, rows) == (1, ["missed", "met", "met"])
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        row(f"pruning+{INT8}", 10.99),
+        row(f"pruning+{INT8}", 20.0, size=1),
+        row(f"pruning+{INT8}", 20.0, drop=1.1),
+        row(f"pruning+{INT8}", 20.0, drop=None),
+        row("openvino", 20.0),
+    ],
+)
+def test_a_slow_or_wrong_stack_is_missed(speedup: ModuleType, stack: Row) -> None:
+    """As is one whose accuracy nobody knows, or that is fast at another batch size."""
+    assert said(speedup, [SINGLE, stack]) == (1, ["met", "missed", "met"])
+
+
+@pytest.mark.parametrize("ratios", [(0.94, 1.0), (1.0, 1.06), ()])
+def test_one_file_that_is_far_from_its_peer_is_missed(speedup: ModuleType, ratios: tuple[float, ...]) -> None:
+    """Though the others make up for it; and so is no file at all."""
+    assert said(speedup, [SINGLE, STACK], ratios) == (1, ["met", "met", "missed"])
+
+
+def test_the_share_that_is_left_out_stands_beside_the_ratio(
+    speedup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer's tool counts every call: where many are not counted here the ratio says less."""
+    folder = tmp_path / "models" / "x"
+    folder.mkdir(parents=True)
+    (folder / "model.xml").touch()
+    (folder / "manifest.json").write_text('{"details": {}}', encoding="utf-8")
+    shares = iter((0.1, 0.15))
+
+    def run(job: jobs.Measure, *_: object) -> jobs.Measured:
+        return jobs.Measured(blocks={8: block((10.0, 10.0), left_out=next(shares))})
+
+    @contextmanager
+    def opened(*_: object) -> Iterator[tuple[Any, ...]]:
+        yield SimpleNamespace(plain=SimpleNamespace(run=run)), described(), tmp_path / "timing"
+
+    def tool(*_: object) -> float:
+        return 1000.0
+
+    monkeypatch.setattr(speedup.suite, "opened", opened)
+    monkeypatch.setitem(speedup.PEERS, "model.xml", tool)
+    spec = SimpleNamespace(threads=1, output_dir=tmp_path, image_size=32)
+    rows = [row(INT8, 7.0).model_copy(update={"artifact": "models/x"}), row("eager", 1.0)]
+    compared = list(speedup.compare(rows, spec, 2))
+    assert [(one.ratio, one.tool) for one in compared] == [(pytest.approx(0.8), "tool")]
+    text = StringIO()
+    speedup.print_peers(compared, 2, Console(file=text, width=200))
+    assert "0.800" in text.getvalue()
+    assert "12.5% of calls" in text.getvalue()
