@@ -72,7 +72,7 @@ class Plan:
 
 
 FULL = Plan(
-    "full", 20, {3: 5, 5: 30, 10: 10}, disturbed=3, plain=5, repeats=6, alternations=12, further_s=30.0
+    "full", 20, {3: 5, 5: 30, 10: 10}, disturbed=2, plain=5, repeats=6, alternations=12, further_s=20.0
 )
 FAST = Plan("fast", 3, {3: 2, 5: 4, 10: 2}, disturbed=1, plain=2, repeats=2, alternations=4, further_s=15.0)
 

@@ -41,8 +41,6 @@ EFFECTS = {
     "tensorrt:precision=fp32": r"float32 convolutions",
     "tensorrt_int8": r"int8 convolutions",
 }
-# Effects that nothing shows from outside: the row says so, and is held to its accuracy alone.
-UNSEEN = {"onnx:precision=int8:provider=tensorrt": "none: int8 was not seen"}
 # Least SQNR of the logits against the baseline's, dB. On a CPU: 120 and more, 47 to 52, 26 to 33.
 LEAST_DB = {"float32": 30.0, "float16": 20.0, "bfloat16": 20.0, "int8": 10.0}
 MOST_LOST, MOST_LOST_PRUNED = 1.0, 3.0  # points of top-1
@@ -79,12 +77,11 @@ def verdict(row: Mapping[str, str], *, as_is: bool = False) -> tuple[str, str]:
 def _problem(row: Mapping[str, str]) -> str | None:
     """What is wrong with a row, or None."""
     recipe, effect = row["recipe"], row["effect"]
-    unseen = recipe in UNSEEN and effect.startswith(UNSEEN[recipe])
     if row["status"] != "ok":
         return f"{row['status']}: {row['reason']}"
     if not float(row["throughput_samples_per_s"] or 0) > 0:
         return "no throughput"
-    if recipe not in PLAIN and (not effect or (effect.startswith("none") and not unseen)):
+    if recipe not in PLAIN and (not effect or effect.startswith("none")):
         return f"no effect: {effect or 'none is given'}"
     if not re.search(EFFECTS.get(recipe, ""), effect):
         return f"expected '{EFFECTS[recipe]}' in its effect: {effect}"

@@ -60,6 +60,7 @@ class Children:
     def __init__(self, answer: Child) -> None:
         self.answer = answer
         self.processes: list[tuple[str, tuple[int, ...]]] = []
+        self.renewed: list[int] = []  # after so many processes
         self.asked: list[tuple[str, int]] = []
         self.traced: list[tuple[str, int]] = []
         self.needed: list[dict[int, int]] = []
@@ -71,6 +72,10 @@ class Children:
         self.addresses: dict[int, str] = {}
         self.variables: dict[str, str] = {}  # those of the process that comes next
         self.started: dict[str, list[dict[str, str]]] = {}  # by folder: what each process started with
+
+    def renew(self) -> None:
+        assert not self.addresses  # nobody stands beside others
+        self.renewed.append(len(self.processes))
 
     def of(self, variables: Mapping[str, str]) -> Children:
         self.variables = dict(variables)
@@ -165,6 +170,14 @@ def test_each_round_has_every_recipe_and_the_baseline_twice(tmp_path: Path) -> N
     assert rows["a", 4].verdict == "faster"
     assert rows["b", 4].verdict == "same"
     assert (rows["baseline", 4].processes, rows["a", 4].processes) == (6, 3)
+
+
+def test_each_round_is_forked_from_processes_of_its_own(tmp_path: Path) -> None:
+    """What forks of one process inherit is the same for all of them."""
+    sweep, children = sweep_of(tmp_path, steady)
+    timed(sweep)
+    assert children.renewed == [4, 8]  # the first round's are those that the models were made with
+    assert len(children.processes) == 12
 
 
 def test_a_process_is_timed_at_each_batch_size_that_needs_it(tmp_path: Path) -> None:
@@ -343,7 +356,7 @@ def test_time_is_used_up(tmp_path: Path) -> None:
     assert {row.processes for key, row in timed(sweep).items() if key[0] != "baseline"} == {5}
 
 
-@pytest.mark.parametrize(("focus_time", "rounds"), [(29, 5), (30, 6), (60, 7)])
+@pytest.mark.parametrize(("focus_time", "rounds"), [(29, 5), (31, 6), (61, 7)])
 def test_no_further_round_begins_that_would_not_end_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, focus_time: float, rounds: int
 ) -> None:
@@ -360,7 +373,7 @@ def test_no_further_round_begins_that_would_not_end_in_time(
     assert (rows["a", 4].processes, rows["b", 4].processes) == (5, rounds)
 
 
-@pytest.mark.parametrize(("focus_time", "rounds"), [(30, (5, 6)), (40, (6, 6)), (75, (6, 7))])
+@pytest.mark.parametrize(("focus_time", "rounds"), [(31, (5, 6)), (41, (6, 6)), (76, (6, 7))])
 def test_where_not_all_fit_those_that_are_known_least_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, focus_time: float, rounds: tuple[int, int]
 ) -> None:
@@ -375,6 +388,23 @@ def test_where_not_all_fit_those_that_are_known_least_go_on(
     sweep, _ = sweep_of(tmp_path, answer, focus_batch_sizes=[4], focus_time=focus_time)
     rows = timed(sweep)
     assert (rows["a", 4].processes, rows["b", 4].processes) == rounds
+
+
+def test_a_further_round_costs_what_its_batch_sizes_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`a` is known at one of two, so that a process of it and two of the baseline take half of what they took."""
+    now, noise = [0.0], random.Random(1)
+
+    def answer(name: str, size: int) -> jobs.Block:
+        now[0] += 10.0
+        return measured(noise.uniform(5, 15) if (name, size) == ("a", 8) else 10.0)
+
+    monkeypatch.setattr("densebench.rounds.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("densebench.rounds.forecast.process_s", lambda spec, workload, sizes: len(sizes))
+    focus = {"batch_sizes": [4, 8], "focus_batch_sizes": [4, 8], "focus_time": 15.5}
+    rows = timed(sweep_of(tmp_path, answer, **focus)[0])
+    assert (rows["a", 4].processes, rows["a", 8].processes, rows["b", 8].processes) == (5, 6, 5)
 
 
 def test_disturbed_blocks_are_measured_again_within_a_bound(tmp_path: Path) -> None:

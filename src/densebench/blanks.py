@@ -39,21 +39,11 @@ def clearly_faster(speedup: float | None, low: float | None) -> bool:
 
 
 def why_blank(row: Row, known: Known | None) -> tuple[str, ...]:
-    """A phrase for each kind of figure that is blank and doesn't explain itself, in the columns' order.
+    """A phrase for each kind of figure that is blank and doesn't explain itself, or that the clock is too coarse for.
 
     Without what is known of the machine there are none for what depends on it.
     """
     return (*_of_samples(row), *_of_the_baseline(row), *(_of_the_machine(row, known) if known else ()))
-
-
-def too_short(row: Row, known: Known | None) -> str:
-    """That the middle one of the calls is too short for the clock, if it is."""
-    if known is None or known.clock_step_us is None or not row.samples_ms:
-        return ""
-    call_us = 1000 * median(row.all_samples_ms)
-    if call_us >= LEAST_STEPS * known.clock_step_us:
-        return ""
-    return f"calls of {short(call_us)} us are shorter than {LEAST_STEPS} steps of the clock"
 
 
 def _of_samples(row: Row) -> Iterator[str]:
@@ -80,6 +70,10 @@ def _of_the_baseline(row: Row) -> Iterator[str]:
 
 
 def _of_the_machine(row: Row, known: Known) -> Iterator[str]:
+    if row.samples_ms and known.clock_step_us:
+        call_us = 1000 * median(row.all_samples_ms)
+        if call_us < LEAST_STEPS * known.clock_step_us:
+            yield f"calls of {short(call_us)} us are shorter than {LEAST_STEPS} steps of the clock"
     if row.roofline_fraction is None:
         yield f"no roofline fraction: {_without_ceiling(row, known)}"
     if row.energy_j_per_image is None:

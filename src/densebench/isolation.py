@@ -179,7 +179,7 @@ class Nursery(Closed):
 
     def _begin(self, job: Job) -> tuple[int, int]:
         """Start a child: where its words are read, and where in the log its output begins."""
-        self._wait_until_ready()
+        self.wait_until_ready()
         reader, writer = os.pipe()
         try:
             log_start = os.fstat(self._log.fileno()).st_size
@@ -219,7 +219,13 @@ class Nursery(Closed):
                 said = Message(result=_together(said.result, message.result), problem=message.problem)
                 deadline = time.monotonic() + limit_s
 
-    def _wait_until_ready(self) -> None:
+    def wait_until_ready(self) -> None:
+        """Until children can be forked.
+
+        Raises:
+            CellFailed: that takes too long, or the process ended.
+
+        """
         if getattr(self, "_ready", False):
             return
         ready, _, _ = select.select([self._socket], [], [], START_LIMIT_S)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from densebench.errors import CellFailed
 from densebench.isolation import Closed, Nursery
 from densebench.jobs import Accompany
+
+PLAIN: frozenset[tuple[str, str]] = frozenset()
 
 
 class Nurseries(Closed):
@@ -24,11 +27,13 @@ class Nurseries(Closed):
         self._log = log
         self._open: dict[frozenset[tuple[str, str]], Nursery] = {}
         self._beside: dict[tuple[int, ...], Nursery] = {}  # by the batch sizes that their child serves
+        self._asked: set[frozenset[tuple[str, str]]] = set()  # for, since there are these
         self.plain = self.of({})
 
     def of(self, variables: Mapping[str, str]) -> Nursery:
         """The nursery whose children start with these variables beside the plain ones."""
         key = frozenset(variables.items())
+        self._asked.add(key)
         if key not in self._open:
             self._open[key] = Nursery({**self._plain, **variables}, self._log)
         return self._open[key]
@@ -40,6 +45,23 @@ class Nurseries(Closed):
             self._beside[job.batch_sizes] = Nursery(self._plain, self._log)
         with self._beside[job.batch_sizes].living(job, timeout_s):
             yield
+
+    def renew(self) -> None:
+        """Fork from new processes from now on, in the environments that were asked for since the last time.
+
+        Forks of one process have the same address space, and with it the same conflicts in caches and tables: what
+        they inherit is the same for all, but another in the next run. They start side by side, before anything runs.
+        """
+        former = [*self._open.values(), *self._beside.values()]
+        self._open = {key: Nursery({**self._plain, **dict(key)}, self._log) for key in {*self._asked, PLAIN}}
+        self._beside = {sizes: Nursery(self._plain, self._log) for sizes in self._beside}
+        self._asked = set()
+        self.plain = self._open[PLAIN]
+        for nursery in former:
+            nursery.close()
+        for nursery in (*self._open.values(), *self._beside.values()):
+            with suppress(CellFailed):  # who needs it is told
+                nursery.wait_until_ready()
 
     def close(self) -> None:
         """End whatever runs in any of them."""

@@ -1,4 +1,4 @@
-"""What several builds of a sweep need is made by the first of them, and its seconds are counted by each.
+"""What several builds of a sweep need is made by the first; each counts its seconds, where they are known.
 
 `onnx` and `onnx_int8` begin with the same export, `structured_pruning` and the stacks on it with the same minutes of
 training. What the first build made stays beside the sweep's other temporary files; outside a sweep nothing is kept.

@@ -247,7 +247,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("threads", "CPU threads of the measuring process"),
     Column("seed", "the run's seed"),
     Column("environment_id", "fingerprint of machine and library versions"),
-    Column("disturbance", "what else was running, or that calls are too short for the clock"),
+    Column("disturbance", "what else was running"),
     Column("artifact", "the saved model, relative to the output folder"),
     Column("started_at", "when this row's measurement began (UTC)"),
 )

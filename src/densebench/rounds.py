@@ -1,5 +1,7 @@
 """The second half of a sweep: rounds of fresh processes, the baseline's among them.
 
+Each round's are forked from processes of its own, since forks of one have the same address space.
+
 A recipe is never timed alone. One round holds one process of each recipe that still needs one and two of the
 baseline, in random order, one after the other; the speed-up is taken within rounds. A process loads its artifact
 once and is timed at each batch size that still needs a block, from small to large; at the focus batch sizes it takes
@@ -13,7 +15,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from densebench import forecast, jobs
@@ -48,7 +50,7 @@ class Rounds:
         self._sizes = {one.size: one for one in sizes}
         self._companions: Mapping[int, str] = {}
         self._quiet_us = sweep.survey.quiet_us
-        self._took_s: dict[str, float] = {}  # by recipe: its last process
+        self._pace: dict[str, float] = {}  # by recipe: how its last process took longer than was forecast
         self._alone: set[int] = (
             set()
         )  # where no baseline stood beside the others, or was of use: not tried again
@@ -75,6 +77,8 @@ class Rounds:
     def _round(self, first: int, count: int) -> None:
         """One process of each recipe, and as many of the baseline as the sweep says."""
         sweep, number = self._sweep, first + count
+        if count:
+            sweep.nurseries.renew()
         turns = self._turns()
         sizes = self._accompanied(turns)
         with company(sweep, sizes, self._quiet_us) as self._companions:
@@ -87,9 +91,9 @@ class Rounds:
                 where = f"round {count + 1}, {place + 1} of {len(order)}"
                 began = time.monotonic()
                 self._blocks(turns[name], number, where)
-                self._took_s[name] = time.monotonic() - began
-                timed_at = tuple(cell.batch_size for cell in turns[name])
-                sweep.progress.worked(forecast.process_s(sweep.spec, sweep.workload, timed_at))
+                expected_s = self._forecast_s(cell.batch_size for cell in turns[name])
+                self._pace[name] = (time.monotonic() - began) / expected_s
+                sweep.progress.worked(expected_s)
             self._alone |= {size for size in self._companions if not self._took_turns(turns, size)}
 
     def _took_turns(self, turns: Mapping[str, list[Cell]], size: int) -> bool:
@@ -100,19 +104,26 @@ class Rounds:
     def _affordable(self, left_s: float) -> set[str]:
         """Recipes that need another round and have the time for it, those that are known least well first.
 
-        By how long the round before took, in which each had its processes and the baseline its own.
+        By how much longer than forecast the processes of the round before took. What lacks rounds has them anyway.
         """
         excesses: dict[str, float] = {}
-        for one in self._sizes.values():
+        sizes: dict[str, list[int]] = {}
+        for size, one in self._sizes.items():
             for name, times in one.unsure().items():
                 excesses[name] = max(times, excesses.get(name, 0.0))
-        left_s -= self._sweep.baseline_blocks * self._took_s.get(BASELINE, 0.0)
+                sizes.setdefault(name, []).append(size)
+        needed_s = {name: self._pace.get(name, 1.0) * self._forecast_s(own) for name, own in sizes.items()}
+        every = {size for own in sizes.values() for size in own}
+        left_s -= self._sweep.baseline_blocks * self._pace.get(BASELINE, 1.0) * self._forecast_s(every)
         chosen = set()
         for name in sorted(excesses, key=lambda name: -excesses[name]):
-            if self._took_s.get(name, 0.0) <= left_s:
-                left_s -= self._took_s.get(name, 0.0)
+            if needed_s[name] <= left_s or math.isinf(excesses[name]):
+                left_s -= needed_s[name]
                 chosen.add(name)
         return chosen
+
+    def _forecast_s(self, sizes: Iterable[int]) -> float:
+        return forecast.process_s(self._sweep.spec, self._sweep.workload, tuple(sizes))
 
     def _accompanied(self, turns: Mapping[str, list[Cell]]) -> list[int]:
         """The focus batch sizes at which others than the baseline are measured in this round, and it is too."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from densebench.blanks import Known, clearly_faster, too_short, why_blank
+from densebench.blanks import Known, clearly_faster, why_blank
 from densebench.record import BASELINE, Record, Row, Status
 from densebench.stats import comparison, proportion, samples
 
@@ -67,11 +67,8 @@ def _derive(record: Record, baseline: Record | None, reference: Record | None) -
 
 
 def _explained(row: Row, known: Known | None) -> Row:
-    """The row, where it ran, with why figures are blank, and with calls that are too short for the clock."""
-    if row.status is not Status.OK:
-        return row
-    disturbance = "; ".join(filter(None, (row.disturbance, too_short(row, known))))
-    return row.model_copy(update={"blank": why_blank(row, known), "disturbance": disturbance})
+    """The row, where it ran, with why figures are blank."""
+    return row.model_copy(update={"blank": why_blank(row, known)}) if row.status is Status.OK else row
 
 
 def _speed(record: Record, baseline: Record | None) -> dict[str, object]:

@@ -24,7 +24,7 @@ CONV, INT8 = "Conv", "QLinearConv"
 PART = Node("TRTKernel_graph_main_graph_123_0", COMPILES)
 FP32 = "optimized graph: {} convolutions, 0 nodes with their activation fused, 0 batch norms left"
 PARTS = "{} of the graph compiled by TensorRT, {} convolutions outside"
-UNSEEN = "none: int8 was not seen, TensorRT doesn't show it here ({})"
+UNSEEN = "{}; int8 was asked for, which TensorRT doesn't show here"
 MIXED = f"2/4 nodes in {COMPILES}, 1 in {CUDA}, 1 fell back to {CPU}"
 
 

@@ -35,6 +35,9 @@ class InstantNurseries:
         """It stands there, and nobody asks."""
         yield
 
+    def renew(self) -> None:
+        """They are always new."""
+
     def close(self) -> None:
         """Nothing runs."""
 

@@ -155,6 +155,8 @@ def test_wide_intervals_at_focus_batch_sizes() -> None:
     (sentence,) = said(wide, rows)
     assert sentence == (
         "Further rounds ended before the speed-ups of a at batch 8; b at batch 8 were known to a tenth of the "
-        "effect, or to 3 %: their 95 % intervals are ±10 to ±33 %. A longer --focus-time narrows them."
+        "effect, or to 2 %: their 95 % intervals are ±10 to ±33 %. A longer --focus-time narrows them."
     )
     assert said(wide, rows[:1]) == []
+    assert "of b at batch 8 were" in next(wide(Sweep(tuple(rows), precision_target=11.0))).sentence
+    assert "are ±33 %" in next(wide(Sweep(tuple(rows), precision_target=11.0))).sentence

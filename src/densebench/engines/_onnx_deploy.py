@@ -29,7 +29,11 @@ def usage(details: Mapping[str, Any], device: str = "cpu") -> str:
         first = wanted[0] if isinstance(wanted[0], str) else wanted[0][0]
         preload = "onnxruntime.preload_dlls()  # CUDA and cuDNN from where pip installs them\n"
         if details["provider"] == "tensorrt":
-            preload += "import tensorrt  # and TensorRT's libraries\n"
+            preload = (
+                f"import contextlib\n{preload}"
+                "with contextlib.suppress(ImportError):  # where the system has TensorRT's libraries itself\n"
+                "    import tensorrt\n"
+            )
         check = f'assert session.get_providers()[0] == "{first}", "it fell back: its log says why"\n'
     return (
         f"import onnxruntime\n{preload}"

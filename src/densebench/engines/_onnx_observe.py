@@ -132,12 +132,12 @@ def _fallen(ran: Sequence[Node]) -> str:
 
 
 def _compiled(ran: Sequence[Node], *, int8: bool) -> str:
-    """How much of the graph was compiled. What the compiled parts compute in shows nowhere, so INT8 isn't claimed."""
+    """How much of the graph was compiled. What the compiled parts compute in shows nowhere."""
     parts = sum(node.provider == COMPILES for node in ran)
     outside = sum(node.operator in CONVOLUTIONS for node in ran)
     graph = f"{parts} part{'s' * (parts != 1)} of the graph compiled by TensorRT"
     said = f"{graph}, {outside} convolutions outside"
-    return f"none: int8 was not seen, TensorRT doesn't show it here ({said})" if int8 else said
+    return f"{said}; int8 was asked for, which TensorRT doesn't show here" if int8 else said
 
 
 def _integer(ran: Sequence[Node]) -> str:

@@ -21,10 +21,11 @@ TIMINGS = "timing.cache"
 
 @dataclass(frozen=True)
 class Plan:
-    """A serialized engine, and the kernel timings that it was chosen by."""
+    """A serialized engine, the kernel timings that it was chosen by, and whether some were known before."""
 
     content: bytes
     timings: bytes
+    reused: bool = False
 
 
 @cache  # the library keeps the first logger for the whole process, so that one must never die
@@ -108,6 +109,7 @@ def plan_of(
         raise CellFailed(f"TensorRT refuses the batch sizes {least} to {most}: {log.last()}")
     timings = config.create_timing_cache(known)
     taken = config.set_timing_cache(timings, ignore_mismatch=False)
+    reused = bool(known) and bool(taken)
     if known and not taken:  # of another GPU or version, as TensorRT sees it
         timings = config.create_timing_cache(b"")
         taken = config.set_timing_cache(timings, ignore_mismatch=False)
@@ -116,4 +118,4 @@ def plan_of(
     content = builder.build_serialized_network(network, config)
     if content is None:
         raise CellFailed(f"TensorRT built no plan: {log.last()}")
-    return Plan(bytes(content), bytes(config.get_timing_cache().serialize()))
+    return Plan(bytes(content), bytes(config.get_timing_cache().serialize()), reused)

@@ -100,9 +100,12 @@ def build(
         "largest_batch": largest,
         "classes": len(workload.weights.classes),
         "bound_to": bound,
-        "kernels_timed_before": bool(known),
+        "kernels_timed_before": plan.reused,
     }
-    return Built(details, rounds=precision != "fp32", largest_batch=largest)
+    from densebench.workloads.base import OnnxFile
+
+    own = isinstance(model, OnnxFile)  # a user's graph may hold FP16 or Q/DQ itself
+    return Built(details, rounds=own or precision != "fp32", largest_batch=largest)
 
 
 def load(folder: Path, details: Mapping[str, Any], device: str) -> PlanSession:

@@ -15,9 +15,17 @@ from densebench.wording import STATUS_WORDS, joined
 
 
 def sweep_of(header: Header, rows: Sequence[Row]) -> Sweep:
-    """The rows with the accuracy limit that the run was given, and the ceilings that it found."""
-    limit = header.spec.get("max_accuracy_drop", header.spec.get("max-accuracy-drop", 1.0))
-    return Sweep(tuple(rows), float(limit), ceilings_of(header.ceilings))
+    """The rows with the accuracy limit and the precision that the run was given, and the ceilings that it found."""
+
+    def given(name: str, otherwise: float) -> float:
+        return float(header.spec.get(name, header.spec.get(name.replace("_", "-"), otherwise)))
+
+    return Sweep(
+        tuple(rows),
+        given("max_accuracy_drop", 1.0),
+        ceilings_of(header.ceilings),
+        precision_target=given("precision_target", 2.0),
+    )
 
 
 def title(rows: Sequence[Row]) -> str:

@@ -136,7 +136,7 @@ def _runner_up(chosen: Row, other: Row) -> str:
     told = (
         f"with {short(throughput(other))} images/s{where} ({gap(chosen, other, 'more' if more else 'less')})"
     )
-    if throughput(other) > (1 + CLEAR) * throughput(chosen):
+    if throughput(other) > (1 + CLEAR) * throughput(chosen) and change(other) == "unclear":
         return f"{other.recipe} may be faster, {told}, but it is not clearly faster than the baseline."
     return f"Next is {other.recipe} {told}."
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from densebench.record import BASELINE, Row, Status
 from densebench.report.sweep import Finding, Sweep, finding
 from densebench.rows import by_environment
-from densebench.stats.comparison import CLEAR, Estimate, excess
+from densebench.stats.comparison import Estimate, excess
 from densebench.stats.pages import Process, explained, varies
 from densebench.wording import batches, joined, problems, short
 
@@ -120,17 +120,23 @@ def no_turns(sweep: Sweep) -> Iterator[Finding]:
 
 def wide(sweep: Sweep) -> Iterator[Finding]:
     """Speed-ups at focus batch sizes that no further rounds made as narrow as they were meant to be."""
+    target = sweep.precision_target
     known = [(row, _estimate(row)) for row in sweep.timed if row.adaptive and row.recipe != BASELINE]
-    loose = [(row, found.half_width) for row, found in known if found and excess(found, CLEAR) > 1]
-    widths = sorted(half for _, half in loose if half is not None)
+    loose = [(row, found.half_width) for row, found in known if found and excess(found, target / 100) > 1]
+    widths = sorted(100 * half for _, half in loose if half is not None)
     if widths:
         rows = [row for row, _ in loose]
         said = (
             f"Further rounds ended before the speed-ups of {_cells(rows)} were known to a tenth of the effect, or to "
-            f"3 %: their 95 % intervals are ±{100 * widths[0]:.0f} to ±{100 * widths[-1]:.0f} %. A longer "
-            "--focus-time narrows them."
+            f"{short(target)} %: their 95 % intervals are {_range(widths)}. A longer --focus-time narrows them."
         )
         yield finding("limits", said, rows)
+
+
+def _range(widths: list[float]) -> str:
+    """`±3.2 to ±40 %`, or one figure where both ends read alike."""
+    ends = dict.fromkeys(f"±{short(one, 2)}" for one in (widths[0], widths[-1]))
+    return f"{' to '.join(ends)} %"
 
 
 def _estimate(row: Row) -> Estimate | None:

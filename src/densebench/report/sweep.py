@@ -53,6 +53,8 @@ def finding(topic: str, sentence: str, rows: Iterable[Row]) -> Finding:
 class Sweep:
     """All rows of a run, the accuracy loss that is allowed (percentage points), and the machine's ceilings.
 
+    And how narrow the intervals of speed-ups were to be, as a half-width in percent.
+
     Where rows come from several environments, what compares them means nothing: ask each of the `parts`.
     """
 
@@ -60,6 +62,7 @@ class Sweep:
     max_accuracy_drop: float = 1.0
     ceilings: Ceilings | None = None
     environment: str = ""  # the name of a part
+    precision_target: float = 2.0
 
     @cached_property
     def parts(self) -> tuple[Sweep, ...]:
@@ -68,7 +71,9 @@ class Sweep:
         if len(apart) < 2:
             return (self,)
         # which of the machines the ceilings are of isn't known
-        return tuple(Sweep(tuple(rows), self.max_accuracy_drop, None, name) for name, rows in apart.items())
+        return tuple(
+            replace(self, rows=tuple(rows), ceilings=None, environment=name) for name, rows in apart.items()
+        )
 
     @cached_property
     def timed(self) -> tuple[Row, ...]:
