@@ -128,7 +128,7 @@ def wide(sweep: Sweep) -> Iterator[Finding]:
         rows = [row for row, _ in loose]
         said = (
             f"Further rounds ended before the speed-ups of {_cells(rows)} were known to a tenth of the effect, or to "
-            f"{short(target)} %: their 95 % intervals are {_range(widths)}. A longer --focus-time narrows them."
+            f"{target:g} %: their 95 % intervals are {_range(widths)}. A longer --focus-time narrows them."
         )
         yield finding("limits", said, rows)
 
