@@ -1,11 +1,11 @@
 """How much faster than eager FP32 each recipe is, beside the peers' own tools on the very same files.
 
 First a sweep: every recipe at each batch size. Then, for artifacts that `benchmark_app` or a bare ONNX Runtime
-loop can run, this project's measuring child and the peer's tool in turn, several times each: the ratio of their
-medians is what the harness costs. The peer's tool counts every call; here those that the host held up are left
-out, so the share of them stands beside the ratio.
+loop can run, this project's measuring child and the peer's tool in pairs, several times each: the ratio within pairs
+is what the harness costs, with the interval that scattering processes leave. The peer's tool counts every call; here
+those that the host held up are left out, so the share of them stands beside the ratio.
 
-    python benchmarks/speedup.py --image-size 224 --batch-sizes 1,8,16 --rounds 5
+    python benchmarks/speedup.py --image-size 224 --batch-sizes 1,8,16
     python benchmarks/speedup.py --from results          # of a sweep that is there, on digits on a CPU
 
 Prints a table of speed-ups with top-1 and the share of the machine's ceiling, one of the peers, and whether each
@@ -16,28 +16,25 @@ missed.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from peers import LIMIT_S, SECONDS, Peer, bare_loop, benchmark_app
+from in_pairs import Compared, Ratio, compare, print_peers
 from rich.console import Console
 from rich.table import Table
 
-from densebench import engines, jobs, read_records, suite
+from densebench import engines, read_records, suite
 from densebench.machine import allowed_threads
-from densebench.record import Row, Status
+from densebench.record import Row
 from densebench.sinks.console import Progress
 from densebench.spec import RunSpec
 
-PEERS: dict[str, Peer] = {"model.onnx": bare_loop, "model.xml": benchmark_app}
 SINGLE, STACK = 7.0, 11.0  # times as fast as eager FP32 at the same batch size
 STACK_SIZES = (8, 16)
 MOST_LOST = 1.0  # points of top-1 that the stack may lose
-NEAR = 0.05  # how far from 1 a file's ratio to the peer's tool may be
+NEAR = 0.05  # how far from 1 the ratio to the peer's tool may be
 
 
 @dataclass(frozen=True)
@@ -48,29 +45,13 @@ class Verdict:
     text: str
 
 
-@dataclass(frozen=True)
-class Compared:
-    """One file at one batch size: images a second here and in the peer's tool, and the calls not counted here."""
-
-    recipe: str
-    batch_size: int
-    ours: float
-    theirs: float
-    left_out: float
-    tool: str
-
-    @property
-    def ratio(self) -> float:
-        return self.ours / self.theirs
-
-
 def main() -> int:
     """Run the sweep, then the peers; print both tables and the verdicts; returns the exit code."""
     parser = argparse.ArgumentParser(description="Speed-ups over eager FP32, beside the peers' own tools.")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-sizes", default="1,8")
     parser.add_argument("--recipes", default="", help="default: those of the default suite")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--threads", type=int, default=allowed_threads())
     parser.add_argument("--output-dir", type=Path, default=Path("results-speedup"))
     parser.add_argument(
@@ -99,7 +80,7 @@ def main() -> int:
     rows = rows or suite.run(spec, Progress(console)).rows
     rows = [row for row in rows if row.batch_size in sizes]
     print_speedups(rows, sizes, console)
-    compared = list(compare(rows, spec, given.rounds))
+    compared = compare(rows, spec, given.rounds)
     print_peers(compared, given.rounds, console)
     return judge(rows, compared, console)
 
@@ -127,62 +108,6 @@ def _speed(row: Row) -> str:
     return f"{row.speedup:.2f}x{share}" if row.speedup else "-"
 
 
-def compare(rows: Sequence[Row], spec: RunSpec, rounds: int) -> Iterator[Compared]:
-    """Measure here and with the peer's tool in turn on the same files."""
-    progress = Progress(Console(stderr=True))
-    threads = spec.threads or allowed_threads()
-    with suite.opened(spec, threads, progress) as (nurseries, workload, timing_file):
-        for row in rows:
-            folder = spec.output_dir / row.artifact if row.status is Status.OK and row.artifact else None
-            file = next((folder / name for name in PEERS if folder and (folder / name).exists()), None)
-            if folder is None or file is None:
-                continue
-            job = jobs.Measure(
-                folder=folder,
-                device=workload.device,
-                batch_sizes=(row.batch_size,),
-                timing_file=timing_file,
-                sample_seconds=SECONDS,
-                timeout_s=LIMIT_S,
-                slow_reason="",
-                threads=threads,
-                trust=False,
-            )
-            details = json.loads((folder / "manifest.json").read_bytes())["details"]
-            tool, precision = PEERS[file.name], details.get("precision", "")
-            here, left_out, peer = [], [], []
-            for _ in range(rounds):
-                measured = nurseries.plain.run(job, jobs.Measured, LIMIT_S)
-                block = measured.blocks[row.batch_size]
-                here.append(1000 * len(block.samples_ms) * row.batch_size / sum(block.samples_ms))
-                left_out.append(block.left_out)
-                peer.append(tool(file, row.batch_size, spec.image_size, threads, precision))
-            yield Compared(
-                row.recipe,
-                row.batch_size,
-                statistics.median(here),
-                statistics.median(peer),
-                statistics.mean(left_out),
-                tool.__name__.replace("_", " "),
-            )
-
-
-def print_peers(compared: Sequence[Compared], rounds: int, console: Console) -> None:
-    """Each file's figures, then the ratio over all of them."""
-    table = Table(title=f"the same file, measured in turn, medians of {rounds}", title_justify="left")
-    for column in ("recipe", "batch", "here", "peer", "here / peer", "left out here", "peer's tool"):
-        table.add_column(column)
-    for one in compared:
-        figures = (f"{one.ours:.1f}", f"{one.theirs:.1f}", f"{one.ratio:.3f}", f"{one.left_out:.1%} of calls")
-        table.add_row(one.recipe, str(one.batch_size), *figures, one.tool)
-    console.print(table)
-    logs = [math.log(one.ratio) for one in compared]
-    if len(logs) > 1:
-        centre, half = statistics.mean(logs), 2 * statistics.stdev(logs) / math.sqrt(len(logs))
-        low, high = math.exp(centre - half), math.exp(centre + half)
-        console.print(f"over all files: {math.exp(centre):.3f} ({low:.3f} to {high:.3f})", highlight=False)
-
-
 def judge(rows: Sequence[Row], compared: Sequence[Compared], console: Console) -> int:
     """Print whether each limit was met; returns 1 when one was missed."""
     found = list(verdicts(rows, compared))
@@ -205,11 +130,15 @@ def verdicts(rows: Sequence[Row], compared: Sequence[Compared]) -> Iterator[Verd
     yield _fastest(
         f"best stack at batch {sizes} that loses {MOST_LOST:g} point of top-1 at most", STACK, stacks
     )
-    far = [one for one in compared if abs(one.ratio - 1) > NEAR]
-    named = "".join(f"; {one.recipe} at batch {one.batch_size} {one.ratio:.3f}" for one in far)
-    near = len(compared) - len(far)
-    text = f"here over the peer's tool within {NEAR:.0%}: {near} of {len(compared)} files{named}"
-    yield Verdict(bool(compared) and not far, text)
+    if not compared:
+        yield Verdict(met=False, text="here over the peer's tool: nothing was measured")
+        return
+    far = [one for one in compared if not one.ratio.may_be_near(NEAR)]
+    named = "".join(f"; {one.recipe} at batch {one.batch_size} {one.ratio}" for one in far)
+    overall = Ratio.of([math.log(one.ratio.mean) for one in compared])
+    text = f"here over the peer's tool within {NEAR:.0%}: {overall} over all files"
+    surely = f"{len(far)} of {len(compared)} surely not{named}"
+    yield Verdict(not far and abs(overall.mean - 1) <= NEAR, f"{text}, {surely}")
 
 
 def _fastest(what: str, limit: float, rows: Sequence[Row]) -> Verdict:

@@ -145,6 +145,7 @@ def test_the_effect_counts_what_ran(precision: str, counts: str, resnet: Workloa
     said = session.effect(images(1, 64))
     assert counts in said
     assert said.startswith("graph fused: " if precision == "fp32" else counts)
+    assert ("100 % of the MACs" in said) == (precision == "int8")
     with torch.inference_mode():
         outputs, expected = session(images(2, 64)), made.model(images(2, 64))
     assert relative_difference(outputs, expected) <= FARTHEST[precision]
@@ -160,6 +161,25 @@ def test_int8_that_quantizes_nothing_is_found_out(
     monkeypatch.setattr(nncf, "quantize", lambda model, *args, **options: model)
     session = session_of(make(calibrated, tmp_path, precision="int8"))
     assert session.effect(images(2)) == "none: no convolution or linear layer runs in int8 (seen: float32)"
+
+
+def test_the_share_in_int8_is_of_the_multiplications(
+    calibrated: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The larger of two convolutions stays FP32: half of them run in INT8, but a fifth of the work."""
+    with no_telemetry():
+        import nncf
+
+    quantize, larger = nncf.quantize, nncf.IgnoredScope(types=["Convolution"])
+
+    def quantize_part(*given: Any, **options: Any) -> Any:
+        return quantize(*given, **options, ignored_scope=larger)
+
+    monkeypatch.setattr(nncf, "quantize", quantize_part)
+    said = session_of(make(calibrated, tmp_path, precision="int8")).effect(images(2))
+    assert said.startswith("int8 convolutions 1/2, linear layers 1/1 ")
+    first, second, head = 8 * 16 * 16 * 27, 8 * 7 * 7 * 36, 80
+    assert f"{100 * (second + head) / (first + second + head):.3g} % of the MACs" in said
 
 
 def test_bf16_that_stays_fp32_is_found_out(

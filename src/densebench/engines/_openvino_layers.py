@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ OPERATORS = {  # as ONNX calls them
 }
 
 
+_OWN_SUFFIX = "/Dequantization"  # of a layer's name, where the plugin scales its output
 _BEFORE = {
     "Convert",
     "Multiply",
@@ -41,14 +43,14 @@ class Layer:
         kind: the plugin's name for it: `Convolution`, `FullyConnected`, `Subgraph`, …
         precision: what it computes in: `float32`, `bfloat16`, `int8`, …
         kernel: the implementation, such as `brgconv_avx512_amx`.
-        operations: how many operations of the saved graph are fused in it.
+        operations: names of the saved graph's operations that are fused in it.
 
     """
 
     kind: str
     precision: str
     kernel: str
-    operations: int
+    operations: tuple[str, ...]
 
 
 def layers(compiled: CompiledModel) -> list[Layer]:
@@ -63,16 +65,16 @@ def layers(compiled: CompiledModel) -> list[Layer]:
                 kind=info["layerType"],
                 precision=PRECISIONS.get(precision, precision),
                 kernel=name if suffix.lower() in PRECISIONS else kernel,
-                operations=sum(map(bool, info["originalLayersNames"].split(","))),
+                operations=tuple(filter(None, info["originalLayersNames"].split(","))),
             )
         )
     return found
 
 
-def describe(found: Iterable[Layer], claimed: str) -> str:
+def describe(found: Iterable[Layer], claimed: str, macs: Mapping[str, int]) -> str:
     """How many convolutions and linear layers run in the claimed precision, by which kernel, and what the rest does.
 
-    `none: …` where none does.
+    `none: …` where none does. For INT8 also the share of `macs`, multiply-accumulates of the saved graph's layers.
     """
     computing = [
         layer for layer in found if not (layer.kernel.startswith("unknown") or layer.kind == "Reorder")
@@ -89,8 +91,12 @@ def describe(found: Iterable[Layer], claimed: str) -> str:
     ]
     kernel = Counter(layer.kernel for layer in done).most_common(1)[0][0]
     said = f"{claimed} {', '.join(counts)} ({kernel})"
+    if claimed == "int8":
+        names = {name.partition(_OWN_SUFFIX)[0] for layer in done for name in layer.operations}
+        share = sum(macs.get(name, 0) for name in names) / max(sum(macs.values()), 1)
+        said += f", {100 * share:.3g} % of the MACs"
     if claimed == "float32":
-        operations = sum(layer.operations for layer in computing)
+        operations = sum(len(layer.operations) for layer in computing)
         return f"graph fused: {operations} operations in {len(computing)} layers; {said}"
     other = Counter(layer.precision for layer in computing if layer.precision != claimed)
     return f"{said}; other layers {other.most_common(1)[0][0]}" if other else said
@@ -102,6 +108,25 @@ def weights(graph: Model) -> list[tuple[int, int, int]]:
     Rounding makes zeros of its own: those of quantized weights don't count.
     """
     found = []
+    for _, constant, channels in _multiplying(graph):
+        values = constant.data
+        zeros = int((values == 0).sum()) if values.dtype.kind == "f" else 0
+        found.append((channels, zeros, values.size))
+    return found
+
+
+def macs(graph: Model) -> dict[str, int]:
+    """Multiply-accumulates of each convolution and linear layer of a graph whose shapes are known, by its name."""
+    return {
+        node.get_friendly_name(): math.prod(node.get_output_shape(0))
+        * math.prod(constant.get_output_shape(0))
+        // channels
+        for node, constant, channels in _multiplying(graph)
+    }
+
+
+def _multiplying(graph: Model) -> Iterator[tuple[Node, Node, int]]:
+    """Each convolution and linear layer, the constant of its weights, and its output channels."""
     for node in graph.get_ops():
         kind = node.get_type_name()
         if kind not in {"Convolution", "GroupConvolution", "MatMul"}:
@@ -109,13 +134,11 @@ def weights(graph: Model) -> list[tuple[int, int, int]]:
         constant = _constant(node.input_value(1).get_node())
         if constant is None:
             continue
-        values = constant.data
-        channels = values.shape[0] * (values.shape[1] if kind == "GroupConvolution" else 1)
+        shape = constant.get_output_shape(0)
+        channels = shape[0] * (shape[1] if kind == "GroupConvolution" else 1)
         if kind == "MatMul" and not node.get_attributes()["transpose_b"]:
-            channels = values.shape[-1]
-        zeros = int((values == 0).sum()) if values.dtype.kind == "f" else 0
-        found.append((channels, zeros, values.size))
-    return found
+            channels = shape[-1]
+        yield node, constant, channels
 
 
 def _constant(node: Node) -> Node | None:

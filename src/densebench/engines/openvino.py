@@ -162,7 +162,7 @@ class OpenVinoSession:
     def effect(self, images: Tensor) -> str:
         """Count precisions in the plugin's execution graph, say what is only emulated, and look at the weights."""
         compiled = self.request(images.shape[0]).get_compiled_model()
-        said = plugin.describe(plugin.layers(compiled), COMPUTES[self.precision])
+        said = plugin.describe(plugin.layers(compiled), COMPUTES[self.precision], plugin.macs(self._graph))
         pruned = describe_weights(plugin.weights(self._graph), self.details)
         more = [] if said.startswith("none") else pruned
         return "; ".join([said, *([slow] if (slow := _emulated(self.precision)) else []), *more])

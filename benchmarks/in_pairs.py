@@ -1,0 +1,131 @@
+"""An artifact's throughput here and in its peer's own tool, from fresh processes in pairs, one after the other."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from peers import LIMIT_S, SECONDS, Peer, bare_loop, benchmark_app
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from scipy.special import stdtrit
+
+from densebench import jobs, suite
+from densebench.machine import allowed_threads
+from densebench.record import Row, Status
+from densebench.sinks.console import Progress
+from densebench.spec import RunSpec
+
+PEERS: dict[str, Peer] = {"model.onnx": bare_loop, "model.xml": benchmark_app}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One file at one batch size: images a second here and in the peer's tool of each pair, one after the other."""
+
+    recipe: str
+    batch_size: int
+    tool: str
+    ours: Sequence[float]
+    theirs: Sequence[float]
+    left_out: float  # share of the calls that don't count here
+
+    @property
+    def ratio(self) -> Ratio:
+        return Ratio.of([math.log(here / there) for here, there in zip(self.ours, self.theirs, strict=True)])
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A geometric mean with its 95 % interval, by Student's t on logarithms."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, logs: Sequence[float]) -> Ratio:
+        """From logarithms, of which one alone has no interval."""
+        centre, count = statistics.fmean(logs), len(logs)
+        half = (
+            stdtrit(count - 1, 0.975) * statistics.stdev(logs) / math.sqrt(count) if count > 1 else math.inf
+        )
+        return cls(math.exp(centre), math.exp(centre - half), math.exp(centre + half))
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    def may_be_near(self, near: float) -> bool:
+        """Whether its interval has ratios that are this near to 1."""
+        return self.low <= 1 + near and self.high >= 1 - near
+
+
+def compare(rows: Sequence[Row], spec: RunSpec, rounds: int) -> list[Compared]:
+    """Measure here and with the peer's tool on the same files, in pairs, from processes of its own in each round."""
+    console = Console(stderr=True)
+    threads = spec.threads or allowed_threads()
+    files = {
+        (row.recipe, row.batch_size): folder / name
+        for row in rows
+        if row.status is Status.OK and row.artifact
+        for folder in [spec.output_dir / row.artifact]
+        for name in PEERS
+        if (folder / name).exists()
+    }
+    found: dict[tuple[str, int], list[tuple[float, float, float]]] = {which: [] for which in files}
+    with suite.opened(spec, threads, Progress(console)) as (nurseries, workload, timing_file):
+
+        def here(file: Path, size: int) -> tuple[float, float]:
+            job = jobs.Measure(
+                folder=file.parent,
+                device=workload.device,
+                batch_sizes=(size,),
+                timing_file=timing_file,
+                sample_seconds=SECONDS,
+                timeout_s=LIMIT_S,
+                slow_reason="",
+                threads=threads,
+                trust=False,
+            )
+            block = nurseries.plain.run(job, jobs.Measured, LIMIT_S).blocks[size]
+            return 1000 * len(block.samples_ms) * size / sum(block.samples_ms), block.left_out
+
+        def there(file: Path, size: int) -> float:
+            details = json.loads((file.parent / "manifest.json").read_bytes())["details"]
+            return PEERS[file.name](file, size, spec.image_size, threads, details.get("precision", ""))
+
+        turns = [(turn, which) for turn in range(rounds) for which in files]
+        for turn, which in track(turns, "files, in turn with the peers' tools", console=console):
+            if turn and which == next(iter(files)):
+                nurseries.renew()
+            file, size = files[which], which[1]
+            if turn % 2:
+                theirs, (ours, left_out) = there(file, size), here(file, size)
+            else:
+                (ours, left_out), theirs = here(file, size), there(file, size)
+            found[which].append((ours, theirs, left_out))
+    return [_compared(which, PEERS[files[which].name], figures) for which, figures in found.items()]
+
+
+def _compared(which: tuple[str, int], tool: Peer, figures: Sequence[tuple[float, float, float]]) -> Compared:
+    ours, theirs, left_out = zip(*figures, strict=True)
+    return Compared(*which, tool.__name__.replace("_", " "), ours, theirs, statistics.fmean(left_out))
+
+
+def print_peers(compared: Sequence[Compared], rounds: int, console: Console) -> None:
+    """Each file's figures, then the ratio over all of them."""
+    title = f"the same file, in {rounds} pairs of fresh processes: medians, and their ratios' mean (95 %)"
+    table = Table(title=title, title_justify="left")
+    for column in ("recipe", "batch", "here", "peer", "here / peer", "left out", "peer's tool"):
+        table.add_column(column)
+    for one in compared:
+        medians = (f"{statistics.median(figures):.1f}" for figures in (one.ours, one.theirs))
+        table.add_row(
+            one.recipe, str(one.batch_size), *medians, str(one.ratio), f"{one.left_out:.1%}", one.tool
+        )
+    console.print(table)
