@@ -1,7 +1,7 @@
 """Whether the suite's intervals and verdicts mean what they say, on this machine, beside the peers' plain figures.
 
     python benchmarks/precision.py            # some 100 minutes on two shared cores; goes on where it was stopped
-    python benchmarks/precision.py --fast     # the same with fewer repetitions
+    python benchmarks/precision.py --fast     # the same with fewer repetitions, some 14 minutes
 
 Parts: a recipe against itself (A/A), artifacts with 3, 5 and 10 % more work, how often the interval holds the grand
 mean, all of it under disturbance, how well speed-ups repeat, agreement with a bare loop and with `benchmark_app` on
@@ -45,6 +45,10 @@ ENGINES = ("jit", "onnx", "openvino")
 EFFECTS = (3, 5, 10)  # percent of work more
 STACKS = {"baseline": LAYERS, "twin": LAYERS, **{f"more{percent}": LAYERS + percent for percent in EFFECTS}}
 SIZE = 1
+BLOCKS, BLOCK_S = (
+    5,
+    0.6,
+)  # for what lies between calls: one that waits until the CPUs are at full speed tells nothing
 SOURCES = sorted(Path(densebench.__file__).parent.rglob("*.py"))
 CODE = hashlib.sha256(b"".join(file.read_bytes() for file in SOURCES)).hexdigest()[:8]
 BURSTS = """
@@ -74,7 +78,7 @@ class Plan:
 FULL = Plan(
     "full", 20, {3: 5, 5: 30, 10: 10}, disturbed=2, plain=5, repeats=6, alternations=12, further_s=20.0
 )
-FAST = Plan("fast", 3, {3: 2, 5: 4, 10: 2}, disturbed=1, plain=2, repeats=2, alternations=4, further_s=15.0)
+FAST = Plan("fast", 2, {3: 1, 5: 2, 10: 1}, disturbed=1, plain=2, repeats=2, alternations=4, further_s=5.0)
 
 
 class Notebook:
@@ -235,12 +239,15 @@ def overhead_us(threads: int) -> tuple[float, dict[int, float]]:
     """What timing adds to a call, and what lies between two, by how many ms they take; microseconds a call."""
     device = Cpu()
     inside = statistics.median(device.time_ms(lambda: None) for _ in range(10_000))
-    return 1000 * inside, {call_ms: _between_us(call_ms, threads) for call_ms in (2, 20, 100)}
+    return 1000 * inside, {
+        call_ms: statistics.median(_between_us(call_ms, threads) for _ in range(BLOCKS))
+        for call_ms in (2, 20, 100)
+    }
 
 
 def _between_us(call_ms: int, threads: int) -> float:
     """All that a block of such calls takes beside them, looks at the CPUs among it, where there are any."""
-    device, budget = Cpu(), latency.Budget(2.0, 100.0)
+    device, budget = Cpu(), latency.Budget(BLOCK_S, 100.0)
     cores = open_cores("cpu", threads)
     stolen_s, speed = stolen_clock(frozenset(os.sched_getaffinity(0))), cores.speed if cores else Speed
     computed: list[float] = []
