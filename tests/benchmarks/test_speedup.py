@@ -28,6 +28,13 @@ def speedup(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("speedup")
 
 
+@pytest.fixture
+def in_pairs(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What compares with the peers."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("in_pairs")
+
+
 def row(steps: str, speed: float | None, size: int = 8, drop: float | None = 0.0) -> Row:
     """A recipe so many times as fast as the baseline, which loses so many points of top-1."""
     facts = {"recipe": steps, "steps": steps, "batch_size": size, "speedup": speed, "accuracy_drop_pp": drop}
@@ -37,12 +44,18 @@ def row(steps: str, speed: float | None, size: int = 8, drop: float | None = 0.0
 SINGLE, STACK = row(INT8, 7.0, size=1), row(f"pruning+{INT8}", 11.0, size=16, drop=1.0)
 
 
-def said(
-    speedup: ModuleType, rows: list[Row], ratios: tuple[float, ...] = (0.96, 1.04)
-) -> tuple[int, list[str]]:
-    """The exit code, and the first word of each line."""
+STEADY, SCATTERED = (0.999, 1.0, 1.001), (0.8, 1.0, 1.25)  # pairs of one file, whose mean is 1
+NEAR = ((0.96, STEADY), (1.04, STEADY))
+Files = tuple[tuple[float, tuple[float, ...]], ...]
+
+
+def said(speedup: ModuleType, rows: list[Row], files: Files = NEAR) -> tuple[int, list[str]]:
+    """The exit code, and the first word of each line; a file has a ratio to its peer's tool, and pairs around it."""
     text = StringIO()
-    compared = [speedup.Compared("onnx", 1, 100 * ratio, 100, 0.0, "bare loop") for ratio in ratios]
+    compared = [
+        speedup.Compared("onnx", 1, "bare loop", [100 * ratio * each for each in pairs], [100] * 3, 0.0)
+        for ratio, pairs in files
+    ]
     code = speedup.judge(rows, compared, Console(file=text))
     return code, [line.partition(":")[0] for line in text.getvalue().splitlines()]
 
@@ -82,39 +95,50 @@ def test_a_slow_or_wrong_stack_is_missed(speedup: ModuleType, stack: Row) -> Non
     assert said(speedup, [SINGLE, stack]) == (1, ["met", "missed", "met"])
 
 
-@pytest.mark.parametrize("ratios", [(0.94, 1.0), (1.0, 1.06), ()])
-def test_one_file_that_is_far_from_its_peer_is_missed(speedup: ModuleType, ratios: tuple[float, ...]) -> None:
-    """Though the others make up for it; and so is no file at all."""
-    assert said(speedup, [SINGLE, STACK], ratios) == (1, ["met", "met", "missed"])
+@pytest.mark.parametrize(
+    "files", [((0.94, STEADY), (1.0, STEADY)), ((1.0, STEADY), (1.06, STEADY)), ((0.94, SCATTERED),) * 2, ()]
+)
+def test_what_is_far_from_the_peer_is_missed(speedup: ModuleType, files: Files) -> None:
+    """One file that surely is, though others make up for it; all of them together; and so is no file at all."""
+    assert said(speedup, [SINGLE, STACK], files) == (1, ["met", "met", "missed"])
 
 
-def test_the_share_that_is_left_out_stands_beside_the_ratio(
-    speedup: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_whose_pairs_scatter_may_be_near(speedup: ModuleType) -> None:
+    """Its mean is too far away, but its interval isn't."""
+    assert said(speedup, [SINGLE, STACK], ((0.94, SCATTERED), (1.0, STEADY))) == (0, ["met"] * 3)
+
+
+def test_pairs_are_taken_in_both_orders_from_new_processes(
+    in_pairs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The peer's tool counts every call: where many are not counted here the ratio says less."""
+    """The peer's tool counts every call: where many are not counted here the ratio says less, so both are told."""
     folder = tmp_path / "models" / "x"
     folder.mkdir(parents=True)
     (folder / "model.xml").touch()
     (folder / "manifest.json").write_text('{"details": {}}', encoding="utf-8")
-    shares = iter((0.1, 0.15))
+    shares, order = iter((0.1, 0.15)), []
 
     def run(job: jobs.Measure, *_: object) -> jobs.Measured:
+        order.append("here")
         return jobs.Measured(blocks={8: block((10.0, 10.0), left_out=next(shares))})
 
     @contextmanager
     def opened(*_: object) -> Iterator[tuple[Any, ...]]:
-        yield SimpleNamespace(plain=SimpleNamespace(run=run)), described(), tmp_path / "timing"
+        nurseries = SimpleNamespace(plain=SimpleNamespace(run=run), renew=lambda: order.append("renew"))
+        yield nurseries, described(), tmp_path / "timing"
 
     def tool(*_: object) -> float:
+        order.append("there")
         return 1000.0
 
-    monkeypatch.setattr(speedup.suite, "opened", opened)
-    monkeypatch.setitem(speedup.PEERS, "model.xml", tool)
+    monkeypatch.setattr(in_pairs.suite, "opened", opened)
+    monkeypatch.setitem(in_pairs.PEERS, "model.xml", tool)
     spec = SimpleNamespace(threads=1, output_dir=tmp_path, image_size=32)
     rows = [row(INT8, 7.0).model_copy(update={"artifact": "models/x"}), row("eager", 1.0)]
-    compared = list(speedup.compare(rows, spec, 2))
-    assert [(one.ratio, one.tool) for one in compared] == [(pytest.approx(0.8), "tool")]
+    compared = in_pairs.compare(rows, spec, 2)
+    assert order == ["here", "there", "renew", "there", "here"]
+    assert [(one.ratio.mean, one.tool) for one in compared] == [(pytest.approx(0.8), "tool")]
     text = StringIO()
-    speedup.print_peers(compared, 2, Console(file=text, width=200))
-    assert "0.800" in text.getvalue()
-    assert "12.5% of calls" in text.getvalue()
+    in_pairs.print_peers(compared, 2, Console(file=text, width=200))
+    assert "0.800 (0.800 to 0.800)" in text.getvalue()
+    assert "12.5%" in text.getvalue()
