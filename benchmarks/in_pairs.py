@@ -13,7 +13,7 @@ from peers import LIMIT_S, SECONDS, Peer, bare_loop, benchmark_app
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from scipy.special import stdtrit
+from scipy.stats import quantile_test
 
 from densebench import jobs, suite
 from densebench.machine import allowed_threads
@@ -21,6 +21,8 @@ from densebench.record import Row, Status
 from densebench.sinks.console import Progress
 from densebench.spec import RunSpec
 
+CONFIDENCE = 0.95
+LEAST_PAIRS = 6  # that have an interval
 PEERS: dict[str, Peer] = {"model.onnx": bare_loop, "model.xml": benchmark_app}
 
 
@@ -37,28 +39,30 @@ class Compared:
 
     @property
     def ratio(self) -> Ratio:
-        return Ratio.of([math.log(here / there) for here, there in zip(self.ours, self.theirs, strict=True)])
+        return Ratio.of([here / there for here, there in zip(self.ours, self.theirs, strict=True)])
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A geometric mean with its 95 % interval, by Student's t on logarithms."""
+    """A median with its 95 % interval, which no shape of distribution is assumed for.
 
-    mean: float
+    A shared machine's host changes its speed for minutes at a time: where it does so within a pair, that pair's ratio
+    tells nothing, and would move a mean.
+    """
+
+    median: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, logs: Sequence[float]) -> Ratio:
-        """From logarithms, of which one alone has no interval."""
-        centre, count = statistics.fmean(logs), len(logs)
-        half = (
-            stdtrit(count - 1, 0.975) * statistics.stdev(logs) / math.sqrt(count) if count > 1 else math.inf
-        )
-        return cls(math.exp(centre), math.exp(centre - half), math.exp(centre + half))
+    def of(cls, ratios: Sequence[float]) -> Ratio:
+        """From at least six; fewer have no interval."""
+        low, high = quantile_test(ratios).confidence_interval(CONFIDENCE)
+        unbounded = math.isnan(low) or math.isnan(high)
+        return cls(statistics.median(ratios), *((0.0, math.inf) if unbounded else (low, high)))
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return f"{self.median:.3f} ({self.low:.3f} to {self.high:.3f})"
 
     def may_be_near(self, near: float) -> bool:
         """Whether its interval has ratios that are this near to 1."""
@@ -119,7 +123,7 @@ def _compared(which: tuple[str, int], tool: Peer, figures: Sequence[tuple[float,
 
 def print_peers(compared: Sequence[Compared], rounds: int, console: Console) -> None:
     """Each file's figures, then the ratio over all of them."""
-    title = f"the same file, in {rounds} pairs of fresh processes: medians, and their ratios' mean (95 %)"
+    title = f"the same file, in {rounds} pairs of fresh processes: medians, of their ratios with 95 %"
     table = Table(title=title, title_justify="left")
     for column in ("recipe", "batch", "here", "peer", "here / peer", "left out", "peer's tool"):
         table.add_column(column)

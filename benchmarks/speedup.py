@@ -16,12 +16,11 @@ missed.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from in_pairs import Compared, Ratio, compare, print_peers
+from in_pairs import LEAST_PAIRS, Compared, Ratio, compare, print_peers
 from rich.console import Console
 from rich.table import Table
 
@@ -51,17 +50,23 @@ def main() -> int:
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-sizes", default="1,8")
     parser.add_argument("--recipes", default="", help="default: those of the default suite")
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=LEAST_PAIRS, help=f"{LEAST_PAIRS} at least")
     parser.add_argument("--threads", type=int, default=allowed_threads())
     parser.add_argument("--output-dir", type=Path, default=Path("results-speedup"))
     parser.add_argument(
         "--from", dest="folder", type=Path, help="a sweep's results, instead of one of its own"
     )
     given = parser.parse_args()
+    if given.rounds < LEAST_PAIRS:
+        parser.error(f"--rounds {given.rounds}: give {LEAST_PAIRS} at least, fewer pairs have no interval")
     console = Console()
     sizes = [int(size) for size in given.batch_sizes.split(",")]
     if given.folder:
-        rows = read_records(given.folder)
+        rows = [
+            one
+            for one in read_records(given.folder)
+            if not given.recipes or one.recipe in given.recipes.split(",")
+        ]
         given.output_dir, given.image_size = given.folder, rows[0].image_size
     else:
         rows = []
@@ -135,10 +140,10 @@ def verdicts(rows: Sequence[Row], compared: Sequence[Compared]) -> Iterator[Verd
         return
     far = [one for one in compared if not one.ratio.may_be_near(NEAR)]
     named = "".join(f"; {one.recipe} at batch {one.batch_size} {one.ratio}" for one in far)
-    overall = Ratio.of([math.log(one.ratio.mean) for one in compared])
+    overall = Ratio.of([one.ratio.median for one in compared])
     text = f"here over the peer's tool within {NEAR:.0%}: {overall} over all files"
     surely = f"{len(far)} of {len(compared)} surely not{named}"
-    yield Verdict(not far and abs(overall.mean - 1) <= NEAR, f"{text}, {surely}")
+    yield Verdict(not far and abs(overall.median - 1) <= NEAR, f"{text}, {surely}")
 
 
 def _fastest(what: str, limit: float, rows: Sequence[Row]) -> Verdict:
