@@ -9,8 +9,8 @@ those that the host held up are left out, so the share of them stands beside the
     python benchmarks/speedup.py --from results          # of a sweep that is there, on digits on a CPU
 
 Prints a table of speed-ups with top-1 and the share of the machine's ceiling, one of the peers, and whether each
-limit was met: the best single technique, the best stack, each file beside the peer's tool. Exits 1 when one is
-missed.
+limit was met: the best single technique, the best stack, each file beside the peer's tool. Exits 1 when one is not,
+or when the pairs scatter too much to tell (`--rounds` takes more of them).
 """
 
 from __future__ import annotations
@@ -38,10 +38,16 @@ NEAR = 0.05  # how far from 1 the ratio to the peer's tool may be
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a limit was met, and the figure that says so."""
+    """Whether a limit was met, and the figure that says so; what is not met may be `unclear` in place of missed."""
 
     met: bool
     text: str
+    unclear: bool = False
+
+    @property
+    def word(self) -> str:
+        """`met`, `unclear` or `missed`."""
+        return "met" if self.met else "unclear" if self.unclear else "missed"
 
 
 def main() -> int:
@@ -114,11 +120,10 @@ def _speed(row: Row) -> str:
 
 
 def judge(rows: Sequence[Row], compared: Sequence[Compared], console: Console) -> int:
-    """Print whether each limit was met; returns 1 when one was missed."""
+    """Print whether each limit was met; returns 1 when one was not, or nobody knows."""
     found = list(verdicts(rows, compared))
     for verdict in found:
-        word = "met" if verdict.met else "missed"
-        console.print(f"{word}: {verdict.text}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{verdict.word}: {verdict.text}", highlight=False, markup=False, soft_wrap=True)
     return int(not all(verdict.met for verdict in found))
 
 
@@ -138,12 +143,12 @@ def verdicts(rows: Sequence[Row], compared: Sequence[Compared]) -> Iterator[Verd
     if not compared:
         yield Verdict(met=False, text="here over the peer's tool: nothing was measured")
         return
-    far = [one for one in compared if not one.ratio.may_be_near(NEAR)]
+    far = [one for one in compared if abs(one.ratio.median - 1) > NEAR]
     named = "".join(f"; {one.recipe} at batch {one.batch_size} {one.ratio}" for one in far)
+    near = f"{len(compared) - len(far)} of {len(compared)} files"
     overall = Ratio.of([one.ratio.median for one in compared])
-    text = f"here over the peer's tool within {NEAR:.0%}: {overall} over all files"
-    surely = f"{len(far)} of {len(compared)} surely not{named}"
-    yield Verdict(not far and abs(overall.median - 1) <= NEAR, f"{text}, {surely}")
+    text = f"here over the peer's tool within {NEAR:.0%}: {near}, {overall} over all{named}"
+    yield Verdict(not far, text, unclear=all(one.ratio.may_be_near(NEAR) for one in far))
 
 
 def _fastest(what: str, limit: float, rows: Sequence[Row]) -> Verdict:
