@@ -76,7 +76,7 @@ class Plan:
 
 
 FULL = Plan(
-    "full", 20, {3: 5, 5: 30, 10: 10}, disturbed=2, plain=5, repeats=6, alternations=12, further_s=20.0
+    "full", 20, {3: 5, 5: 30, 10: 10}, disturbed=2, plain=5, repeats=6, alternations=12, further_s=10.0
 )
 FAST = Plan("fast", 2, {3: 1, 5: 2, 10: 1}, disturbed=1, plain=2, repeats=2, alternations=4, further_s=5.0)
 
