@@ -46,15 +46,7 @@ LEAST_FAULTS = 1.0  # a call: fewer take no time that shows
 def process(folder: Path, pixels: int, threads: int, batch_size: int) -> tuple[float, float]:
     """Milliseconds and page faults of a call, in a fresh process."""
     done = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-c",
-            CHILD,
-            folder,
-            *map(str, (pixels, threads, batch_size, SECONDS)),
-        ],
+        [sys.executable, "-Wignore", "-c", CHILD, folder, *map(str, (pixels, threads, batch_size, SECONDS))],
         env=plain_environment(threads),
         stdout=subprocess.PIPE,
         text=True,

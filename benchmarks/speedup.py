@@ -67,16 +67,15 @@ def main() -> int:
         parser.error(f"--rounds {given.rounds}: give {LEAST_PAIRS} at least, fewer pairs have no interval")
     console = Console()
     sizes = [int(size) for size in given.batch_sizes.split(",")]
+    wanted = given.recipes.split(",") if given.recipes else []
     if given.folder:
-        rows = [
-            one
-            for one in read_records(given.folder)
-            if not given.recipes or one.recipe in given.recipes.split(",")
-        ]
+        rows = [row for row in read_records(given.folder) if not wanted or row.recipe in wanted]
+        if not rows:
+            parser.error(f"--recipes {given.recipes}: {given.folder} has none of them")
         given.output_dir, given.image_size = given.folder, rows[0].image_size
     else:
         rows = []
-    flags = {"recipes": given.recipes.split(",")} if given.recipes else {}
+    flags = {"recipes": wanted} if wanted else {}
     spec = RunSpec.create(
         weights="digits",
         data="digits",
