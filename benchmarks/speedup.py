@@ -19,6 +19,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from in_pairs import LEAST_PAIRS, Compared, Ratio, compare, print_peers
 from rich.console import Console
@@ -67,7 +68,7 @@ def main() -> int:
         parser.error(f"--rounds {given.rounds}: give {LEAST_PAIRS} at least, fewer pairs have no interval")
     console = Console()
     sizes = [int(size) for size in given.batch_sizes.split(",")]
-    wanted = given.recipes.split(",") if given.recipes else []
+    wanted: list[str] = given.recipes.split(",") if given.recipes else []
     if given.folder:
         rows = [row for row in read_records(given.folder) if not wanted or row.recipe in wanted]
         if not rows:
@@ -75,7 +76,7 @@ def main() -> int:
         given.output_dir, given.image_size = given.folder, rows[0].image_size
     else:
         rows = []
-    flags = {"recipes": wanted} if wanted else {}
+    flags: dict[str, Any] = {"recipes": wanted} if wanted else {}
     spec = RunSpec.create(
         weights="digits",
         data="digits",
