@@ -17,6 +17,7 @@ from densebench import jobs
 from densebench.building import build_artifact
 from densebench.cells import BASELINE_BLOCKS, Sweep, now
 from densebench.isolation import plain_environment
+from densebench.measure.cores import full_speed_us
 from densebench.nurseries import Nurseries
 from densebench.recipe import Recipe, resolve
 from densebench.record import Record, Row
@@ -164,7 +165,7 @@ class Lab:
             timing_file=self.timing_file,
             sample_seconds=seconds,
             timeout_s=self.spec.cell_timeout,
-            quiet_us=self.survey.quiet_us,
+            full_speed_us=full_speed_us(self.survey.looks_us),
             slow_reason="",
             threads=self.threads,
             trust=False,

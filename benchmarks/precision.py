@@ -1,12 +1,14 @@
 """Whether the suite's intervals and verdicts mean what they say, on this machine, beside the peers' plain figures.
 
-    python benchmarks/precision.py            # some 100 minutes on two shared cores; goes on where it was stopped
-    python benchmarks/precision.py --fast     # the same with fewer repetitions, some 14 minutes
+    python benchmarks/precision.py            # up to 100 minutes; goes on where it was stopped
+    python benchmarks/precision.py --fast     # the same with fewer repetitions, up to 15 minutes
 
-Parts: a recipe against itself (A/A), artifacts with 3, 5 and 10 % more work, how often the interval holds the grand
-mean, all of it under disturbance, how well speed-ups repeat, agreement with a bare loop and with `benchmark_app` on
-the same file, what the harness costs. Beside them, what torch's Timer and `benchmark_app` say of the same artifacts
-when each is run once, the plain way. Leave the machine alone meanwhile; the part on disturbance makes its own.
+On a machine that needs longer fewer comparisons are made, and the last line says how many of how many; `--minutes`
+gives it more. Parts: a recipe against itself (A/A), artifacts with 3, 5 and 10 % more work, how often the interval
+holds the grand mean, all of it under disturbance, how well speed-ups repeat, agreement with a bare loop and with
+`benchmark_app` on the same file, what the harness costs. Beside them, what torch's Timer and `benchmark_app` say of
+the same artifacts when each is run once, the plain way. Leave the machine alone meanwhile; the part on disturbance
+makes its own.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,7 @@ while True:
 
 @dataclass(frozen=True)
 class Plan:
-    """How often each part is repeated, and the seconds that further rounds of one comparison may take."""
+    """How often each part is repeated, if that fits; the seconds that further rounds of one comparison may take."""
 
     name: str
     same: int  # of each engine
@@ -73,12 +75,25 @@ class Plan:
     repeats: int
     alternations: int
     further_s: float
+    minutes: float  # after which no comparison begins: a little less than all may take
+
+    @property
+    def verdicts(self) -> list[str]:
+        """The keys of these comparisons, in their order."""
+        keys = []
+        for number in range(max(self.same, self.disturbed, *self.more.values())):
+            keys += [f"{engine} {number}" for engine in ENGINES if self.names(engine, number)]
+            keys += [f"disturbed {number}"] * (number < self.disturbed)
+        return keys
+
+    def names(self, engine: str, number: int) -> list[str]:
+        """What is compared with the baseline in the rounds of this number."""
+        more = [f"more{percent}" for percent, times in self.more.items() if number < times]
+        return ["twin"] * (number < self.same) + more * (engine == ENGINES[-1])
 
 
-FULL = Plan(
-    "full", 20, {3: 5, 5: 30, 10: 10}, disturbed=2, plain=5, repeats=6, alternations=12, further_s=10.0
-)
-FAST = Plan("fast", 2, {3: 1, 5: 2, 10: 1}, disturbed=1, plain=2, repeats=2, alternations=4, further_s=5.0)
+FULL = Plan("full", 20, {3: 5, 5: 30, 10: 10}, 2, 5, repeats=6, alternations=12, further_s=10.0, minutes=96)
+FAST = Plan("fast", 2, {3: 1, 5: 2, 10: 1}, 1, 2, repeats=2, alternations=4, further_s=5.0, minutes=14)
 
 
 class Notebook:
@@ -95,6 +110,7 @@ class Notebook:
         path.write_text("".join(json.dumps(line) + "\n" for line in whole), encoding="utf-8")
         self.found: dict[str, Any] = {key: result for key, result, *_ in whole}
         self.seconds = sum(seconds for _, _, seconds, *_ in whole)
+        self.longest_s = max((seconds for _, _, seconds, *_ in whole), default=0.0)
         self.codes = {code for _, _, _, *codes in whole for code in codes or ["?"]}
 
     def take(self, key: str, measure: Callable[[], Any]) -> Any:
@@ -104,6 +120,7 @@ class Notebook:
             self.found[key] = measure()
             spent_s = round(time.monotonic() - started, 1)
             self.seconds += spent_s
+            self.longest_s = max(self.longest_s, spent_s)
             self.codes.add(CODE)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([key, self.found[key], spent_s, CODE]) + "\n")
@@ -157,17 +174,19 @@ def verdicts(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
     baseline's processes, and no two of them are counted in the same figure.
     """
     with benches(folder, plan, threads) as opened:
-        for number in range(max(plan.same, plan.disturbed, *plan.more.values())):
-            for engine, bench in opened.items():
-                names = ["twin"] if number < plan.same else []
-                if engine == ENGINES[-1]:
-                    names += [f"more{percent}" for percent, times in plan.more.items() if number < times]
-                if names:
-                    notes.take(f"{engine} {number}", compare(bench, names, number))
-            if number < plan.disturbed:
-                with bursts():
-                    hit = compare(opened[ENGINES[-1]], ("twin", "more10"), 200 + number)
-                    notes.take(f"disturbed {number}", hit)
+        for key in plan.verdicts:
+            if key not in notes.found and notes.seconds + notes.longest_s > 60 * plan.minutes:
+                break
+            notes.take(key, partial(compared, opened, plan, key))
+
+
+def compared(opened: dict[str, Lab], plan: Plan, key: str) -> dict[str, Any]:
+    """One of the verdicts' comparisons."""
+    kind, number = key.split()
+    if kind == "disturbed":
+        with bursts():
+            return compare(opened[ENGINES[-1]], ("twin", "more10"), 200 + int(number))()
+    return compare(opened[kind], plan.names(kind, int(number)), int(number))()
 
 
 @contextmanager
@@ -304,7 +323,7 @@ def peers(notes: Notebook, name: str) -> str:
 Line = tuple[str, str, str, str]  # what, found, what the peers say, what is wanted
 
 
-def show(notes: Notebook, console: Console, threads: int) -> None:
+def show(notes: Notebook, plan: Plan, console: Console, threads: int) -> None:
     """The figures, each beside the peers' and what it should be."""
     title = f"precision, code {', '.join(sorted(notes.codes))}"
     table = Table(title=title, title_justify="left", show_lines=True)
@@ -320,7 +339,8 @@ def show(notes: Notebook, console: Console, threads: int) -> None:
         table.add_row(
             f"between two calls of {call_ms} ms", f"{microseconds:.0f} us ({share:.2f} %)", "-", "-"
         )
-    table.add_row("all of it took", f"{notes.seconds / 60:.0f} min", "-", "under 100 min")
+    made = f"{sum(key in notes.found for key in plan.verdicts)} of {len(plan.verdicts)} comparisons"
+    table.add_row("all of it took", f"{notes.seconds / 60:.0f} min; {made}", "-", "under 100 min; all")
     console.print(table)
 
 
@@ -404,17 +424,19 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--threads", type=int, default=allowed_threads())
     parser.add_argument("--folder", type=Path, default=Path("results-precision"))
-    parts = {part.__name__: part for part in (verdicts, plain, repeatability, agreement)}
+    parts = {part.__name__: part for part in (plain, repeatability, agreement, verdicts)}
     parser.add_argument("--only", choices=[*parts, "nothing"], help="one part, or just what is there")
+    parser.add_argument("--minutes", type=float, help="after which no comparison begins")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     console = Console()
     plan = FAST if given.fast else FULL
+    plan = replace(plan, minutes=given.minutes or plan.minutes)
     notes = Notebook(given.folder / f"{plan.name}-{given.threads}.jsonl", console)
     for name, part in parts.items():
         if given.only in (None, name):
             part(given.folder, plan, given.threads, notes)
-    show(notes, console, given.threads)
+    show(notes, plan, console, given.threads)
 
 
 if __name__ == "__main__":

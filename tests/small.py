@@ -10,6 +10,8 @@ from densebench.workloads.base import Preprocessing, Splits, Weights, Workload
 CLASSES = 10
 SIZE = 16
 NAME = "tiny"
+# else Inductor leaves BF16 convolutions to PyTorch's own kernels: nothing is packed, and oneDNN's log knows nothing
+ONEDNN_BF16: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class Tiny(nn.Module):

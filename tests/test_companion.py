@@ -144,8 +144,6 @@ def test_the_baselines_calls_on_slow_cpus_do_not_count_either(
     """Else what the host does to it would pass for the speed of the other."""
 
     class Shared:
-        quiet_us = 230.0
-
         def speed(self) -> Speed:
             return Speed("at half their speed")
 

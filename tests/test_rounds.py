@@ -35,7 +35,7 @@ FACTS: dict[str, Any] = {
     "accuracy_top1": 99.0,
     "artifact": "models/x",
 }
-NAMED = {"baseline": "eager", "a": "channels_last", "b": "bf16"}
+NAMED = {"baseline": "eager", "a": "channels_last", "b": "jit"}
 IDENTITY: dict[str, str | int] = {
     "model": "m",
     "weights": "w",
@@ -86,7 +86,7 @@ class Children:
         if self.no_company:
             raise self.no_company
         assert job.folder.name == "baseline"
-        self.told_us.append(job.quiet_us)
+        self.told_us.append(job.full_speed_us)
         (size,) = job.batch_sizes
         if size == self.lacking:
             raise CellFailed("no memory")
@@ -102,7 +102,7 @@ class Children:
         self.processes.append((name, job.batch_sizes))
         self.traced += [(name, size) for size in job.traces]
         self.needed += [job.processes] if name == "a" else []
-        self.told_us.append(job.quiet_us)
+        self.told_us.append(job.full_speed_us)
         for size in job.batch_sizes:
             self.asked.append((name, size))
             try:
@@ -282,15 +282,15 @@ def test_a_crash_at_one_batch_size_costs_that_row(tmp_path: Path) -> None:
     assert rows["a", 8].traces == ("profile/a/bs8.pt.trace.json",)
 
 
-def test_each_process_is_told_the_best_speed_of_those_before_it(tmp_path: Path) -> None:
+def test_each_process_is_told_the_full_speed_of_those_before_it(tmp_path: Path) -> None:
     """So that one which only ever sees a shared core knows; that beside the others too."""
     seen = iter([240.0, 230.0, 500.0])
 
     def answer(name: str, size: int) -> jobs.Block:
-        return block((10.0, 10.0), quiet_us=next(seen, None))
+        return block((10.0, 10.0), looks_us=tuple(filter(None, [next(seen, None)])))
 
     sweep, children = sweep_of(tmp_path, answer, batch_sizes=[1], focus_batch_sizes=[1])
-    sweep.survey = jobs.Surveyed(quiet_us=300.0)
+    sweep.survey = jobs.Surveyed(looks_us=(300.0,))
     timed(sweep)
     assert children.told_us[:5] == [300.0, 300.0, 240.0, 230.0, 230.0]
     assert set(children.told_us[5:]) == {230.0}

@@ -119,13 +119,12 @@ def test_warm_up_knows_the_first_inference_and_the_processes_to_come(
 class Shared:
     """CPUs that share a core until they have been looked at so often."""
 
-    quiet_us = 230.0
-
     def __init__(self, looks: int) -> None:
         self.left = looks
+        self.looks_us = [230.0]
 
-    def look(self) -> float:
-        return self.quiet_us
+    def news(self) -> tuple[float, ...]:
+        return tuple(self.looks_us)
 
     def speed(self) -> Speed:
         self.left -= 1
@@ -139,15 +138,15 @@ def test_the_cpus_are_looked_at_while_a_process_is_timed(
     """With what is known from before; calls meanwhile don't count, and what was found goes to the next process."""
     told: list[tuple[str, int, float | None]] = []
 
-    def opened(device: str, threads: int, quiet_us: float | None) -> Shared:
-        told.append((device, threads, quiet_us))
+    def opened(device: str, threads: int, known_us: float | None) -> Shared:
+        told.append((device, threads, known_us))
         return Shared(2)
 
     monkeypatch.setattr(timing, "open_cores", opened)
-    job = answering(tmp_path, monkeypatch, sample_seconds=0.01, quiet_us=240.0)
+    job = answering(tmp_path, monkeypatch, sample_seconds=0.01, full_speed_us=240.0)
     (found,) = (one.blocks[2] for one in timing.measure(job, lambda stage: None))
     assert told == [("cpu", 1, 240.0)]
-    assert found.quiet_us == 230.0
+    assert found.looks_us == (230.0,)
     assert found.left_out > 0
     assert found.disturbance == ""
 
@@ -155,11 +154,11 @@ def test_the_cpus_are_looked_at_while_a_process_is_timed(
 def test_the_survey_tells_the_speed_of_the_cpus_and_the_clocks_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the first processes know it."""
     monkeypatch.setattr(worker.cores, "open_cores", lambda device, threads: Shared(0))
-    monkeypatch.setattr(worker.cores.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(worker.cores, "survey", lambda cores: tuple(cores.looks_us))
     job = jobs.Survey(device="cpu", threads=1, environment_id="e", ceilings=False)
     monkeypatch.setattr(worker.devices, "clock_step_us", lambda device: 0.04)
     found = worker.survey(job, lambda stage: None)
-    assert (found.quiet_us, found.clock_step_us) == (230.0, 0.04)
+    assert (found.looks_us, found.clock_step_us) == ((230.0,), 0.04)
 
 
 def test_a_machine_is_idle_before_it_is_worked_hard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
 
     device = devices.open_device(job.device)
     budget = latency.Budget(0.0, job.timeout_s)
-    cores = open_cores(job.device, job.threads, job.quiet_us)
+    cores = open_cores(job.device, job.threads, job.full_speed_us)
     with (
         loaded(job, manifest_of(job)) as session,
         torch.inference_mode(),

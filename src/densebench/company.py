@@ -13,7 +13,7 @@ from densebench.record import BASELINE
 
 
 @contextmanager
-def company(sweep: Sweep, sizes: Sequence[int], quiet_us: float | None) -> Iterator[Mapping[int, str]]:
+def company(sweep: Sweep, sizes: Sequence[int], full_speed_us: float | None) -> Iterator[Mapping[int, str]]:
     """Where they listen, by batch size, as long as they live; nothing where there are none.
 
     Each serves one batch size: what a larger one left in a process makes smaller ones quicker (decision 6). On a GPU
@@ -22,7 +22,7 @@ def company(sweep: Sweep, sizes: Sequence[int], quiet_us: float | None) -> Itera
     addresses: dict[int, str] = {}
     with ExitStack() as stack:
         for size in sizes if sweep.workload.device == "cpu" else ():
-            job = _job(sweep, size, quiet_us)
+            job = _job(sweep, size, full_speed_us)
             try:
                 stack.enter_context(sweep.nurseries.beside(job, sweep.spec.cell_timeout))
             except (CellFailed, Unavailable, UsageError) as error:
@@ -34,7 +34,7 @@ def company(sweep: Sweep, sizes: Sequence[int], quiet_us: float | None) -> Itera
         yield addresses
 
 
-def _job(sweep: Sweep, size: int, quiet_us: float | None) -> jobs.Accompany:
+def _job(sweep: Sweep, size: int, full_speed_us: float | None) -> jobs.Accompany:
     return jobs.Accompany(
         folder=sweep.models / BASELINE,
         device=sweep.workload.device,
@@ -42,7 +42,7 @@ def _job(sweep: Sweep, size: int, quiet_us: float | None) -> jobs.Accompany:
         timing_file=sweep.timing_file,
         address=f"\0densebench-{secrets.token_hex(16)}",
         timeout_s=sweep.spec.cell_timeout,
-        quiet_us=quiet_us,
+        full_speed_us=full_speed_us,
         threads=sweep.threads,
         trust=sweep.spec.trust,
     )

@@ -133,7 +133,7 @@ class Measure(Loading):
     # by batch size: address of the baseline's process that takes turns with it
     beside: dict[int, str] = Field(default_factory=dict)
     precision: float = 0.02  # share: they take more turns until their ratio is known as well
-    quiet_us: float | None = None  # what `Cores` has seen so far
+    full_speed_us: float | None = None  # of a piece of arithmetic on the CPUs, by all looks so far
 
 
 class Accompany(Loading):
@@ -144,7 +144,7 @@ class Accompany(Loading):
     timing_file: Path
     address: str
     timeout_s: float
-    quiet_us: float | None = None
+    full_speed_us: float | None = None
 
 
 class Block(Frozen):
@@ -165,7 +165,7 @@ class Block(Frozen):
     vram_driver_peak_mb: float | None
     energy_j_per_image: float | None = None
     disturbance: str = ""  # what else used the machine meanwhile
-    quiet_us: float | None = None  # of a piece of arithmetic on the CPUs at their full speed
+    looks_us: tuple[float, ...] = ()  # of a piece of arithmetic on the CPUs, now and then
 
 
 class Measured(Answer):
@@ -191,7 +191,7 @@ class Surveyed(Answer):
     ceilings: dict[str, Any] | None = None
     idle_watts: float | None = None
     energy_method: str = ""  # what measures energy, or why nothing does
-    quiet_us: float | None = None
+    looks_us: tuple[float, ...] = ()
     clock_step_us: float | None = None  # of the clock that times calls: its smallest step
 
 

@@ -26,6 +26,7 @@ from densebench.cells import Sweep
 from densebench.company import company
 from densebench.errors import CellFailed, Unavailable, UsageError
 from densebench.isolation import error_of
+from densebench.measure.cores import full_speed_us
 from densebench.record import BASELINE
 
 TRACE_TRIES = 2
@@ -49,7 +50,7 @@ class Rounds:
         self._sweep = sweep
         self._sizes = {one.size: one for one in sizes}
         self._companions: Mapping[int, str] = {}
-        self._quiet_us = sweep.survey.quiet_us
+        self._looks_us = [*sweep.survey.looks_us]
         self._pace: dict[str, float] = {}  # by recipe: how its last process took longer than was forecast
         self._alone: set[int] = (
             set()
@@ -81,7 +82,7 @@ class Rounds:
             sweep.nurseries.renew()
         turns = self._turns()
         sizes = self._accompanied(turns)
-        with company(sweep, sizes, self._quiet_us) as self._companions:
+        with company(sweep, sizes, full_speed_us(self._looks_us)) as self._companions:
             self._alone |= {*sizes} - {*self._companions}
             repeats = {BASELINE: sweep.baseline_blocks}
             order = [name for name in turns for _ in range(repeats.get(name, 1))]
@@ -209,7 +210,7 @@ class Rounds:
             traces={size: spec.log_dir / name for size, name in traced.items()},
             beside={} if slow_reason else dict(self._companions),
             precision=spec.precision_target / 100,
-            quiet_us=self._quiet_us,
+            full_speed_us=full_speed_us(self._looks_us),
             threads=sweep.threads_of(recipe),
             trust=spec.trust,
         )
@@ -220,8 +221,8 @@ class Rounds:
             )
         except (CellFailed, Unavailable, UsageError) as error:
             return {}, error
-        known = [self._quiet_us, *(block.quiet_us for block in measured.blocks.values())]
-        self._quiet_us = min(filter(None, known), default=None)
+        for block in measured.blocks.values():
+            self._looks_us += block.looks_us
         for cell in cells:
             name = traced.get(cell.batch_size)
             if name is None or cell.batch_size not in measured.blocks:

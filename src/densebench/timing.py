@@ -53,7 +53,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
 
     device = devices.open_device(job.device)
     meter = None if job.idle_watts is None else energy.open_meter(job.device)
-    cores = open_cores(job.device, job.threads, job.quiet_us)
+    cores = open_cores(job.device, job.threads, job.full_speed_us)
     memory.reset_peak()
     floor_mb = memory.resident_mb()
     device.reset_peak()
@@ -86,7 +86,7 @@ def measure(job: jobs.Measure, say: Callable[[str], None]) -> Iterator[jobs.Meas
             with Beside(job.beside.get(size, ""), limit_s) as beside:
                 facts = _timed(stream, call_ms, budget, job, size, beside)
             facts |= {"first_inference_s": first_s, "load_s": load_s, "host_memory_floor_mb": floor_mb}
-            facts |= {"quiet_us": cores.quiet_us if cores else None, "host_memory_peak_mb": memory.peak_mb()}
+            facts |= {"looks_us": cores.news() if cores else (), "host_memory_peak_mb": memory.peak_mb()}
             facts["vram_peak_mb"], facts["vram_driver_peak_mb"] = device.peak_mb()
             if engines.catalogue()[manifest.engine].own_memory:
                 facts["vram_peak_mb"] = None

@@ -136,7 +136,7 @@ def survey(job: jobs.Survey, say: Say) -> jobs.Surveyed:
         ceilings=found.model_dump(mode="json") if found else None,
         idle_watts=idle_watts,
         energy_method=meter if isinstance(meter, str) else meter.method,
-        quiet_us=cores.quiet_us(cores.open_cores(job.device, job.threads)),
+        looks_us=cores.survey(cores.open_cores(job.device, job.threads)),
         clock_step_us=devices.clock_step_us(job.device),
     )
 

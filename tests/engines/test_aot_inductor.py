@@ -26,7 +26,7 @@ from densebench.recipe import resolve
 from densebench.served import Served, served
 from densebench.workloads.base import ImageSet, Preprocessing, Splits, Weights, Workload
 from tests.examples.test_cpp import check, compiled, run
-from tests.small import images, tiny_model, tiny_workload
+from tests.small import ONEDNN_BF16, images, tiny_model, tiny_workload
 
 SIZE = 32  # pixels
 CONVOLUTIONS = 4  # each takes seconds to compile
@@ -187,7 +187,12 @@ def test_it_runs_what_techniques_made(tmp_path):
     logits, effect = answer((tmp_path, built), images(2))
     with torch.inference_mode():
         assert relative_difference(logits, model(images(2))) < 3e-2
-    assert effect.startswith("ahead-of-time package: bfloat16 convolutions 2/2, 2 tensors laid out anew")
+    ran = (
+        "bfloat16 convolutions 2/2, 2 tensors laid out anew"
+        if ONEDNN_BF16
+        else "2 convolutions not run by oneDNN"
+    )
+    assert effect.startswith(f"ahead-of-time package: {ran}")
 
 
 def test_a_build_leaves_the_process_as_it_was(model, fp32, int8):
@@ -235,7 +240,8 @@ def test_what_onednn_executes_is_counted(capfd):
     with torch.inference_mode():
         plain = kinds(log_of(lambda: tiny_model()(images(2))))
         rounded = kinds(log_of(lambda: tiny_model().bfloat16()(images(2).bfloat16())))
-    assert plain["convolution", "float32"] == rounded["convolution", "bfloat16"] == 2
+    assert plain["convolution", "float32"] == 2
+    assert rounded["convolution", "bfloat16"] == 2 * ONEDNN_BF16
     assert not plain["convolution", "bfloat16"]
     print("given back")
     assert "given back" in capfd.readouterr().out

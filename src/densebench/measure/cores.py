@@ -8,10 +8,10 @@ count. The piece took twice as long then on each CPU, and hardly ever more than 
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from densebench.beside import comes_to_rest
 from densebench.measure.counters import has_host
 
 SLOWED = 1.6  # times as long as at full speed
+# of looks are quicker than what counts as full speed: on a host that always has others the quickest is an accident
+QUICKEST = 0.05
 PIECES = 3
 MATRICES, EDGE = 48, 64  # 0.2 ms, in the second cache; so small that no BLAS takes threads of its own
 TOGETHER = 5  # tries until the CPUs did it at once
@@ -31,7 +33,7 @@ MOST_CPUS = 8
 WAIT_S = 2.0
 MOST_S = 10.0  # all waits of a turn, generously
 AGAIN_S = 0.05
-LOOKS = 20
+LOOKS = 40
 
 
 @dataclass(frozen=True)
@@ -43,25 +45,33 @@ class Speed:
     paused: bool = False
 
 
+def full_speed_us(looks_us: Sequence[float]) -> float | None:
+    """How long a piece takes at full speed, by looks so far: what one in twenty is below."""
+    return sorted(looks_us)[int(QUICKEST * len(looks_us))] if looks_us else None
+
+
 class Cores:
     """Looks at the CPUs that a model computes on, and never while it does.
 
     Attributes:
-        quiet_us: the shortest time of a piece on the slowest CPU so far, in microseconds.
+        looks_us: how long a piece took on the slowest CPU, in microseconds: of looks that found all CPUs at once, and
+            not of those in a row that wait for full speed.
 
     """
 
-    def __init__(self, quiet_us: float | None = None) -> None:
+    def __init__(self, known_us: float | None = None) -> None:
         """Start a thread on each CPU.
 
         Args:
-            quiet_us: what is known of these CPUs from before.
+            known_us: how long a piece takes at full speed; if nothing is known, these looks tell.
 
         """
         import numpy as np
 
         cpus = sorted(os.sched_getaffinity(0))
-        self.quiet_us = quiet_us or math.inf
+        self.looks_us: list[float] = []
+        self._told = 0
+        self._known_us = known_us
         self._count = len(cpus)
         self._together = threading.Barrier(self._count)
         self._factor = np.full((EDGE, EDGE), 1 / EDGE, "float32")
@@ -70,23 +80,36 @@ class Cores:
         self._places = iter(cpus)
         self._hope = True  # the wait before ended at full speed, or that came back since
         self._pool = ThreadPoolExecutor(self._count, initializer=self._settle_down)
-        self.look()  # the first time pays for the threads and the memory
+        self._last_us = 0.0
+        self._look()  # the first time pays for the threads and the memory
+
+    @property
+    def quiet_us(self) -> float:
+        """How long a piece takes at full speed, in microseconds."""
+        return self._known_us or full_speed_us(self.looks_us) or self._last_us
+
+    def news(self) -> tuple[float, ...]:
+        """Looks since this was asked before."""
+        first, self._told = self._told, len(self.looks_us)
+        return tuple(self.looks_us[first:])
 
     def look(self) -> float:
-        """How long a piece takes on the slowest CPU now, in microseconds.
+        """How long a piece takes on the slowest CPU now, in microseconds; it is one of `looks_us` from now on.
 
         Where one CPU had begun and ended before another began, they were not seen at once: that tells nothing.
         """
-        slowest_us, tries = 0.0, 0
-        while tries < TOGETHER:
+        if self._look():
+            self.looks_us.append(self._last_us)
+        return self._last_us
+
+    def _look(self) -> bool:
+        """Look, and tell whether all CPUs were seen at once."""
+        for _ in range(TOGETHER):
             found = list(self._pool.map(self._piece, range(self._count)))
-            slowest_us, tries = max(us for *_, us in found), tries + 1
+            self._last_us = max(us for *_, us in found)
             if max(began for began, *_ in found) < min(ended for _, ended, _ in found):
-                self.quiet_us = min(self.quiet_us, slowest_us)
-                break
-        if math.isinf(self.quiet_us):
-            self.quiet_us = slowest_us
-        return slowest_us
+                return True
+        return False
 
     def speed(self) -> Speed:
         """Whether the CPUs are at full speed; if not, wait for it, up to two seconds.
@@ -94,28 +117,32 @@ class Cores:
         Threads of a model that spin on after a call would look the same: they come to rest first. What did not end is
         not waited for again before it has.
         """
+        self.look()
         if self._full():
             return Speed()
         comes_to_rest()
-        if self._wakes():
+        if self.wakes():
             return Speed(paused=True)
         said = f"CPUs ran at {self.quiet_us / self._last_us:.0%} of their speed".replace("%", " %")
         end = time.monotonic() + (WAIT_S if self._hope else 0.0)
-        while not (full := self._wakes()) and time.monotonic() < end:
+        while not (full := self.wakes()) and time.monotonic() < end:
             time.sleep(AGAIN_S)
         self._hope = full
         return Speed(said, full, paused=True)
 
     def _full(self) -> bool:
-        """Look once more."""
-        self._last_us = self.look()
+        """Whether the last look found full speed."""
         full = self._last_us <= SLOWED * self.quiet_us
         self._hope |= full
         return full
 
-    def _wakes(self) -> bool:
+    def wakes(self) -> bool:
         """Look some times in a row, until one finds full speed."""
-        return any(self._full() for _ in range(WAKING))
+        for _ in range(WAKING):
+            self._look()
+            if self._full():
+                return True
+        return False
 
     def _settle_down(self) -> None:
         with suppress(OSError):  # taken away meanwhile
@@ -135,21 +162,22 @@ class Cores:
         return began, ends[0], 1e6 * median(parts)
 
 
-def open_cores(device: str, threads: int, quiet_us: float | None = None) -> Cores | None:
+def open_cores(device: str, threads: int, known_us: float | None = None) -> Cores | None:
     """What looks at the CPUs, where a host could share them, a model uses all, and they can be seen at once.
 
     Where it uses fewer nobody knows which, and a piece that fewer CPUs do at once has another shortest time.
     """
     cpus = frozenset(os.sched_getaffinity(0))
     used = device == "cpu" and len(cpus) <= min(threads, MOST_CPUS)
-    return Cores(quiet_us) if used and has_host(cpus) else None
+    return Cores(known_us) if used and has_host(cpus) else None
 
 
-def quiet_us(cores: Cores | None) -> float | None:
-    """The CPUs' full speed, from looks over as long as they may be slow; None where nothing looks."""
+def survey(cores: Cores | None) -> tuple[float, ...]:
+    """Looks over as long as the CPUs may be slow, each the last of some in a row, as their clocks must rise first."""
     if cores is None:
-        return None
+        return ()
     for _ in range(LOOKS):
+        cores.wakes()
         cores.look()
         time.sleep(WAIT_S / LOOKS)
-    return cores.quiet_us
+    return tuple(cores.looks_us)
