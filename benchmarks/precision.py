@@ -433,6 +433,9 @@ def main() -> None:
     plan = FAST if given.fast else FULL
     plan = replace(plan, minutes=given.minutes or plan.minutes)
     notes = Notebook(given.folder / f"{plan.name}-{given.threads}.jsonl", console)
+    if given.only != "nothing":
+        with benches(given.folder, plan, given.threads):  # builds what all parts measure
+            pass
     for name, part in parts.items():
         if given.only in (None, name):
             part(given.folder, plan, given.threads, notes)
