@@ -111,7 +111,10 @@ while (($#)); do
   elif [[ -f $value || ($name == --data && -d $value && ! $value =~ ^(auto|imagenette|digits|none)$) ]]; then
     path=$(absolute "$value") inside=/inputs/${name#--}/$(basename "$value")
     [[ $path != *:* ]] || stop "$name $path: a path with a colon can't be handed to a container: rename it"
-    mounts+=(-v "$path:$inside:ro")
+    mounted=$path at=$inside
+    # an ONNX model's weights may be in a file beside it
+    if [[ $path == *.onnx ]]; then mounted=$(dirname "$path") at=$(dirname "$inside"); fi
+    mounts+=(-v "$mounted:$at:ro")
     flags+=("$name" "$inside")
   else
     flags+=("$name" "$value")

@@ -32,6 +32,7 @@ def test_what_may_be_slow_is_asked_for_few_images_at_once(
     monkeypatch.setattr(Recipe, "slow", lambda self, device: "emulated" if self.name == "b" else None)
     sweep, _ = sweep_of(tmp_path, steady, batch_sizes=sizes)
     sweep.nurseries = Children()  # type: ignore[assignment]
-    for recipe in sweep.recipes:
-        make(sweep, recipe)
+    made = {recipe.name: make(sweep, recipe) for recipe in sweep.recipes}
     assert asked == {"baseline": usual, "a": usual, "b": where_slow}
+    told = {name: str(facts and facts["effect"]).endswith("emulated") for name, facts in made.items()}
+    assert told == {"baseline": False, "a": False, "b": True}

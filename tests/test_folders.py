@@ -159,10 +159,21 @@ def test_only_what_a_run_wrote_is_set_aside(tmp_path: Path, logs: str) -> None:
 
 def test_a_folder_without_a_journal_is_left_alone(tmp_path: Path) -> None:
     """No run was there, so nothing is of a run."""
-    fill(tmp_path, "models/amp/manifest.json", f"log/{EVENTS}")
+    fill(tmp_path, "models/amp/manifest.json", "log/profile/mine.json", f"log/mine/{EVENTS}")
     before = files(tmp_path)
     folders.set_aside(tmp_path, tmp_path / "log")
     assert files(tmp_path) == before
+
+
+def test_logs_of_a_run_into_another_folder_are_not_written_over(tmp_path: Path) -> None:
+    """They are by default where this run's are to be: they go where earlier logs of this folder would."""
+    fill(tmp_path / "log", *OUR_LOGS, *YOUR_LOGS)
+    fill(tmp_path / "first", *OURS)
+    folders.set_aside(tmp_path / "second", tmp_path / "log")
+    (aside,) = (tmp_path / "second/previous").iterdir()
+    assert files(aside) == {f"tensorboard/{name}" for name in OUR_LOGS}
+    assert files(tmp_path / "log") == set(YOUR_LOGS)
+    assert files(tmp_path / "first") == set(OURS)
 
 
 def test_a_relative_folder_is_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,5 +44,11 @@ def test_children_are_forked_from_other_processes_after_each_round(
     assert nurseries.of({}) is nurseries.plain
     nurseries.renew()
     assert len(zygotes()) == 1  # nobody asked for the other
+    (plain,) = zygotes()
+    psutil.Process(plain).kill()
+    assert gone([plain])
+    do(
+        nurseries.plain, "answer", tmp_path
+    )  # one that was killed costs what it was doing, and nothing after it
     do(nurseries.of(OTHER), "answer", tmp_path)
     assert len(zygotes()) == 2

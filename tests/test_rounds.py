@@ -35,6 +35,12 @@ FACTS: dict[str, Any] = {
     "accuracy_top1": 99.0,
     "artifact": "models/x",
 }
+CEILINGS = {
+    "device": "cpu",
+    "threads": 1,
+    "compute": {"float32": {"gop_per_s": 400.0, "engine": "eager"}},
+    "memory_gb_per_s": 70.0,
+}
 NAMED = {"baseline": "eager", "a": "channels_last", "b": "jit"}
 IDENTITY: dict[str, str | int] = {
     "model": "m",
@@ -483,6 +489,25 @@ def test_a_recipe_that_fails_late_leaves_the_rounds(tmp_path: Path) -> None:
     assert rows["b", 8].reason == "as at batch 4: too slow here: 99 s a batch"
 
 
+@pytest.mark.parametrize("failing", ["a", "baseline"])
+def test_what_fails_in_a_further_round_keeps_those_that_it_had(tmp_path: Path, failing: str) -> None:
+    """Of its own, and of the baseline those that all are compared with; no more rounds are made of it."""
+    seen: Counter[str] = Counter()
+    noise = random.Random(2)
+
+    def answer(name: str, size: int) -> jobs.Block:
+        seen[name] += 1
+        if name == failing and seen[name] == (11 if name == "baseline" else 6):
+            raise CellFailed("ended by SIGKILL", out_of_memory=True)
+        return measured(noise.uniform(5, 15))
+
+    rows = timed(sweep_of(tmp_path, answer, focus_batch_sizes=[4], focus_time=1e-2)[0])
+    assert seen[failing] == (11 if failing == "baseline" else 6)
+    assert {row.status for row in rows.values()} == {"ok"}
+    assert rows[failing, 4].processes == (10 if failing == "baseline" else 5)
+    assert all(rows[name, 4].speedup is not None for name in "ab")
+
+
 def test_a_trace_is_taken_once_at_either_end(tmp_path: Path) -> None:
     """Of each cell at the smallest and the largest batch size the first process is profiled, and no other."""
     sweep, children = sweep_of(tmp_path, steady, batch_sizes=[2, 4, 16], focus_batch_sizes=[])
@@ -560,6 +585,31 @@ def test_an_interrupt_of_the_only_round_is_one(tmp_path: Path, limit: int) -> No
         timed(sweep)
     _, kept = journal.read(sweep.spec.output_dir)
     assert {record.recipe for record in kept} >= set(calls[:-1]) - {"baseline"}
+
+
+@pytest.mark.parametrize("limit", range(4))
+def test_an_interrupt_of_the_first_round_of_a_resumed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """What has no process yet in this run keeps its share of the ceiling, which there is for what has."""
+    monkeypatch.setitem(FACTS, "threads", 1)
+    first, _ = sweep_of(tmp_path / "first", steady, rounds=1)
+    first.survey = jobs.Surveyed(ceilings=CEILINGS)
+    timed(first)
+    calls: list[str] = []
+
+    def answer(name: str, size: int) -> jobs.Block:
+        calls.append(name)
+        if len(calls) == limit + 1:
+            raise KeyboardInterrupt
+        return steady(name, size)
+
+    second, _ = sweep_of(tmp_path / "second", answer, rounds=2)
+    second.survey = jobs.Surveyed(ceilings=CEILINGS)
+    second.records.extend(first.records)
+    with pytest.raises(KeyboardInterrupt):
+        timed(second)
+    assert {row.roofline_fraction is not None for row in second.rows()} == {True}
 
 
 def test_further_rounds_are_kept_as_they_end(tmp_path: Path) -> None:

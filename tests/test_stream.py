@@ -186,7 +186,7 @@ def test_what_the_watch_sees_is_told(machine: Machine, monkeypatch: pytest.Monke
         def __init__(self, *_: object, **__: object) -> None:
             pass
 
-        def begin(self) -> None:
+        def begin(self, *, at_work: bool) -> None:
             pass
 
         def end(self) -> str:

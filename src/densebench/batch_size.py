@@ -70,13 +70,20 @@ class BatchSize:
         self._finish([cell for cell in self._others if not self._lacks(cell)])
 
     def fail(self, cell: Cell, error: Exception) -> bool:
-        """Write a failure down as the row and leave the cell out from now on; whether larger batches fail too."""
+        """Write a failure down as the row and leave the cell out from now on; whether larger batches fail too.
+
+        What has had its rounds keeps them: only the further ones end.
+        """
         asked_for = cell is not self._reference or cell is self._new_reference
+        enough = not self._lacks(cell)
         if cell is self._reference:
             self._reference = self._new_reference = None
         else:
             self._others.remove(cell)
-        if asked_for:
+        if asked_for and enough:
+            self._sweep.progress.note(f"{cell.recipe.name}, batch {self.size}: no further rounds: {error}")
+            self._sweep.finish(self._record(cell))
+        elif asked_for:
             failed = record_of(self._sweep, cell.recipe, self.size, cell.started_at, **outcome(error))
             self._sweep.finish(failed)
         return isinstance(error, Unavailable) or (isinstance(error, CellFailed) and error.out_of_memory)

@@ -106,5 +106,7 @@ class Cell:
         known, macs_g = ceilings_of(sweep.survey.ceilings), self.facts.get("macs_g")
         if known is None or not isinstance(macs_g, float) or self.facts.get("threads") != known.threads:
             return None  # a ceiling holds for as many threads as it was measured with
+        if not self.blocks:
+            return self.earlier.roofline_fraction if self.earlier else None
         own = blocks([one.samples_ms for one in self.blocks], self.rounds)
         return share(macs_g, throughput(own, self.batch_size).value, str(self.facts["precision"]), known)

@@ -190,7 +190,9 @@ def _make(sweep: Sweep, recipe: Recipe) -> dict[str, object]:
     quality = sweep.nurseries.of(recipe.environment() or sweep.untimed).run(
         evaluate, jobs.Quality, spec.accuracy_time + 2 * spec.cell_timeout
     )
+    emulated = recipe.slow(sweep.workload.device)
     return quality.model_dump(exclude={*jobs.Answer.model_fields}) | {
+        "effect": "; ".join(filter(None, [quality.effect, emulated])),
         "artifact": f"{MODELS}/{recipe.folder}",
         "caveats": recipe.caveats,
         "precision": recipe.precision(sweep.workload.device),

@@ -96,13 +96,16 @@ def set_aside(output_dir: Path, log_dir: Path) -> None:
 
     Whatever else is there stays where it is: the folders may be the user's own.
     """
-    if not (output_dir / journal.FILE_NAME).exists():
+    results = _results(output_dir) if (output_dir / journal.FILE_NAME).exists() else []
+    # logs of a run into another output folder would be written over
+    logs = _logs(log_dir) if results or event_files(log_dir) else []
+    if not (results or logs):
         return
     aside = output_dir / PREVIOUS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside.mkdir(parents=True)
-    for path in _logs(log_dir):
+    for path in logs:
         _move(path, log_dir, aside / "tensorboard")
-    for path in _results(output_dir):
+    for path in results:
         _move(path, output_dir, aside)
 
 

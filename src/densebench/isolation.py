@@ -14,13 +14,12 @@ import socket
 import subprocess
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+from densebench.closed import Closed
 from densebench.errors import CellFailed, CellTimedOut, DensebenchError, Unavailable, UsageError
 from densebench.jobs import Answer, Job, Message, Problem
 
@@ -59,22 +58,6 @@ def plain_environment(threads: int) -> dict[str, str]:
     return kept | {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
 
 
-class Closed(ABC):
-    """What is closed at the end of its `with` block, whatever happens there."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @abstractmethod
-    def close(self) -> None:
-        """End whatever runs. Nothing is left behind."""
-
-
 class Nursery(Closed):
     """Children of one environment, one at a time.
 
@@ -98,6 +81,11 @@ class Nursery(Closed):
                 stdout=self._log,
                 stderr=self._log,
             )
+
+    @property
+    def alive(self) -> bool:
+        """Whether children can still be forked: the process that they come from may have been killed."""
+        return self._zygote.poll() is None
 
     def close(self) -> None:
         """End whatever runs. Nothing is left behind."""

@@ -59,10 +59,10 @@ class Stream:
         self.call_ms = latency.warm_up(self._call, self._device, budget, first_ms, expected_ms)
         return self.call_ms
 
-    def block(self, budget: latency.Budget) -> latency.Samples:
-        """Time single calls, looking at the machine before and after."""
+    def block(self, budget: latency.Budget, *, at_work: bool = True) -> latency.Samples:
+        """Time single calls, looking at the machine before and after; `at_work` if others came just before."""
         started_j, began = self._joules(), time.perf_counter()
-        self._watch.begin()
+        self._watch.begin(at_work=at_work)
         self._aside_s, self._aside_j = 0.0, 0.0
         count, faults = latency.calls_of(budget, self.call_ms), page_faults()
         found = latency.sample(
@@ -85,8 +85,8 @@ class Stream:
         self._speed()
         shorter_ms, longer_ms = sorted((self.call_ms, other_ms))
         call_ms = shorter_ms if longer_ms < FAR * shorter_ms else self.call_ms
-        latency.settle(self._call, self._device, 1000 * latency.SETTLING * budget.sample_s, call_ms)
-        return self.block(budget)
+        settled = latency.settle(self._call, self._device, 1000 * latency.SETTLING * budget.sample_s, call_ms)
+        return self.block(budget, at_work=settled > 0)
 
     def disturbed(self, blocks: Sequence[latency.Samples]) -> str:
         """What disturbed blocks together, each of which may be too short to tell."""

@@ -25,16 +25,24 @@ CONTRACT = (
     "break_even_images, roofline_fraction, energy_j_per_image, image_size, weights, data, threads, seed, "
     "environment_id, disturbance, artifact, started_at"
 )
+
+
+def end(dtype: str) -> str:
+    """How the effect of a recipe in this precision ends."""
+    slow = emulated(dtype, "cpu")
+    return f"; {slow}$" if slow else "$"
+
+
 EFFECTS = {
     "baseline": r"^none: ",
-    "amp": r"^bfloat16 convolutions 120/120$",
+    "amp": r"^bfloat16 convolutions 120/120" + end("bfloat16"),
     "channels_last": r"^NHWC convolutions (\d+)/\1$",
     "jit": (
         r"^frozen graph: 120 oneDNN and 0 plain convolutions, \d+ batch norms left unfolded"
         r"(; NHWC convolutions \d+/\d+)?$"
     ),
-    "quantize": r"^float16 convolutions 120/120$",
-    "bf16": r"^bfloat16 convolutions 120/120$",
+    "quantize": r"^float16 convolutions 120/120" + end("float16"),
+    "bf16": r"^bfloat16 convolutions 120/120" + end("bfloat16"),
     "dynamic_quantization": r"^int8 linear layers 1/1, ",
     "pruning": r"^(29\.[5-9]|30\.[0-5]) % of the weights are zero",
     "onnx": r"^optimized graph: \d+ convolutions, ",
@@ -43,14 +51,15 @@ EFFECTS = {
     "openvino_bf16": (
         r"^bfloat16 convolutions 120/120"
         if emulated("bfloat16", "cpu") is None
-        else r"^(bfloat16 convolutions 120/120|none: .*seen: float32).*; BF16 is emulated here$"
+        else r"^(bfloat16 convolutions 120/120|none: .*seen: float32).*the processor has no BF16$"
     ),
     "openvino_int8": r"^int8 convolutions (119|120)/120",
     "structured_pruning:epochs=1+openvino:precision=int8": r"^int8 convolutions (119|120)/120",
     "allocator+channels_last": r"^NHWC convolutions (\d+)/\1; glibc keeps freed memory: 0 blocks",
     "channels_last+bf16+compile": (
         r"^1 compiled graph, 0 graph breaks; bfloat16 convolutions 120/120"
-        + (r"; NHWC convolutions (\d+)/\1$" if ONEDNN_BF16 else "$")
+        + (r"; NHWC convolutions (\d+)/\1" if ONEDNN_BF16 else "")
+        + end("bfloat16")
     ),
 }
 

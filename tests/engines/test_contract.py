@@ -17,7 +17,7 @@ import torch
 import torch._inductor.cpu_vec_isa
 
 from densebench import engines
-from densebench.engines import eager, torch_compile
+from densebench.engines import _inductor, eager, torch_compile
 from densebench.engines.base import Built, Engine, Session, Target
 from densebench.measure.fidelity import relative_difference
 from densebench.served import Served, served
@@ -195,6 +195,17 @@ def test_compile_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert torch_compile.unavailable("cpu") == "install g++"
     assert torch_compile.unavailable("cuda") is None
+
+
+def test_compile_needs_pythons_headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Inductor binds its kernels to Python: a system's own Python has the headers in a package of their own."""
+    monkeypatch.setattr(_inductor.sysconfig, "get_path", lambda name, scheme: str(tmp_path))
+    assert _inductor.no_headers() == f"install Python's headers (python3-dev): {tmp_path} has none"
+    (tmp_path / "Python.h").touch()
+    assert _inductor.no_headers() is None
+    monkeypatch.setattr(torch_compile, "no_compiler", lambda: None)
+    monkeypatch.setattr(torch_compile, "no_headers", lambda: "none")
+    assert (torch_compile.unavailable("cpu"), torch_compile.unavailable("cuda")) == ("none", None)
 
 
 def test_a_cache_that_was_left_out_is_no_error(tiny: Workload, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(
 
 PRECISIONS = ("fp32", "bf16", "int8")
 FARTHEST = {"fp32": 1e-5, "bf16": 3e-2, "int8": 0.15}  # relative difference from PyTorch's FP32
-NATIVE_BF16 = engine._emulated("bf16") is None
+NATIVE_BF16 = engine._lacks("bf16") is None
 HERE = Target("cpu", (1, 2), 1)
 
 
@@ -133,7 +133,7 @@ def resnet() -> Workload:
         pytest.param(
             "bf16",
             "bfloat16 convolutions 20/20, linear layers 1/1",
-            marks=pytest.mark.skipif(not NATIVE_BF16, reason="BF16 is emulated here"),
+            marks=pytest.mark.skipif(not NATIVE_BF16, reason="the processor has no BF16"),
         ),
         ("int8", "int8 convolutions 20/20, linear layers 1/1"),
     ],
@@ -203,17 +203,17 @@ def test_fp32_is_fp32(tiny: Workload, tmp_path: Path) -> None:
 
 
 def test_a_processor_without_the_instructions_is_named(
-    tiny: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calibrated: Workload, tiny: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a format is only emulated, the effect says so: counts alone would read as a gain."""
+    """Counts alone would read as a gain; and where there are none, that is why."""
     from densebench import machine
 
     session = session_of(make(tiny, tmp_path, precision="bf16"))
     for module in (engine, machine):
         monkeypatch.setattr(module, "cpu_flags", lambda: frozenset({"avx2"}))
-    assert session.effect(images(1)).endswith("; BF16 is emulated here")
-    session.precision = "int8"
-    assert session.effect(images(1)).endswith("; INT8 is emulated here: the processor has no VNNI")
+    assert session.effect(images(1)).endswith("; the processor has no BF16")
+    quantized = session_of(make(calibrated, tmp_path / "int8", precision="int8"))
+    assert "; the processor has no VNNI" in quantized.effect(images(1))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from densebench.loadtest import scenarios
+from densebench.errors import UsageError
+from densebench.loadtest import plan, scenarios
 from densebench.loadtest.desk import Desk
 from densebench.loadtest.generator import IMAGES, P99_SAMPLES, Load, complete, generate
 from densebench.loadtest.plan import Request, Run
@@ -182,7 +183,8 @@ def test_a_rate_that_held_by_luck_is_no_answer(monkeypatch, lucky):
         )
 
     monkeypatch.setattr(scenarios, "generate", one)
-    runs, best = scenarios.run(request(), lambda queries: None, QUIET)
+    asking = request(seconds=30.0)  # the pilot says one query a second
+    runs, best = scenarios.run(asking, lambda queries: None, QUIET)
     tried = [
         load.per_s for load in asked if load.seed == 5 and load.scenario == "server" and load.per_s <= 400
     ]
@@ -192,6 +194,29 @@ def test_a_rate_that_held_by_luck_is_no_answer(monkeypatch, lucky):
     else:
         assert best is None
         assert sum(load.seed != 5 for load in asked) == scenarios.MOST_CONFIRMING
+
+
+def test_no_run_takes_longer_than_it_may(monkeypatch):
+    """Else the parent takes the child for stuck, and all is lost: at low rates 299 queries take minutes."""
+    pilot = Run(samples=4, duration_s=0.04, samples_per_s=100.0)
+    tried, said = [], []
+
+    def watched(request: Request, load: Load, issue: object) -> Run:
+        tried.append(load.per_s)
+        return pilot.model_copy(update={"latency_p99_ms": 10.0 if load.scenario != "server" else 99.0})
+
+    monkeypatch.setattr(scenarios, "_watched", watched)
+    monkeypatch.setattr(scenarios, "LONGER_S", 3.0)
+    monkeypatch.setattr(plan, "LONGER_S", 3.0)
+    asked = request(seconds=0.5)  # so 13 s, in which 299 queries come at 23 a second
+    assert scenarios.server(asked, lambda samples: None, pilot, said.append)[1] is None
+    assert tried[1:] == [50.0, 25.0]
+    assert said[-1] == "server: 1.6 queries/s, not tried: a p99 would take 191 s"
+    slow = pilot.model_copy(update={"samples_per_s": 10.0})
+    with pytest.raises(
+        UsageError, match="a p99 needs 299 queries, which take 30 s here: give --seconds 2 or more"
+    ):
+        scenarios.server(asked, lambda samples: None, slow, said.append)
 
 
 def test_no_rate_is_tried_where_one_query_is_too_slow():

@@ -84,7 +84,8 @@ def test_the_clock_is_that_of_the_cpu_at_work(kernel: Kernel, monkeypatch: pytes
     kernel.write("cpu/cpufreq/boost", 1)
     kernel.write("cpu/cpu0/cpufreq/scaling_cur_freq", 800000)
     kernel.write("cpu/cpu3/cpufreq/scaling_cur_freq", 3100000)
-    assert read_counters(frozenset({0, 3})).clock_mhz == 3100.0
+    found = read_counters(frozenset({0, 3}))
+    assert (found.clock_mhz, found.clock_cpu) == (3100.0, 3)
 
 
 def test_the_containers_limits_are_found_in_version_2(kernel: Kernel) -> None:

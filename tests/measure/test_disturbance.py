@@ -183,6 +183,19 @@ def test_a_falling_clock_is_told(before: float | None, then: float | None, expec
     """By more than a tenth; a rise, a small step and a clock that can't be read are nothing."""
     first, second = replace(START, clock_mhz=before), replace(after(), clock_mhz=then)
     assert "; ".join(on_the_host(first, second, 2, 2)) == expected
+    elsewhere = replace(second, clock_cpu=1)  # perhaps a core of another kind
+    assert on_the_host(replace(first, clock_cpu=0), elsewhere, 2, 2) == []
+
+
+def test_the_clock_of_a_cpu_at_rest_is_not_compared(frozen: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone a CPU may run faster than all do together."""
+    clocks = iter([(3100.0, 0), (2000.0, 0)] * 2)
+    monkeypatch.setattr(counters, "_clock", lambda: next(clocks))
+    watch = Watch(threads=2)
+    watch.begin(at_work=False)
+    assert watch.end() == ""
+    watch.begin()
+    assert watch.end().startswith("the CPU's clock fell from 3100 to 2000 MHz")
 
 
 def test_what_slows_a_gpu_is_told() -> None:

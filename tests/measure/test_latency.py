@@ -238,9 +238,10 @@ def test_a_first_inference_that_compiles_predicts_nothing() -> None:
 
 
 class Stolen:
-    """A clock of stolen CPU time: after each look, what the next calls lose is added."""
+    """A clock of stolen CPU time: what the calls since the last look lost is added."""
 
-    def __init__(self, *lost_ms: float, then: float = 0.0) -> None:
+    def __init__(self, device: ScriptedDevice, *lost_ms: float, then: float = 0.0) -> None:
+        self.device, self.seen = device, device.calls
         self.lost = iter(lost_ms)
         self.then = then
         self.total_ms = 0.0
@@ -248,7 +249,8 @@ class Stolen:
 
     def __call__(self) -> float:
         self.looks += 1
-        if self.looks > 1:  # after a call
+        if self.device.calls > self.seen:
+            self.seen = self.device.calls
             self.total_ms += next(self.lost, self.then)
         return self.total_ms / 1000
 
@@ -256,7 +258,7 @@ class Stolen:
 def test_calls_that_were_robbed_are_left_out() -> None:
     """By what was stolen, and not by how long they took."""
     device = ScriptedDevice([50.0, 500.0, 50.0, 51.0])
-    found = sample(device.call, device, Budget(0.6, 100), 7, Stolen(10, 0, 10), threads=2)
+    found = sample(device.call, device, Budget(0.6, 100), 7, Stolen(device, 10, 0, 10), threads=2)
     assert found.kept_ms == (500.0, 51.0, *[10.0] * 5)
     assert (found.calls, found.disturbance) == (9, "")
 
@@ -264,25 +266,38 @@ def test_calls_that_were_robbed_are_left_out() -> None:
 def test_a_trifle_is_not_robbery() -> None:
     """2 % of a call's time, by which all of it may be late, however many threads it has."""
     device = ScriptedDevice([1000.0] * 2)
-    found = sample(device.call, device, Budget(2, 100), 2, Stolen(20, 20), threads=2)
+    found = sample(device.call, device, Budget(2, 100), 2, Stolen(device, 20, 20), threads=2)
     assert found.kept_ms == (1000.0, 1000.0)
-    assert sample(device.call, device, Budget(0.02, 100), 2, Stolen(21, 0), threads=2).calls == 3
+    assert sample(device.call, device, Budget(0.02, 100), 2, Stolen(device, 21, 0), threads=2).calls == 3
 
 
 def test_where_too_few_calls_are_left_all_of_them_count() -> None:
     """After three times the seconds of sampling; then the row says why it is disturbed."""
     device = ScriptedDevice([], steady=100.0)
-    found = sample(device.call, device, Budget(1.0, 100), 10, Stolen(then=50), threads=2)
+    found = sample(device.call, device, Budget(1.0, 100), 10, Stolen(device, then=50), threads=2)
     assert found.kept_ms == (100.0,) * 30
     assert found.disturbance == "25 % of the CPU time stolen by the host"
 
 
 def test_quick_calls_are_judged_together() -> None:
     """Stolen time is counted in steps of 10 ms: between two looks lies at least as much."""
-    device, stolen = ScriptedDevice([], steady=1.0), Stolen(10)
+    device = ScriptedDevice([], steady=1.0)
+    stolen = Stolen(device, 10)
     found = sample(device.call, device, Budget(0.05, 100), 50, stolen)
     assert (len(found.kept_ms), found.calls) == (50, 60)
     assert stolen.looks == 1 + 6
+
+
+def test_what_is_stolen_while_nothing_is_timed_concerns_no_call() -> None:
+    """A look at the CPUs may wait for seconds between two stretches, with all CPUs at work."""
+    device, stolen_s = ScriptedDevice([], steady=300.0), [0.0]
+
+    def speed() -> Speed:
+        stolen_s[0] += 0.5
+        return Speed()
+
+    found = sample(device.call, device, Budget(1.0, 100), 3, lambda: stolen_s[0], speed=speed)
+    assert (found.kept_ms, found.calls, found.disturbance) == ((300.0,) * 3, 3, "")
 
 
 SLOW = Speed("at half their speed", full=True, paused=True)

@@ -117,6 +117,18 @@ def test_the_fastest_may_lose_too_much() -> None:
     assert said(rows, "recommendation", limit=3.0).startswith("Deploy fast")
 
 
+def test_what_did_not_do_what_it_is_named_for_is_not_recommended() -> None:
+    """OpenVINO's BF16 runs in FP32 on a processor without it, as fast as `openvino`: that one is what to deploy."""
+    speeds = BASE | {"plain": {1: 40, 8: 100}, "idle": {1: 40, 8: 101}}
+    rows = rows_of(speeds, effect={"idle": "none: nothing runs in bfloat16"})
+    assert said(rows, "recommendation").startswith("Deploy plain")
+    assert "idle" not in said(rows, "recommendation")
+    assert said(rows, "accuracy for speed") == (
+        "idle is faster than plain (101 images/s at batch 8) but does not do here what it is named for."
+    )
+    assert "idle had no effect here: nothing runs in bfloat16." in said(rows, "effect")
+
+
 def test_what_is_not_clearly_faster_only_may_be() -> None:
     """Its interval reaches down into that of the recipe to deploy."""
     rows = rows_of(

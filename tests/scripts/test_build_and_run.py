@@ -216,6 +216,16 @@ def test_files_that_the_sweep_reads_are_handed_over(place: Place) -> None:
     assert done.sweep().endswith(f" --weights {inside} --data digits --model resnet18")
 
 
+def test_an_onnx_model_comes_with_what_lies_beside_it(place: Place) -> None:
+    """PyTorch's exporter writes the weights into `my.onnx.data`."""
+    (place.folder / "models").mkdir()
+    for name in ("my.onnx", "my.onnx.data"):
+        (place.folder / "models" / name).touch()
+    done = place.run("--runtime=docker", "--", "--model", "models/my.onnx")
+    assert f" -v {place.folder}/models:/inputs/model:ro benchmark-app " in done.sweep()
+    assert done.sweep().endswith(" --model /inputs/model/my.onnx")
+
+
 def test_a_refused_sweep_leaves_no_folder_and_no_viewer(place: Place) -> None:
     """Its exit code is passed on."""
     done = place.run(SWEEP="2", NO_LOGS="1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import http.server
 import io
@@ -118,6 +119,18 @@ def test_what_fails_leaves_nothing(
         fetch(server.url + path, tmp_path / "a", "sha256", sha(hash_of)[:8], 20)
     assert (tmp_path / "a").read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_killed_processes_left_goes_with_the_next_try(server: Server, tmp_path: Path) -> None:
+    """Half files of this one that nobody writes any more: hundreds of megabytes would stay for ever."""
+    server.files["/a"] = b"x"
+    left, held, other = (tmp_path / name for name in (".a.1.part", ".a.2.part", ".b.3.part"))
+    for file in (left, held, other):
+        file.touch()
+    with held.open("rb") as writing:
+        fcntl.flock(writing, fcntl.LOCK_EX)
+        fetch(server.url + "/a", tmp_path / "a", "sha256", sha(b"x")[:8], 20)
+    assert {*tmp_path.iterdir()} == {tmp_path / "a", held, other}
 
 
 def test_the_deadline_holds_for_the_whole_transfer(server: Server, tmp_path: Path) -> None:

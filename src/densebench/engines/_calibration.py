@@ -23,7 +23,9 @@ def calibration_images(data: Splits, *, parts: int = 1) -> ImageSet:
 
     """
     if data.calibration is None:
-        raise Unavailable("INT8 needs calibration images: give --data a folder, or use digits")
+        raise Unavailable(
+            "INT8 needs calibration images: give --data a folder or imagenette, or use --weights digits"
+        )
     images = data.calibration if parts == 1 else data.training or data.calibration
     if len(images) < parts * LEAST:
         raise UsageError(

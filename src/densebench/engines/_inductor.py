@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
@@ -45,6 +47,16 @@ def inductor(cache: str, *, freezing: bool, **settings: Any) -> Iterator[None]:
             os.environ.pop(CACHE_VARIABLE, None)
         else:
             os.environ[CACHE_VARIABLE] = before
+
+
+def no_headers() -> str | None:
+    """What to install where the headers are missing that Inductor's kernels are bound to Python with."""
+    folder = Path(sysconfig.get_path("include", scheme="posix_prefix"))  # where Inductor looks for them
+    return (
+        None
+        if (folder / "Python.h").exists()
+        else f"install Python's headers (python3-dev): {folder} has none"
+    )
 
 
 def no_compiler() -> str | None:

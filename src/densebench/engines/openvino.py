@@ -160,12 +160,12 @@ class OpenVinoSession:
         return self._core.compile_model(self._graph, "CPU", {**self._properties, **more})
 
     def effect(self, images: Tensor) -> str:
-        """Count precisions in the plugin's execution graph, say what is only emulated, and look at the weights."""
+        """Count precisions in the plugin's execution graph, say what the processor lacks, and look at the weights."""
         compiled = self.request(images.shape[0]).get_compiled_model()
         said = plugin.describe(plugin.layers(compiled), COMPUTES[self.precision], plugin.macs(self._graph))
         pruned = describe_weights(plugin.weights(self._graph), self.details)
         more = [] if said.startswith("none") else pruned
-        return "; ".join([said, *([slow] if (slow := _emulated(self.precision)) else []), *more])
+        return "; ".join([said, *([lacks] if (lacks := _lacks(self.precision)) else []), *more])
 
     def trace(self, images: Tensor) -> list[dict[str, Any]]:
         """Layers of a few inferences, from a second compiled model that counts time."""
@@ -188,12 +188,12 @@ def _shared(images: Tensor) -> Shared:
     return Shared(images.detach().contiguous().numpy(), shared_memory=True)
 
 
-def _emulated(precision: str) -> str | None:
-    """Why this precision is no faster on this processor, or None."""
-    if precision == "bf16":
-        return emulated("bfloat16", "cpu")
+def _lacks(precision: str) -> str | None:
+    """What the processor lacks of what makes this precision quick, or None."""
+    if precision == "bf16" and emulated("bfloat16", "cpu"):
+        return "the processor has no BF16"
     if precision == "int8" and cpu_flags() and not cpu_flags() & INT8_FLAGS:
-        return "INT8 is emulated here: the processor has no VNNI"
+        return "the processor has no VNNI"
     return None
 
 

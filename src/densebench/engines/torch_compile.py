@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from densebench.engines import _plain_pytorch, _ran, eager
-from densebench.engines._inductor import inductor, no_compiler
+from densebench.engines._inductor import inductor, no_compiler, no_headers
 from densebench.engines._precompiled import precompiled_headers
 from densebench.engines.base import Built, Engine, Target, claimed
 from densebench.techniques.base import Options
@@ -213,8 +213,8 @@ def usage(details: Mapping[str, Any], device: str = "cpu") -> str:
 
 
 def unavailable(device: str) -> str | None:
-    """Inductor needs a C++ compiler on the CPU."""
-    return None if device == "cuda" else no_compiler()
+    """Inductor needs a C++ compiler on the CPU, and Python's headers."""
+    return None if device == "cuda" else no_compiler() or no_headers()
 
 
 ENGINE = Engine(

@@ -19,10 +19,7 @@ from densebench.loadtest.plan import Found, Request
 from densebench.techniques.base import THREADS
 
 LOG = "output.log"
-START_S, RUN_TIMES = (
-    300.0,
-    20,
-)  # a child that says nothing for so long, and so many times a run's length, is stuck
+START_S = 300.0  # a child that says nothing for so long beside the longest run is stuck
 
 
 def load_test(request: Request, manifest: Manifest, on_stage: Callable[[str], None]) -> Found:
@@ -53,7 +50,7 @@ def load_test(request: Request, manifest: Manifest, on_stage: Callable[[str], No
                 text=True,
             )
         os.close(writer)
-        limit_s = START_S + RUN_TIMES * request.seconds
+        limit_s = START_S + request.longest_run_s
         try:
             _ask(child, request)
             while line := _next(lines, limit_s):

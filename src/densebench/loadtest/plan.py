@@ -8,6 +8,8 @@ from typing import Literal, get_args
 from densebench.record import Frozen
 
 Scenario = Literal["single-stream", "offline", "server"]
+# what a run may take beyond the seconds asked for, to get the queries that a p99 needs: seconds, and times those
+LONGER_S, TIMES = 120.0, 20
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 
 
@@ -25,6 +27,11 @@ class Request(Frozen):
     target_p99_ms: float  # server only
     seed: int
     trust: bool
+
+    @property
+    def longest_run_s(self) -> float:
+        """Seconds that one run may take."""
+        return LONGER_S + TIMES * self.seconds
 
     @property
     def stream_threads(self) -> int:

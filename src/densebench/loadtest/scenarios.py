@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from densebench.errors import UsageError
 from densebench.loadtest.generator import P99_SAMPLES, Load, generate
-from densebench.loadtest.plan import Request, Run
+from densebench.loadtest.plan import LONGER_S, TIMES, Request, Run
 from densebench.loadtest.search import TOLERANCE, highest_rate
 from densebench.measure.disturbance import Watch
 
@@ -53,9 +54,20 @@ def server(request: Request, issue: Issue, pilot: Run, say: Say) -> Answer:
     """Poisson arrivals at one rate after the other. All have the same seed, so they differ by nothing but speed.
 
     The search keeps the best of tries that are noisy. So its rate has to hold once more, with other arrivals, or the
-    next lower one has. Before that one query at a time: where those are too slow, no rate is tried.
+    next lower one has. Before that one query at a time: where those are too slow, no rate is tried. Nor is a rate at
+    which the queries of a p99 would take longer than a run may.
+
+    Raises:
+        UsageError: not even one after the other they would.
+
     """
     runs: list[Run] = []
+    longest_s, needed_s = request.longest_run_s, P99_SAMPLES / pilot.samples_per_s
+    if needed_s > longest_s:
+        raise UsageError(
+            f"a p99 needs {P99_SAMPLES} queries, which take {needed_s:.0f} s here: give --seconds "
+            f"{math.ceil((needed_s - LONGER_S) / TIMES)} or more"
+        )
     alone = Load("single-stream", request.seed, P99_SAMPLES, per_s=HEADROOM * pilot.samples_per_s)
     runs.append(_watched(request, alone, issue))
     say(f"server: one query at a time, {_p99(runs[0])}")
@@ -63,6 +75,9 @@ def server(request: Request, issue: Issue, pilot: Run, say: Say) -> Answer:
         return runs, None
 
     def holds(per_s: float, seed: int = request.seed) -> bool:
+        if P99_SAMPLES / per_s > longest_s:
+            say(f"server: {per_s:.2g} queries/s, not tried: a p99 would take {P99_SAMPLES / per_s:.0f} s")
+            return False
         waiting = hopeless(request, per_s, HEADROOM * pilot.samples_per_s)
         load = Load("server", seed, P99_SAMPLES, request.seconds, per_s, waiting)
         runs.append(_watched(request, load, issue))

@@ -86,7 +86,11 @@ class Cores:
     @property
     def quiet_us(self) -> float:
         """How long a piece takes at full speed, in microseconds."""
-        return self._known_us or full_speed_us(self.looks_us) or self._last_us
+        own_us = full_speed_us(self.looks_us) or self._last_us
+        if self._known_us is None:
+            return own_us
+        enough = len(self.looks_us) >= 1 / QUICKEST  # what was known may be of a slow moment
+        return min(self._known_us, own_us) if enough else self._known_us
 
     def news(self) -> tuple[float, ...]:
         """Looks since this was asked before."""

@@ -34,6 +34,7 @@ class Counters:
     hot: int = 0  # times that a CPU or its package slowed down because it was too warm
     throttled_s: float = 0.0  # held back by the container's CPU limit
     clock_mhz: float | None = None  # of the CPU that this runs on
+    clock_cpu: int | None = None  # which one: others may have other clocks
 
     def since(self, before: Counters) -> Counters:
         """What was counted since an earlier reading; the clock is the later one's."""
@@ -41,7 +42,7 @@ class Counters:
         return replace(self, **spent)
 
 
-COUNTED = [each.name for each in fields(Counters) if each.name != "clock_mhz"]
+COUNTED = [each.name for each in fields(Counters) if each.name not in ("clock_mhz", "clock_cpu")]
 
 
 def added(spans: Iterable[Counters]) -> Counters:
@@ -54,6 +55,7 @@ def read_counters(cpus: frozenset[int]) -> Counters:
     """Every counter now, of these CPUs where it is kept by CPU."""
     used_s = own_s()  # next to what it is subtracted from, so that nothing comes between
     busy_s, stolen_s = cpu_s(cpus)
+    clock_mhz, clock_cpu = _clock()
     return Counters(
         clock_s=time.perf_counter(),
         own_s=used_s,
@@ -62,7 +64,8 @@ def read_counters(cpus: frozenset[int]) -> Counters:
         swapped_pages=sum(map(int, _SWAPPED.findall(read(VMSTAT)))),
         hot=_hot(cpus),
         throttled_s=throttled_s(),
-        clock_mhz=_clock_mhz(),
+        clock_mhz=clock_mhz,
+        clock_cpu=clock_cpu,
     )
 
 
@@ -127,14 +130,15 @@ def _hot(cpus: frozenset[int]) -> int:
     return sum(int(read(file) or 0) for file in files)
 
 
-def _clock_mhz() -> float | None:
-    """The clock of the CPU that runs this thread: it alone is sure to be at work now."""
+def _clock() -> tuple[float | None, int | None]:
+    """The clock in MHz of the CPU that runs this thread, as it alone is sure to be at work now; and which that is."""
     import psutil
 
     if not (CPUS / "cpufreq").is_dir():
-        return None
-    khz = read(CPUS / f"cpu{psutil.Process().cpu_num()}/cpufreq/scaling_cur_freq")
-    return int(khz) / 1000 if khz else None
+        return None, None
+    cpu = psutil.Process().cpu_num()
+    khz = read(CPUS / f"cpu{cpu}/cpufreq/scaling_cur_freq")
+    return int(khz) / 1000 if khz else None, cpu
 
 
 def throttled_s() -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from densebench.measure.counters import JIFFY_S, Counters, added, read_counters
 from densebench.measure.nvml import Gpu, open_gpu
@@ -78,14 +78,18 @@ class Watch:
         self._gpu_before = GpuReading()
         self.span = Counters()
 
-    def begin(self) -> None:
-        """Look before the block; on CUDA, once something was computed there."""
+    def begin(self, *, at_work: bool = True) -> None:
+        """Look before the block; on CUDA, once something was computed there.
+
+        At rest a CPU's clock is another one than at work, all CPUs together or not: then it isn't compared.
+        """
         if self._gpu is None and self._device != "cpu":
             found = open_gpu()
             self._gpu = found if isinstance(found, Gpu) else None
         if self._gpu:
             self._gpu_before = GpuReading.of(self._gpu)
-        self._before = read_counters(self._cpus)
+        before = read_counters(self._cpus)
+        self._before = before if at_work else replace(before, clock_mhz=None)
 
     def end(self) -> str:
         """Look after the block, and say what disturbed it since `begin`; empty when nothing did."""
@@ -130,7 +134,8 @@ def on_the_host(
         said.append(f"the container's CPU limit held work back for {span.throttled_s:.2f} s")
     if span.hot > 0:
         said.append("the CPU slowed down because it was hot")
-    return said + _fall("CPU", before.clock_mhz, after.clock_mhz)
+    same = before.clock_cpu == after.clock_cpu
+    return said + (_fall("CPU", before.clock_mhz, after.clock_mhz) if same else [])
 
 
 def on_the_gpu(

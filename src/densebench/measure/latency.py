@@ -190,13 +190,14 @@ class _Calls:
 
     def __init__(self, call: Callable[[], object], device: Device, stolen_s: Callable[[], float]) -> None:
         self._call, self._device, self._stolen_s = call, device, stolen_s
-        self._before_s = stolen_s()
+        self._before_s = 0.0
         self.every: list[float] = []
         self.spent_ms, self.lost_s = 0.0, 0.0
 
     def stretch(self, count: int) -> list[float]:
         """Calls for a while, or until so many are not robbed: those that are not."""
         first_ms, unrobbed = self.spent_ms, list[float]()
+        self._before_s = self._stolen_s()  # what was stolen while nothing was timed concerns no call
         while len(unrobbed) < count and self.spent_ms - first_ms < STRETCH_MS:
             unrobbed += self._slice(count - len(unrobbed))
         return unrobbed

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from densebench.record import BASELINE, Row, Status
-from densebench.report.sweep import Finding, Sweep, finding
+from densebench.report.sweep import NO_EFFECT, Finding, Sweep, finding, without_effect
 from densebench.stats.proportion import drop_at_most
 from densebench.wording import joined, points, short
 
-NO_EFFECT = "none:"
 WARNED = 1 + 1e-9  # percentage points of top-1; 99.4 - 98.4 must not count as more
 SMALLEST_P = 0.001  # a smaller one is not told more exactly
 
@@ -92,7 +91,7 @@ def no_effect(sweep: Sweep) -> Iterator[Finding]:
     """Optimizations that were seen to change nothing, with the reason."""
     groups: dict[str, list[Row]] = {}
     for row in sweep.rows:
-        if row.status is Status.OK and row.effect.startswith(NO_EFFECT) and row.recipe != BASELINE:
+        if row.status is Status.OK and without_effect(row):
             groups.setdefault(row.effect.removeprefix(NO_EFFECT).strip(), []).append(row)
     for why, rows in groups.items():
         names = joined(list(dict.fromkeys(row.recipe for row in rows)))

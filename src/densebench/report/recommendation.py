@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from densebench.record import BASELINE, Row
-from densebench.report.sweep import Finding, Sweep, apply, change, finding, gap, overlapping, throughput
+from densebench.report.sweep import (
+    Finding,
+    Sweep,
+    apply,
+    change,
+    finding,
+    gap,
+    overlapping,
+    throughput,
+    without_effect,
+)
 from densebench.stats.comparison import CLEAR
 from densebench.wording import duration, joined, points, short, times
 
@@ -70,7 +80,7 @@ def choose(sweep: Sweep) -> Row | None:
 
 
 def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:
-    """Recipes faster than the one to deploy, which lose too much or whose loss is not known."""
+    """Recipes faster than the one to deploy that lose too much, or whose loss is not known, or that had no effect."""
     chosen = choose(sweep)
     if chosen is None:
         return
@@ -79,7 +89,9 @@ def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:
             continue
         drop, most = sweep.fact(row.recipe, "accuracy_drop_pp"), sweep.dropped(row.recipe)
         why = "is not seen to keep the accuracy"
-        if drop and most:
+        if without_effect(row):
+            why = "does not do here what it is named for"
+        elif drop and most:
             bound = f" (up to {most[0]:.2f} with 95 % confidence)" if most[0] > drop[0] else ""
             why = f"loses {drop[0]:.2f} percentage points of top-1{bound}"
         speed = f"{short(throughput(row))} images/s at batch {row.batch_size}"

@@ -12,6 +12,8 @@ from densebench.rows import by_environment
 from densebench.stats.comparison import CLEAR, Verdict
 from densebench.wording import batches, one_line, short
 
+NO_EFFECT = "none:"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -90,8 +92,9 @@ class Sweep:
 
     @cached_property
     def candidates(self) -> tuple[Row, ...]:
-        """The best rows of the recipes that may be recommended, fastest first; all if none is judged."""
-        return tuple(row for row in self.best if not self.judged or self.within_limit(row.recipe))
+        """The best rows of recipes that had an effect and keep the accuracy, where that is judged, fastest first."""
+        kept = (row for row in self.best if not self.judged or self.within_limit(row.recipe))
+        return tuple(row for row in kept if not without_effect(row))
 
     @cached_property
     def best(self) -> tuple[Row, ...]:
@@ -165,6 +168,11 @@ def apply(rules: Iterable[Rule], sweep: Sweep) -> list[Finding]:
         for part in sweep.parts
         for found in rule(part)
     ]
+
+
+def without_effect(row: Row) -> bool:
+    """Whether a row's optimization was seen to change nothing, as the baseline's of course doesn't."""
+    return row.effect.startswith(NO_EFFECT) and row.recipe != BASELINE
 
 
 def fastest(rows: Sequence[Row]) -> list[Row]:

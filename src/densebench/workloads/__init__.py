@@ -145,7 +145,9 @@ def _open_data(request: WorkloadRequest, weights: Weights) -> Splits:
                 return open_imagenette(weights, request.seed, AUTO_DEADLINE_S)
             except InputError as error:
                 why = _without_advice(error)
-                return replace(nothing, notes=(f"{why}: accuracy is not measured",))
+                return replace(
+                    nothing, notes=(f"{why}: accuracy is not measured; --data imagenette waits for it",)
+                )
         case ("auto" | "none", _):
             return nothing
         case ("imagenette", _):

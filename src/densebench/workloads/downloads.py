@@ -6,11 +6,13 @@ runs in a thread of its own that is left behind when the time is up, and that th
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import tempfile
 import threading
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 _SILENCE_S = 30.0  # a server that sends nothing for this long is gone
@@ -73,9 +75,11 @@ def _transfer(url: str, path: Path, hash_name: str, hash_prefix: str, given_up: 
     with urllib.request.urlopen(request, timeout=_SILENCE_S) as response:  # noqa: S310
         expected = response.headers.get("Content-Length")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        _clear_away(path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # as long as this process lives
                 while not given_up.is_set() and (chunk := response.read1(_CHUNK)):
                     digest.update(chunk)
                     file.write(chunk)
@@ -94,6 +98,14 @@ def _transfer(url: str, path: Path, hash_name: str, hash_prefix: str, given_up: 
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def _clear_away(path: Path) -> None:
+    """Delete what killed processes had of this file: half files whose lock nobody holds any more."""
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        with suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 def _reason(error: Exception) -> str:
