@@ -190,6 +190,19 @@ def test_a_resume_that_adds_nothing_adds_no_line(run: Run, tmp_path: Path) -> No
     assert outcome.header.command == "densebench run"
 
 
+def test_a_resume_of_nothing_says_that_it_is_a_new_run(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder may be misspelt; a script that always says `--resume` still begins."""
+    said: list[str] = []
+    monkeypatch.setattr(Progress, "note", lambda self, text: said.append(text))
+    told = f"nothing to go on with: {tmp_path / 'out'} has no journal, so this is a new run"
+    run(resume=True)
+    assert said.count(told) == 1
+    run(resume=True)
+    assert said.count(told) == 1
+
+
 def test_a_prediction_names_the_limit_that_it_is_held_against(run: Run, children: type[Children]) -> None:
     """The reason of a skipped row says how many seconds the cell would have had."""
     children.problem = Unavailable(TOO_SLOW)

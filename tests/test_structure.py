@@ -29,6 +29,7 @@ STAGES: tuple[tuple[str, tuple[str, ...]], ...] = (
             "errors",
             "machine",
             "atomic",
+            "closed",
             "once",
             "registry",
             "stats",

@@ -97,6 +97,8 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
         )
         for note in notes:
             progress.note(note)
+        if spec.resume and not (spec.output_dir / journal.FILE_NAME).exists():
+            progress.note(f"nothing to go on with: {spec.output_dir} has no journal, so this is a new run")
         logged = MlflowSink(spec.mlflow, spec.output_dir) if spec.mlflow else None  # refused before any row
         survey = _survey(spec, nurseries, workload.device, threads, str(identity["environment_id"]), progress)
         header = journal.Header(

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from densebench import artifact, cli, jobs, worker
 from densebench.errors import CellTimedOut, UsageError
-from densebench.loadtest import parent
+from densebench.loadtest import parent, plan
 from densebench.loadtest.asking import Asked, request
 from densebench.loadtest.plan import Found, Run
 from densebench.loadtest.printing import print_load
@@ -180,6 +180,7 @@ def test_a_load_test_that_is_stuck_or_ended_leaves_nothing_behind(
     assert process.returncode == 130
     assert [*scratch.iterdir()] == []
     monkeypatch.setattr(parent, "START_S", 0.2)
-    monkeypatch.setattr(parent, "RUN_TIMES", 0)
+    monkeypatch.setattr(plan, "LONGER_S", 0.0)
+    monkeypatch.setattr(plan, "TIMES", 0)
     with pytest.raises(CellTimedOut, match="said nothing for 0 s"):
         parent.load_test(*request(Asked(squeezenet, "single-stream")), lambda stage: None)
