@@ -569,10 +569,8 @@ def test_an_interrupt_costs_the_round_under_way(tmp_path: Path, limit: int, roun
     assert {row.processes for row in timed(resumed).values() if row.recipe != "baseline"} == {max(rounds, 5)}
 
 
-@pytest.mark.parametrize("limit", range(4))
-def test_an_interrupt_of_the_only_round_is_one(tmp_path: Path, limit: int) -> None:
-    """Whoever's turn it was: what has no process of the baseline yet is kept all the same."""
-    calls: list[str] = []
+def interrupted(limit: int, calls: list[str]) -> Child:
+    """Steady answers, and Ctrl-C after so many; whose they were."""
 
     def answer(name: str, size: int) -> jobs.Block:
         calls.append(name)
@@ -580,7 +578,14 @@ def test_an_interrupt_of_the_only_round_is_one(tmp_path: Path, limit: int) -> No
             raise KeyboardInterrupt
         return steady(name, size)
 
-    sweep, _ = sweep_of(tmp_path, answer, rounds=1)
+    return answer
+
+
+@pytest.mark.parametrize("limit", range(4))
+def test_an_interrupt_of_the_only_round_is_one(tmp_path: Path, limit: int) -> None:
+    """Whoever's turn it was: what has no process of the baseline yet is kept all the same."""
+    calls: list[str] = []
+    sweep, _ = sweep_of(tmp_path, interrupted(limit, calls), rounds=1)
     with pytest.raises(KeyboardInterrupt):
         timed(sweep)
     _, kept = journal.read(sweep.spec.output_dir)
@@ -596,15 +601,7 @@ def test_an_interrupt_of_the_first_round_of_a_resumed_run(
     first, _ = sweep_of(tmp_path / "first", steady, rounds=1)
     first.survey = jobs.Surveyed(ceilings=CEILINGS)
     timed(first)
-    calls: list[str] = []
-
-    def answer(name: str, size: int) -> jobs.Block:
-        calls.append(name)
-        if len(calls) == limit + 1:
-            raise KeyboardInterrupt
-        return steady(name, size)
-
-    second, _ = sweep_of(tmp_path / "second", answer, rounds=2)
+    second, _ = sweep_of(tmp_path / "second", interrupted(limit, []), rounds=2)
     second.survey = jobs.Surveyed(ceilings=CEILINGS)
     second.records.extend(first.records)
     with pytest.raises(KeyboardInterrupt):
