@@ -92,8 +92,28 @@ class Plan:
         return ["twin"] * (number < self.same) + more * (engine == ENGINES[-1])
 
 
-FULL = Plan("full", 20, {3: 5, 5: 30, 10: 10}, 2, 5, repeats=6, alternations=12, further_s=10.0, minutes=96)
-FAST = Plan("fast", 2, {3: 1, 5: 2, 10: 1}, 1, 2, repeats=2, alternations=4, further_s=5.0, minutes=14)
+FULL = Plan(
+    "full",
+    same=20,
+    more={3: 5, 5: 30, 10: 10},
+    disturbed=2,
+    plain=5,
+    repeats=6,
+    alternations=12,
+    further_s=10.0,
+    minutes=96,
+)
+FAST = Plan(
+    "fast",
+    same=2,
+    more={3: 1, 5: 2, 10: 1},
+    disturbed=1,
+    plain=2,
+    repeats=2,
+    alternations=4,
+    further_s=5.0,
+    minutes=14,
+)
 
 
 class Notebook:

@@ -505,6 +505,7 @@ def test_what_fails_in_a_further_round_keeps_those_that_it_had(tmp_path: Path, f
     assert seen[failing] == (11 if failing == "baseline" else 6)
     assert {row.status for row in rows.values()} == {"ok"}
     assert rows[failing, 4].processes == (10 if failing == "baseline" else 5)
+    assert rows[failing, 4].disturbance == "no further rounds: ended by SIGKILL"
     assert all(rows[name, 4].speedup is not None for name in "ab")
 
 

@@ -81,8 +81,11 @@ class BatchSize:
         else:
             self._others.remove(cell)
         if asked_for and enough:
-            self._sweep.progress.note(f"{cell.recipe.name}, batch {self.size}: no further rounds: {error}")
-            self._sweep.finish(self._record(cell))
+            why = f"no further rounds: {error}"
+            self._sweep.progress.note(f"{cell.recipe.name}, batch {self.size}: {why}")
+            record = self._record(cell)
+            told = "; ".join(filter(None, (record.disturbance, why)))
+            self._sweep.finish(record.model_copy(update={"disturbance": told}))
         elif asked_for:
             failed = record_of(self._sweep, cell.recipe, self.size, cell.started_at, **outcome(error))
             self._sweep.finish(failed)

@@ -217,6 +217,9 @@ def test_no_run_takes_longer_than_it_may(monkeypatch):
         UsageError, match="a p99 needs 299 queries, which take 30 s here: give --seconds 2 or more"
     ):
         scenarios.server(asked, lambda samples: None, slow, said.append)
+    busy = pilot.model_copy(update={"samples_per_s": 40.0})  # of four streams, one of which answers alone
+    with pytest.raises(UsageError, match="take 30 s here"):
+        scenarios.server(request(seconds=0.5, streams=4), lambda samples: None, busy, said.append)
 
 
 def test_no_rate_is_tried_where_one_query_is_too_slow():

@@ -9,7 +9,7 @@ from densebench.record import Frozen
 
 Scenario = Literal["single-stream", "offline", "server"]
 # what a run may take beyond the seconds asked for, to get the queries that a p99 needs: seconds, and times those
-LONGER_S, TIMES = 120.0, 20
+LONGER_S, TIMES = 300.0, 20
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 
 

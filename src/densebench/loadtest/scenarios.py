@@ -62,7 +62,8 @@ def server(request: Request, issue: Issue, pilot: Run, say: Say) -> Answer:
 
     """
     runs: list[Run] = []
-    longest_s, needed_s = request.longest_run_s, P99_SAMPLES / pilot.samples_per_s
+    longest_s = request.longest_run_s
+    needed_s = P99_SAMPLES * request.streams / pilot.samples_per_s  # the pilot kept all streams busy
     if needed_s > longest_s:
         raise UsageError(
             f"a p99 needs {P99_SAMPLES} queries, which take {needed_s:.0f} s here: give --seconds "
