@@ -49,7 +49,8 @@ RUN mkdir -m 1777 /weights \
  && case "$IMAGENET" in false) ;; \
       true) PYTHONPATH="$(echo /package/lib/python*/site-packages)" python -c \
         'from densebench.workloads.imagenet import open_imagenet_weights as get; get("densenet121", 224)' ;; \
-      *) echo "IMAGENET is true or false (got '$IMAGENET')" >&2; exit 2 ;; esac
+      *) echo "IMAGENET is true or false (got '$IMAGENET')" >&2; exit 2 ;; esac \
+ && find /weights -type d -exec chmod 1777 {} +
 
 FROM dependencies AS app
 # any user may be named at the start: HOME, the place of key and caches, and the working folder are open to all

@@ -14,15 +14,16 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 say() { echo "build_and_run: $*" >&2; }
 stop() { say "$*"; exit 2; }
 
-output_dir=results gpu_enabled="" runtime=auto
+output_dir="" gpu_enabled="" runtime=auto
 while (($#)); do
   case $1 in
     --output-dir | --gpu-enabled | --runtime)
-      (($# > 1)) || stop "$1 needs a value"
+      [[ -n ${2:-} ]] || stop "$1 needs a value"
       declare "$(tr - _ <<<"${1#--}")=$2"
       shift 2
       ;;
     --output-dir=* | --gpu-enabled=* | --runtime=*)
+      [[ -n ${1#*=} ]] || stop "${1%%=*} needs a value"
       option=${1#--}
       declare "$(tr - _ <<<"${option%%=*}")=${option#*=}"
       shift
@@ -32,7 +33,6 @@ while (($#)); do
     *) stop "unknown option '$1': flags of the sweep come after --, as in ./build_and_run.sh -- --quick" ;;
   esac
 done
-[[ -n $output_dir ]] || stop "--output-dir needs a value"
 case $gpu_enabled in
   "") device=() ;;
   true) device=(--device cuda) ;;
@@ -69,7 +69,7 @@ case $runtime in
 esac
 if [[ $runtime == local ]]; then
   "$root/scripts/setup.sh" requirements.lock
-  exec "$root/.venv/bin/densebench" run --output-dir "$output_dir" "${device[@]}" "$@"
+  exec "$root/.venv/bin/densebench" run ${output_dir:+--output-dir "$output_dir"} "${device[@]}" "$@"
 fi
 
 if [[ -n ${DENSEBENCH_COMPOSE:-} ]]; then
@@ -89,13 +89,14 @@ fi
 
 # Where the sweep's own flags name a place on this machine, the container gets that place.
 absolute() { realpath -m -- "$1"; }
-results=$(absolute "$output_dir") log_dir=$(absolute logs/tensorboard)
-flags=() mounts=()
+results=$(absolute "${output_dir:-results}") log_dir=$(absolute logs/tensorboard)
+flags=() mounts=() only_told=""
 while (($#)); do
   name=${1%%=*}
   case $name in
     --output-dir) stop "give --output-dir before the --" ;;
     --log-dir | --weights | --data | --suite | --model) ;;
+    --help | --dry-run) only_told=yes flags+=("$1"); shift; continue ;;
     *) flags+=("$1"); shift; continue ;;
   esac
   if [[ $1 == *=* ]]; then
@@ -143,9 +144,23 @@ export DENSEBENCH_RESULTS=$results DENSEBENCH_LOGS=$logs DENSEBENCH_LOG_NAME=${l
 port=${DENSEBENCH_PORT:-6006} profiler_port=${DENSEBENCH_PROFILER_PORT:-6007}
 cd "$root" # compose reads its files here
 
-"${compose[@]}" build >&2
-# a server beside the sweep would be in its figures
-"${compose[@]}" rm -s -f tensorboard profiler >/dev/null 2>&1 || true
+unmake() { rmdir "${made[@]}" 2>/dev/null || true; } # a refused run leaves nothing
+port_is_free() {
+  ! (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null || {
+    unmake
+    stop "port $2 is taken, so its viewer could not start after the sweep: name another with $1"
+  }
+}
+if [[ -z $only_told ]]; then
+  # a server beside the sweep would be in its figures
+  "${compose[@]}" rm -s -f tensorboard profiler >/dev/null 2>&1 || true
+  port_is_free DENSEBENCH_PORT "$port"
+  port_is_free DENSEBENCH_PROFILER_PORT "$profiler_port"
+fi
+"${compose[@]}" build >&2 || {
+  unmake
+  stop "the image was not built: see above"
+}
 
 container=densebench-run-$$ interrupted=""
 # shellcheck disable=SC2329 # by the trap
@@ -169,15 +184,15 @@ wait $! || wait $! || true
 code=$(docker wait "$container") || code=1
 trap - INT TERM HUP
 [[ -z $interrupted ]] || exit 130
-if ((code > 1)); then
-  rmdir "${made[@]}" 2>/dev/null || true # a refused run leaves nothing
+if [[ -n $only_told ]] || ((code > 1)); then
+  unmake
   exit "$code"
 fi
-[[ -d $log_dir ]] || exit "$code" # --help and --dry-run leave nothing to look at
+[[ -d $log_dir ]] || exit "$code" # it failed before there was anything to look at
 
 "${compose[@]}" up -d --no-build tensorboard profiler >&2 || {
-  say "the viewers did not start; where a port is taken, DENSEBENCH_PORT and DENSEBENCH_PROFILER_PORT name others"
-  exit $((code ? code : 1))
+  say "the viewers did not start, the results are there: see above"
+  exit "$code"
 }
 # shellcheck disable=SC2046 # two ids
 health() { docker inspect --format '{{.State.Health.Status}}' $("${compose[@]}" ps -q tensorboard profiler); }
@@ -186,8 +201,8 @@ for _ in $(seq 90); do
   sleep 2
 done
 [[ $(health) == $'healthy\nhealthy' ]] || {
-  say "a viewer does not answer: see what it says with docker logs"
-  exit $((code ? code : 1))
+  say "a viewer does not answer, the results are there: see what it says with docker logs"
+  exit "$code"
 }
 echo "TensorBoard http://127.0.0.1:$port/"
 echo "Profiles    http://127.0.0.1:$profiler_port/#pytorch_profiler"

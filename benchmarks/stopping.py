@@ -4,8 +4,9 @@
 
 Noise between rounds of several shapes and sizes, at least `LOOK_FROM` rounds and at most 40; a size is the standard
 deviation of one round over the wanted half-width. Printed: the share of intervals that hold the truth, and the mean
-number of rounds, for intervals made for 95 % and for `CONFIDENCE_LOOKED`. Then, for turns within one process, which
-go on while their ratio is vague: how far the mean logarithm of the speed-up lies from the truth.
+number of rounds, for intervals made for 95 % and for `CONFIDENCE_LOOKED`. The same where a tenth of the effect is
+narrow enough, which the estimate itself says, with how far its mean lies from the truth. Then, for turns within one
+process, which go on while their ratio is vague: how far the mean logarithm of the speed-up lies from the truth.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from scipy.special import stdtrit
 
 from densebench.beside import Told
 from densebench.measure.latency import Budget, Samples, calls_of
-from densebench.stats.comparison import CONFIDENCE_LOOKED, LOOK_FROM, log_ratio
+from densebench.stats.comparison import CONFIDENCE_LOOKED, EFFECT_SHARE, LOOK_FROM, log_ratio
 from densebench.stats.samples import CONFIDENCE
 from densebench.turns import alternate, part_of
 
@@ -31,6 +32,7 @@ PROCESSES, TARGET = 2000, 0.02
 MOMENTS, SLOW_MS, SAMPLE_S = 0.15, 200.0, 0.5
 SPEEDUPS, CALL_NOISE = (1.0, 1.05, 1.2, 1.6, 2.2, 2.7, 7.0), (0.02, 0.05, 0.1, 0.2)
 SIZES = (0.3, 0.7, 1.0, 1.5, 2.5, 5.0)
+EFFECTS = (1.25, 1.6, 3.0, 8.0)
 
 
 def noise(shape: str, rng: np.random.Generator) -> np.ndarray:
@@ -46,18 +48,23 @@ def noise(shape: str, rng: np.random.Generator) -> np.ndarray:
     return modes
 
 
-def held(rounds: np.ndarray, confidence: float) -> tuple[float, float]:
-    """The share of runs whose last interval holds 0, and their mean number of rounds; the wanted half-width is 1."""
+def held(rounds: np.ndarray, confidence: float, effect: float = 0.0) -> tuple[float, float, float]:
+    """The share of runs whose last interval holds 0, their mean number of rounds, and the mean of the estimates.
+
+    The wanted half-width is 1, or the effect's share where that is more, by what it is estimated to be.
+    """
     count = np.arange(1, MOST_ROUNDS + 1)
     mean = np.cumsum(rounds, 1) / count
     freedom = np.maximum(count - 1, 1)
     variance = (np.cumsum(rounds**2, 1) - count * mean**2) / freedom
     half = stdtrit(freedom, 0.5 + confidence / 2) * np.sqrt(variance / count)
-    stop = (half <= 1) & (count >= LOOK_FROM)
+    wanted = np.maximum(1, EFFECT_SHARE * np.abs(effect + mean))
+    stop = (half <= wanted) & (count >= LOOK_FROM)
     stop[:, -1] = True
     last = stop.argmax(1)
-    runs = np.arange(RUNS)
-    return float((np.abs(mean[runs, last]) <= half[runs, last]).mean()), float(last.mean() + 1)
+    ended = mean[np.arange(RUNS), last]
+    covered = np.abs(ended) <= half[np.arange(RUNS), last]
+    return float(covered.mean()), float(last.mean() + 1), float(ended.mean())
 
 
 def bias(noise: float, effect: float) -> tuple[float, float, float]:
@@ -98,6 +105,27 @@ def normals(rng: np.random.Generator) -> Iterator[float]:
         yield float(rng.standard_normal())
 
 
+def print_effects() -> None:
+    """Intervals of `CONFIDENCE_LOOKED` whose width is held against the estimate; sizes are of the width wanted."""
+    title = f"a target of {TARGET:.0%} or a tenth of the effect: held (rounds, mean error in %)"
+    table = Table(title=title, title_justify="left")
+    table.add_column("noise")
+    table.add_column("speed-up", justify="right")
+    for size in SIZES:
+        table.add_column(f"size {size}", justify="right")
+    for shape in ("normal", "heavy tails", "two modes"):
+        for speedup in EFFECTS:
+            effect = float(np.log(speedup)) / TARGET
+            unit = max(1.0, EFFECT_SHARE * effect)  # half-widths of the target
+            cells = []
+            for index, size in enumerate(SIZES):
+                rounds = size * unit * noise(shape, np.random.default_rng(index))
+                share, count, error = held(rounds, CONFIDENCE_LOOKED, effect)
+                cells.append(f"{share:.3f} ({count:.0f}, {100 * TARGET * error:+.2f})")
+            table.add_row(shape, f"{speedup}x", *cells)
+    Console(width=140).print(table)
+
+
 def main() -> None:
     """Simulate and print."""
     table = Table(title=f"{RUNS} runs each, {LOOK_FROM} to {MOST_ROUNDS} rounds", title_justify="left")
@@ -111,9 +139,10 @@ def main() -> None:
                 held(size * noise(shape, np.random.default_rng(index)), confidence)
                 for index, size in enumerate(SIZES)
             ]
-            cells = [f"{share:.3f} ({rounds:.0f})" for share, rounds in found]
+            cells = [f"{share:.3f} ({rounds:.0f})" for share, rounds, _ in found]
             table.add_row(shape, f"{confidence:.0%}", *cells)
     Console(width=120).print(table)
+    print_effects()
     table = Table(title=f"turns, {PROCESSES} processes each: error in % ± 2 SE (turns)", title_justify="left")
     table.add_column("noise of a call")
     for speedup in SPEEDUPS:

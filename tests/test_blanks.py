@@ -79,6 +79,27 @@ def test_a_build_that_does_not_pay(ms: float, build_s: float | None, said: str) 
     assert last(full(), full("a", ms, build_s=build_s)).reasons == said
 
 
+@pytest.mark.parametrize(
+    ("own", "baselines", "said"),
+    [
+        ({"accuracy_top1": 90.0}, None, "no accuracy drop: the baseline's is not known"),
+        ({"accuracy_top1": 90.0, "top1_agreement": 0.9, "output_sqnr_db": 20.0}, 91.0, ""),
+        (
+            {"accuracy_top1": 91.0, "top1_agreement": 1.0},
+            91.0,
+            "no SQNR: the outputs equal the baseline's to the last bit, or are not finite",
+        ),
+    ],
+)
+def test_accuracy_that_has_nothing_to_be_compared_with(
+    own: dict[str, Any], baselines: float | None, said: str
+) -> None:
+    """Its images took too long in the baseline's session; or there is no difference to measure."""
+    facts = {"accuracy_top1": None, "top1_agreement": None, "output_sqnr_db": None} | own
+    row = last(full(accuracy_top1=baselines), full("a", 5.0, **facts))
+    assert row.reasons == said
+
+
 def test_without_a_baseline_there_is_no_speed_up() -> None:
     """One phrase for it and for what follows from it."""
     assert last(full("a")).reasons == "no speed-up: no baseline measured beside it"

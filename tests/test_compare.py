@@ -243,6 +243,57 @@ def test_the_gate_fails_on_a_slower_row_and_names_it(tmp_path: Path) -> None:
     assert command(a, b).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("status", "environment", "code"),
+    [
+        (Status.FAILED, "e" * 12, 1),
+        (Status.TIMED_OUT, "e" * 12, 1),
+        (Status.SKIPPED, "e" * 12, 1),
+        (Status.FAILED, "f" * 12, 1),
+        (Status.SKIPPED, "f" * 12, 0),
+    ],
+)
+def test_the_gate_fails_on_a_row_that_broke(
+    tmp_path: Path, status: Status, environment: str, code: int
+) -> None:
+    """A recipe that became too slow to measure is no pass; another machine may rightly skip it."""
+    others = measured({k: SPEEDS[k] for k in ("baseline", "amp")}, seed=1, environment_id=environment)
+    broken = record(recipe="jit", batch_size=1, status=status, reason="boom", environment_id=environment)
+    a = write(tmp_path / "a", measured(SPEEDS, environment_id="e" * 12))
+    b = write(tmp_path / "b", [*others, broken])
+    result = command(a, b, "--fail-on-slower", 5)
+    assert result.exit_code == code
+    assert ("lost: jit, batch 1: ran in A, " in result.output) is bool(code)
+    assert ("gate failed: 1 that ran in A did not in B; 0 of" in result.output) is bool(code)
+    assert command(a, b).exit_code == 0
+
+
+def test_a_small_change_of_the_machine_is_no_slower_recipe() -> None:
+    """2 % of the machine's are within the margin, and still no recipe's."""
+    a = run_of(measured(SPEEDS, noise=0.001, shared=0.001))
+    b = run_of(measured(SPEEDS, seed=1, noise=0.001, shared=0.001, machine=0.98))
+    found = compare(a, b)
+    assert {pair.verdict for pair in found.pairs if pair.judged} == {"same"}
+    assert any("the baselines may differ (0.98x" in note for note in found.notes)
+
+
+def test_runs_that_were_timed_in_different_ways_are_told_of() -> None:
+    """A batch size that was a focus of one run only."""
+    plain = measured(SPEEDS, shared=0.001)
+    turned = [
+        one.model_copy(update={"turns": (((3, 3),),) * 6, "beside_ms": ((1.0,) * 3,) * 6})
+        if (one.recipe, one.batch_size) == ("amp", 8)
+        else one
+        for one in measured(SPEEDS, seed=1, shared=0.001)
+    ]
+    found = compare(run_of(plain), run_of(turned))
+    assert pair_of(found.pairs, "jit", 8).by == "speedup"
+    assert any(
+        note.startswith("batch 8: timed in turns with the baseline in one run only") for note in found.notes
+    )
+    assert not any("batch 1: timed in turns" in note for note in found.notes)
+
+
 def test_unclear_rows_do_not_fail_and_are_counted(tmp_path: Path) -> None:
     """One process each has no interval, however slow it looks."""
     short = [

@@ -12,6 +12,7 @@ import pytest
 from densebench import folders
 from densebench.errors import InputError
 from densebench.folders import LOCK, held
+from densebench.sinks.log_folder import OWNER, claim
 from tests.reliability.disk import small_disk
 
 __all__ = ["small_disk"]
@@ -174,6 +175,23 @@ def test_logs_of_a_run_into_another_folder_are_not_written_over(tmp_path: Path) 
     assert files(aside) == {f"tensorboard/{name}" for name in OUR_LOGS}
     assert files(tmp_path / "log") == set(YOUR_LOGS)
     assert files(tmp_path / "first") == set(OURS)
+
+
+def test_a_run_that_goes_on_moves_only_logs_of_another(tmp_path: Path) -> None:
+    """Its own, and those of nobody known, are replaced file by file; what the results hold stays."""
+    out, log = tmp_path / "out", tmp_path / "log"
+    fill(out, *OURS)
+    fill(log, *OUR_LOGS, *YOUR_LOGS)
+    before = files(tmp_path)
+    folders.set_aside(out, log, going_on="today")
+    assert files(tmp_path) == before
+    claim(log, "today")
+    folders.set_aside(out, log, going_on="today")
+    assert files(tmp_path) == before | {f"log/{OWNER}"}
+    folders.set_aside(out, log, going_on="yesterday")
+    (aside,) = (out / "previous").iterdir()
+    assert files(aside) == {f"tensorboard/{name}" for name in (*OUR_LOGS, OWNER)}
+    assert files(log) == set(YOUR_LOGS)
 
 
 def test_a_relative_folder_is_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -487,6 +487,8 @@ def test_a_recipe_that_fails_late_leaves_the_rounds(tmp_path: Path) -> None:
     assert [rows["a", size].status for size in (2, 4, 8)] == ["failed"] * 3
     assert [rows["b", size].status for size in (2, 4, 8)] == ["ok", "skipped", "skipped"]
     assert rows["b", 8].reason == "as at batch 4: too slow here: 99 s a batch"
+    # what the recipe is known for stands in all its rows
+    assert {(row.accuracy_top1, row.artifact) for row in rows.values()} == {(99.0, "models/x")}
 
 
 @pytest.mark.parametrize("failing", ["a", "baseline"])

@@ -15,7 +15,7 @@ from densebench import engines, jobs, timing, worker
 from densebench.measure import ceiling_probe
 from densebench.measure.cores import Speed
 from densebench.measure.device import Cpu
-from densebench.measure.latency import Budget
+from densebench.measure.latency import Budget, Samples
 from densebench.stream import Stream
 from tests.test_artifact import PLAIN, make
 
@@ -159,6 +159,12 @@ def test_the_survey_tells_the_speed_of_the_cpus_and_the_clocks_step(monkeypatch:
     monkeypatch.setattr(worker.devices, "clock_step_us", lambda device: 0.04)
     found = worker.survey(job, lambda stage: None)
     assert (found.looks_us, found.clock_step_us) == ((230.0,), 0.04)
+
+
+def test_energy_is_of_the_blocks_that_count() -> None:
+    """Joules above idle over all calls of those blocks, those after a pause too."""
+    block = Samples((1.0,) * 3, 3, settled=1, spent_s=2.0, spent_j=30.0)
+    assert timing._joules([block, block], idle_w=5.0, size=2) == (60 - 5 * 4) / (8 * 2)
 
 
 def test_a_machine_is_idle_before_it_is_worked_hard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,8 +87,8 @@ class BatchSize:
             told = "; ".join(filter(None, (record.disturbance, why)))
             self._sweep.finish(record.model_copy(update={"disturbance": told}))
         elif asked_for:
-            failed = record_of(self._sweep, cell.recipe, self.size, cell.started_at, **outcome(error))
-            self._sweep.finish(failed)
+            known = {**cell.facts, **outcome(error)}
+            self._sweep.finish(record_of(self._sweep, cell.recipe, self.size, cell.started_at, **known))
         return isinstance(error, Unavailable) or (isinstance(error, CellFailed) and error.out_of_memory)
 
     def skip(self, recipe: Recipe, reason: str) -> None:

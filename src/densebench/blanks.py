@@ -67,6 +67,10 @@ def _of_the_baseline(row: Row) -> Iterator[str]:
         clear = clearly_faster(row.speedup, row.speedup_ci_low)
         why = "a build time is not known" if clear else "not clearly faster than the baseline"
         yield f"no break-even: {why}"
+    if row.accuracy_top1 is not None and row.accuracy_drop_pp is None:
+        yield "no accuracy drop: the baseline's is not known"
+    elif row.top1_agreement is not None and row.output_sqnr_db is None:
+        yield "no SQNR: the outputs equal the baseline's to the last bit, or are not finite"
 
 
 def _of_the_machine(row: Row, known: Known) -> Iterator[str]:

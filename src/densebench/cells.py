@@ -76,6 +76,11 @@ class Sweep:
         """Threads that the recipe's children run on: its own wish, else the sweep's."""
         return int(recipe.environment().get(THREADS, self.threads))
 
+    @property
+    def requested(self) -> set[tuple[str, int]]:
+        """The cells that this run is asked for."""
+        return {(recipe.name, size) for recipe in self.recipes for size in self.batch_sizes}
+
     def missing(self, recipe: Recipe) -> list[int]:
         """Batch sizes at which a recipe has no row yet."""
         done = self.settled()

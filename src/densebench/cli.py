@@ -201,7 +201,8 @@ def main() -> NoReturn:
     """Run the command line; errors meant for people become one line and exit 2."""
     # `docker stop` and a closed terminal end a command as Ctrl-C does: what is finished stays, the rest goes
     for stop in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(stop, signal.default_int_handler)
+        if signal.getsignal(stop) is not signal.SIG_IGN:  # `nohup` means that the terminal may close
+            signal.signal(stop, signal.default_int_handler)
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except TyperException as error:  # an unknown flag, a word where a number should be

@@ -2,9 +2,10 @@
 
 The runs shared no rounds, and a machine is not the same on another day, so each batch size has its own yardstick:
 
-- The same set-up, and the interval between the two baselines lies inside the margin (±3 %, or the gate's own limit
-  where that is less): images a second are compared, B's over A's. The baselines have shown that the machine held.
-- The same set-up, but the baselines differ or might: speed-ups are compared, each over its own run's baseline.
+- The same set-up, and the interval between the two baselines holds 1 and lies inside the margin (±3 %, or the gate's
+  own limit where that is less): images a second are compared, B's over A's. The machine is seen to have held.
+- The same set-up, but the baselines differ or might, or one run timed in turns with the baseline and the other did
+  not: speed-ups are compared, each over its own run's baseline.
   Whatever slowed a whole round cancels in them. An interval of throughputs would not hold the truth: it knows how
   processes scatter within a run, not how one run differs from the next.
 - The same set-up, and nothing to tell a change of the machine by: images a second, with a warning.
@@ -79,6 +80,7 @@ class Pair:
     difference: Difference | None = None
     confidence: float = CONFIDENCE  # to compute with, so that the interval holds the truth 95 times in 100
     yardstick: bool = False  # the baseline where others are compared by it: shown, and not judged
+    lost: bool = False  # it ran in A; in B it was tried, and did not
     reason: str = ""
 
     @property
@@ -163,9 +165,14 @@ def _yardstick(a: Run, b: Run, size: int, both: Sequence[Key], margin: float) ->
     baseline = _pair(a, b, (BASELINE, size), "throughput", same=True, alone=False)
     ratio = baseline.ratio
     assert ratio
+    if _in_turns(a, both) != _in_turns(b, both):
+        return "speedup", (
+            "timed in turns with the baseline in one run only, which may change rows by some percent: compare "
+            "runs of the same --focus-batch-sizes; speed-ups over each run's own baseline are compared"
+        )
     if ratio.low is None or ratio.high is None:
         return "speedup", "too few processes to tell whether the machine changed, so speed-ups are compared"
-    if 1 / (1 + margin) <= ratio.low and ratio.high <= 1 + margin:  # the same with the sides exchanged
+    if 1 / (1 + margin) <= ratio.low <= 1 <= ratio.high <= 1 + margin:  # the same with the sides exchanged
         return "throughput", ""
     span = f"{ratio.value:.2f}x, {ratio.low:.2f} to {ratio.high:.2f}"
     if baseline.verdict in ("faster", "slower"):
@@ -183,7 +190,7 @@ def _pair(a: Run, b: Run, key: Key, by: By, *, same: bool, alone: bool) -> Pair:
     ours, theirs = a.timed(key), b.timed(key)
     if ours is None or theirs is None:
         lacks = [f"{run.lack(key)} {name}" for name, run in (("A", a), ("B", b)) if run.timed(key) is None]
-        return Pair(recipe, size, reason="; ".join(lacks))
+        return Pair(recipe, size, lost=_lost(a, b, key, same=same), reason="; ".join(lacks))
     pair = Pair(
         recipe,
         size,
@@ -200,6 +207,18 @@ def _pair(a: Run, b: Run, key: Key, by: By, *, same: bool, alone: bool) -> Pair:
     if lacks := [name for name, found in zip("AB", logs, strict=True) if not found]:
         return replace(pair, reason=f"no baseline measured beside it in {' and '.join(lacks)}")
     return replace(pair, by=by, difference=difference(*logs))
+
+
+def _in_turns(run: Run, keys: Sequence[Key]) -> bool:
+    """Whether any of these cells was timed in turns with the baseline."""
+    return any(any(record.turns) for key in keys if (record := run.timed(key)))
+
+
+def _lost(a: Run, b: Run, key: Key, *, same: bool) -> bool:
+    """Whether what ran in A broke in B. Another machine may rightly skip it."""
+    record = b.records.get(key)
+    broken = {Status.FAILED, Status.TIMED_OUT} | ({Status.SKIPPED} if same else set())
+    return a.timed(key) is not None and record is not None and record.status in broken
 
 
 def _logs(run: Run, key: Key, by: By) -> list[float]:

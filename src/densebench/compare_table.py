@@ -33,7 +33,7 @@ def print_comparison(
         as_json: a list of objects, one a row, instead of the table.
 
     Returns:
-        The exit code: 1 if a row is surely slower by more than the gate allows, else 0.
+        The exit code: 1 if a row is surely slower by more than the gate allows, or ran in A and broke in B; else 0.
 
     Raises:
         UsageError: no journal, no row that both have, or a limit that is no percentage.
@@ -59,9 +59,11 @@ def print_comparison(
             console.print(Text(line), soft_wrap=True, highlight=False)
     for line in (*found.notes, _summary(found)):
         console.print(Text(line), soft_wrap=True, highlight=False)
-    if fail_on_slower is not None:
-        _print_gate(found.pairs, slow, fail_on_slower, console)
-    return int(bool(slow))
+    if fail_on_slower is None:
+        return 0
+    lost = [pair for pair in found.pairs if pair.lost]
+    _print_gate(found.pairs, slow, lost, fail_on_slower, console)
+    return int(bool(slow or lost))
 
 
 def _table(pairs: Sequence[Pair]) -> Table:
@@ -134,15 +136,22 @@ def _summary(found: Compared) -> str:
     return f"B's rows{besides}, by {of}: {', '.join(told)}{left}"
 
 
-def _print_gate(pairs: Sequence[Pair], slow: Sequence[Pair], percent: float, console: Console) -> None:
+def _print_gate(
+    pairs: Sequence[Pair], slow: Sequence[Pair], lost: Sequence[Pair], percent: float, console: Console
+) -> None:
     judged = [pair for pair in pairs if pair.judged]
     unclear = sum(pair.verdict == "unclear" for pair in judged)
     for pair in slow:
         words = f"too slow: {_named(pair)}: {_ratio(pair)} ({_span(pair)}) of A's {_by(pair)}"
         console.print(Text(words, VERDICTS["slower"]), soft_wrap=True, highlight=False)
+    for pair in lost:
+        words = f"lost: {_named(pair)}: ran in A, {pair.reason}"
+        console.print(Text(words, VERDICTS["slower"]), soft_wrap=True, highlight=False)
+    broken = f"{len(lost)} that ran in A did not in B; " if lost else ""
     told = (
-        f"gate {'failed' if slow else 'passed'}: {len(slow)} of {len(judged)} rows surely slower by more than "
-        f"{percent:g} % (one-sided 97.5 % for all rows together, by Holm); {unclear} unclear, which does not fail"
+        f"gate {'failed' if slow or lost else 'passed'}: {broken}{len(slow)} of {len(judged)} rows surely slower "
+        f"by more than {percent:g} % (one-sided 97.5 % for all rows together, by Holm); {unclear} unclear, "
+        "which does not fail"
     )
     console.print(Text(told, "bold"), soft_wrap=True, highlight=False)
 
@@ -160,5 +169,6 @@ def _object(pair: Pair, *, fails: bool) -> dict[str, object]:
         "ratio_ci_high": ratio.high if ratio else None,
         "verdict": pair.verdict,
         "too_slow": fails,
+        "lost": pair.lost,
         "reason": pair.reason,
     }

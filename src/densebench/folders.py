@@ -19,6 +19,7 @@ from densebench.errors import DensebenchError, InputError
 from densebench.report.write import HTML, MARKDOWN, README
 from densebench.sinks import journal
 from densebench.sinks.event_file import event_files
+from densebench.sinks.log_folder import OWNER, belongs
 
 CSV = "benchmark_results.csv"
 LOG = "run.log"
@@ -91,14 +92,21 @@ def _lock(folder: Path) -> IO[str]:
         file.close()  # its holder took the name away between the two steps
 
 
-def set_aside(output_dir: Path, log_dir: Path) -> None:
+def set_aside(output_dir: Path, log_dir: Path, *, going_on: str = "") -> None:
     """Move what an earlier run wrote into the two folders into `previous/<time>/` of the output folder.
 
     Whatever else is there stays where it is: the folders may be the user's own.
+
+    Args:
+        output_dir: where results go.
+        log_dir: where logs go.
+        going_on: when the run began that is resumed there: only logs of another run are moved.
+
     """
-    results = _results(output_dir) if (output_dir / journal.FILE_NAME).exists() else []
+    results = _results(output_dir) if not going_on and (output_dir / journal.FILE_NAME).exists() else []
     # logs of a run into another output folder would be written over
-    logs = _logs(log_dir) if results or event_files(log_dir) else []
+    others = event_files(log_dir) and not (going_on and belongs(log_dir, going_on))
+    logs = _logs(log_dir) if results or others else []
     if not (results or logs):
         return
     aside = output_dir / PREVIOUS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
@@ -119,10 +127,9 @@ def _results(output_dir: Path) -> list[Path]:
 def _logs(log_dir: Path) -> list[Path]:
     """What runs leave in a log folder: profiles, and event files no deeper than a recipe's batch size."""
     folders = [log_dir, *log_dir.glob("*"), *log_dir.glob("*/bs*")]
-    profiles = log_dir / PROFILES
     return [
         *(file for one in folders for file in event_files(one)),
-        *([profiles] if profiles.exists() else []),
+        *(path for name in (PROFILES, OWNER) if (path := log_dir / name).exists()),
     ]
 
 

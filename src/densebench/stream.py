@@ -27,8 +27,6 @@ class Stream:
         call_ms: how long the last call of the warm-up took, which says how many of them fill a block.
         calls: how many were timed so far, those left out among them.
         ran: how many a block had, those after a pause that aren't timed among them.
-        spent_s: seconds that the blocks took.
-        spent_j: joules that they took, where there is a meter and not a reason why not.
         page_faults: pages of memory that the kernel gave the process in them.
 
     """
@@ -50,7 +48,7 @@ class Stream:
         self._watch = Watch(device.name, threads, steal=False)
         self._stolen_s = stolen_clock(frozenset(os.sched_getaffinity(0)))
         self.call_ms = math.inf
-        self.calls, self.ran, self.spent_s, self.spent_j, self.page_faults = 0, 0, 0.0, 0.0, 0
+        self.calls, self.ran, self.page_faults = 0, 0, 0
 
     def warm_up(
         self, budget: latency.Budget, first_ms: float | None = None, expected_ms: float = 0.0
@@ -70,11 +68,16 @@ class Stream:
         )
         self.page_faults += page_faults() - faults
         said = "; ".join(filter(None, (found.disturbance, self._watch.end())))
-        self.spent_s += time.perf_counter() - began - self._aside_s
-        self.spent_j += self._joules() - started_j - self._aside_j
         self.calls += found.calls
-        self.ran += found.calls + found.settled
-        return replace(found, disturbance=said, warm_ms=self.call_ms, span=self._watch.span)
+        self.ran += found.ran
+        return replace(
+            found,
+            disturbance=said,
+            warm_ms=self.call_ms,
+            span=self._watch.span,
+            spent_s=time.perf_counter() - began - self._aside_s,
+            spent_j=self._joules() - started_j - self._aside_j,
+        )
 
     def turn(self, budget: latency.Budget, other_ms: float = 0.0) -> latency.Samples:
         """A block from rest, as the other process's are, whose calls take `other_ms`, after calls that don't count.

@@ -9,14 +9,14 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from densebench import forecast, jobs
-from densebench.cells import BUILD_PATIENCE, Sweep, make, now
-from densebench.errors import CellFailed, Unavailable
+from densebench.cells import BUILD_PATIENCE, LIMIT_FLAG, Sweep, make, now
+from densebench.errors import CellFailed, CellTimedOut, InputError, Unavailable
 from densebench.folders import CSV, LOG, check_folders, disk_explained, held, set_aside
 from densebench.isolation import plain_environment
 from densebench.machine import SCRATCH, allowed_threads
@@ -31,6 +31,7 @@ from densebench.rounds import time_cells
 from densebench.sinks import journal
 from densebench.sinks.console import Progress
 from densebench.sinks.csv_file import write_csv
+from densebench.sinks.log_folder import claim
 from densebench.sinks.mlflow import MlflowSink, check_mlflow
 from densebench.sinks.tensorboard import TensorBoardSink
 from densebench.spec import RunSpec
@@ -46,13 +47,15 @@ class Outcome:
     folder: Path
     written: list[Path] = field(default_factory=list)
     interrupted: bool = False
+    requested: Container[tuple[str, int]] = ()  # a resumed run may have been asked for a part of the rows
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 a row failed or timed out, 130 interrupted."""
+        """0 all well, 1 a row that was asked for failed or timed out, 130 interrupted."""
         if self.interrupted:
             return 130
-        return int(any(row.status in (Status.FAILED, Status.TIMED_OUT) for row in self.rows))
+        bad = {row.key for row in self.rows if row.status in (Status.FAILED, Status.TIMED_OUT)}
+        return int(any(key in self.requested for key in bad))
 
 
 def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
@@ -136,7 +139,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
         written = _write(spec, header, rows)
         if logged:
             progress.note(logged.log(rows))
-    return Outcome(rows, header, spec.output_dir, written, interrupted)
+    return Outcome(rows, header, spec.output_dir, written, interrupted, sweep.requested)
 
 
 def _carry_out(sweep: Sweep, able: list[Recipe]) -> bool:
@@ -146,7 +149,7 @@ def _carry_out(sweep: Sweep, able: list[Recipe]) -> bool:
     for row in sweep.rows():
         if row.key in done:
             sweep.scalars.row(row)
-    cells = {(recipe.name, size) for recipe in sweep.recipes for size in sweep.batch_sizes}
+    cells = sweep.requested
     lacking = [recipe for recipe in able if recipe.name == BASELINE or sweep.missing(recipe)]
     sizes = {size for recipe in lacking for size in sweep.missing(recipe)}
     left = sweep.spec.model_copy(update={"batch_sizes": tuple(sizes)})
@@ -214,7 +217,14 @@ def opened(
                 timing_file=timing_file,
                 threads=threads,
             )
-            described = nurseries.plain.run(job, jobs.Described, BUILD_PATIENCE * spec.cell_timeout)
+            limit_s = BUILD_PATIENCE * spec.cell_timeout
+            try:
+                described = nurseries.plain.run(job, jobs.Described, limit_s)
+            except CellTimedOut:
+                raise InputError(
+                    f"opening model, weights and data took more than {limit_s:g} s: a longer {LIMIT_FLAG} allows "
+                    f"more ({BUILD_PATIENCE} times as long as it says), or name files that are here already"
+                ) from None
             yield nurseries, described, timing_file
 
 
@@ -224,9 +234,13 @@ def _open_journal(
     """The journal, what it says of the run, and what an earlier part of the run left in it."""
     if spec.resume and (spec.output_dir / journal.FILE_NAME).exists():
         steps = {recipe.name: recipe.line for recipe in recipes}
-        return journal.reopen(spec.output_dir, header, steps)
-    set_aside(spec.output_dir, spec.log_dir)
-    return journal.create(spec.output_dir, header), header, []
+        kept, header, records = journal.reopen(spec.output_dir, header, steps)
+        set_aside(spec.output_dir, spec.log_dir, going_on=header.started_at)
+    else:
+        set_aside(spec.output_dir, spec.log_dir)
+        kept, records = journal.create(spec.output_dir, header), []
+    claim(spec.log_dir, header.started_at)
+    return kept, header, records
 
 
 def command_line() -> str:

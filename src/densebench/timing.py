@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -145,12 +145,16 @@ def _timed(
         "turns_left_out": left_out,
         "left_out": 1 - len(samples) / stream.calls,
         "page_faults": stream.page_faults / stream.ran,
-        "energy_j_per_image": None
-        if job.idle_watts is None
-        else energy.joules_per_image(stream.spent_j, stream.spent_s, job.idle_watts, stream.ran * size),
+        "energy_j_per_image": None if job.idle_watts is None else _joules(ours, job.idle_watts, size),
         "disturbance": of_row([*(one.disturbance for one in ours), *(one.disturbance for one in others)])
         or stream.disturbed(ours),
     }
+
+
+def _joules(blocks: Sequence[latency.Samples], idle_w: float, size: int) -> float:
+    """An image's, of the blocks that count: a turn that something disturbed has others' work in its joules."""
+    spent_j, spent_s = sum(one.spent_j for one in blocks), sum(one.spent_s for one in blocks)
+    return energy.joules_per_image(spent_j, spent_s, idle_w, sum(one.ran for one in blocks) * size)
 
 
 def _trace(session: Session, images: Tensor, device: str, path: Path) -> str:

@@ -41,6 +41,15 @@ def test_where_no_rate_held_the_lightest_load_is_told() -> None:
     assert said(at(40.0, 90.0), at(20.0, 10.0, 15.0)) == f"{start}only 15.0 queries/s were answered"
 
 
+def test_where_no_rate_could_be_tried_that_is_told() -> None:
+    """One query at a time is soon enough, but at the rates below what it can do a p99 takes too long."""
+    found = Found(runs=(at(None, 9.0),), best=None, loadgen="6")
+    assert sentence(request(target_p99_ms=50.0), found) == (
+        "no rate was tried: a p99 of random arrivals would take too long at any that this artifact may hold; one "
+        "query at a time has 9.00 ms: give more --seconds"
+    )
+
+
 def test_where_one_query_is_too_slow_that_is_told() -> None:
     """No rate was tried."""
     found = Found(runs=(at(None, 60.0),), best=None, loadgen="6")

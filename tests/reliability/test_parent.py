@@ -6,15 +6,17 @@ import csv
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import densebench
-from densebench import cells, cli, suite
-from densebench.errors import DensebenchError, InputError
+from densebench import cells, cli, jobs, suite
+from densebench.errors import CellFailed, CellTimedOut, DensebenchError, InputError
 from densebench.folders import held
 from densebench.sinks import journal
 from densebench.sinks.console import Progress
+from densebench.sinks.log_folder import belongs
 from densebench.spec import RunSpec
 from tests.reliability.disk import fill, small_disk
 from tests.reliability.nursery import InstantNurseries
@@ -110,6 +112,61 @@ def test_a_clock_that_is_set_back_changes_nothing_but_dates(
     assert (tmp_path / "out" / "journal.jsonl").read_bytes().startswith(first)
     assert [row.key for row in again.rows] == [(r, s) for r in ("baseline", "amp", "bf16") for s in (1, 2)]
     assert run(tmp_path, recipes=("amp",), batch_sizes=(1,)).exit_code == 0
+    assert len(list((tmp_path / "out" / "previous").iterdir())) == 1
+
+
+def test_the_exit_code_is_of_the_rows_asked_for(tmp_path: Path, quiet: pytest.MonkeyPatch) -> None:
+    """A resumed run that is asked for another recipe does nothing about one that failed, and succeeds."""
+
+    class Failing(InstantNurseries):
+        def run(self, job: jobs.Job, *others: Any) -> Any:
+            if isinstance(job, jobs.Build) and job.recipe == "amp":
+                raise CellFailed("boom")
+            return super().run(job, *others)
+
+    quiet.setattr(suite, "Nurseries", Failing)
+    assert run(tmp_path, recipes=("amp",), batch_sizes=(1,)).exit_code == 1
+    other = run(tmp_path, recipes=("bf16",), batch_sizes=(1,), resume=True)
+    assert other.exit_code == 0
+    assert [(row.recipe, row.status) for row in other.rows] == [
+        ("baseline", "ok"),
+        ("amp", "failed"),
+        ("bf16", "ok"),
+    ]
+    assert run(tmp_path, recipes=("amp", "bf16"), batch_sizes=(1,), resume=True).exit_code == 1
+
+
+def test_data_that_takes_too_long_to_open_names_what_allows_more(
+    tmp_path: Path, quiet: pytest.MonkeyPatch
+) -> None:
+    """In one line, and nothing is left."""
+
+    class Slow(InstantNurseries):
+        def run(self, job: jobs.Job, *others: Any) -> Any:
+            if isinstance(job, jobs.Describe):
+                raise CellTimedOut("took too long")
+            return super().run(job, *others)
+
+    quiet.setattr(suite, "Nurseries", Slow)
+    with pytest.raises(InputError, match=r"took more than 1200 s: a longer --cell-timeout allows more"):
+        run(tmp_path, recipes=("amp",), cell_timeout=120)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_resumed_run_leaves_another_one_s_logs_alone(tmp_path: Path, quiet: pytest.MonkeyPatch) -> None:
+    """Its log folder was used by a run into another output folder since: that one's logs are moved, not removed."""
+    days = iter(range(1, 10))
+    quiet.setattr(suite, "now", lambda: f"2026-01-0{next(days)}T00:00:00+00:00")
+    run(tmp_path, recipes=("amp",), batch_sizes=(1,))
+    flags = HURRY | {"recipes": ("amp",), "batch_sizes": (1,), "log_dir": tmp_path / "log"}
+    suite.run(RunSpec.create(output_dir=tmp_path / "other", **flags), Progress())
+    theirs = {path.name for path in (tmp_path / "log").rglob("*.densebench")}
+    run(tmp_path, recipes=("amp", "bf16"), batch_sizes=(1,), resume=True)
+    (aside,) = (tmp_path / "out" / "previous").iterdir()
+    assert {path.name for path in aside.rglob("*.densebench")} == theirs
+    assert belongs(tmp_path / "log", "2026-01-01T00:00:00+00:00")
+    assert (tmp_path / "log" / "bf16").is_dir()
+    run(tmp_path, recipes=("amp", "bf16"), batch_sizes=(1,), resume=True)
     assert len(list((tmp_path / "out" / "previous").iterdir())) == 1
 
 

@@ -177,6 +177,12 @@ def test_without_any_accuracy_speed_decides_and_says_so() -> None:
     assert "accuracy" not in topics(rows)
 
 
+def test_an_accuracy_without_the_baselines_is_told() -> None:
+    """It was measured, and there is nothing to hold it against."""
+    rows = rows_of(BASE | {"x": {8: 60}}, accuracy_top1={"x": 90.0})
+    assert "its top-1 is 90.00 %, and the baseline's is not known" in said(rows, "recommendation")
+
+
 def test_only_failures() -> None:
     """A run in which nothing ran has reasons and no figures."""
     rows = broken("baseline", [1, 8], Status.FAILED, "boom") + broken("x", [1], Status.SKIPPED, "")

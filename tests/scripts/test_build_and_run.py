@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,7 @@ def place(tmp_path: Path) -> Place:
         (["--quick"], "unknown option '--quick': flags of the sweep come after --"),
         (["--output-dir"], "--output-dir needs a value"),
         (["--output-dir="], "--output-dir needs a value"),
+        (["--runtime", ""], "--runtime needs a value"),
         (["--runtime", "podman"], "--runtime is auto, docker or local (got 'podman')"),
         (["--gpu-enabled=yes"], "--gpu-enabled is true or false (got 'yes')"),
         (["--runtime=docker", "--", "--output-dir", "x"], "give --output-dir before the --"),
@@ -146,7 +148,7 @@ def test_without_an_engine_auto_is_local_and_says_why(
     )
     assert done.out.splitlines() == [
         "setup requirements.lock",
-        f"{place.folder}: run --output-dir results --device cpu --quick",
+        f"{place.folder}: run --device cpu --quick",
     ]
 
 
@@ -192,7 +194,7 @@ def test_the_sweep_runs_on_the_callers_folders(place: Place) -> None:
         for line in done.asked
         if line.startswith("compose -f")
     ]
-    assert order[:4] == ["build", "rm", "run", "up"]
+    assert order[:4] == ["rm", "build", "run", "up"]
     assert done.out.splitlines() == [
         "TensorBoard http://127.0.0.1:6006/",
         "Profiles    http://127.0.0.1:6007/#pytorch_profiler",
@@ -232,6 +234,34 @@ def test_a_refused_sweep_leaves_no_folder_and_no_viewer(place: Place) -> None:
     assert (done.code, done.out) == (2, "")
     assert list(place.folder.iterdir()) == []
     assert not any(" up " in line for line in done.asked)
+
+
+@pytest.mark.parametrize("flag", ["--help", "--dry-run"])
+def test_what_only_tells_leaves_no_folder_and_the_viewers_alone(place: Place, flag: str) -> None:
+    """They may be up from the run before; a taken port is of no concern."""
+    (place.folder / "logs/tensorboard").mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        done = place.run("--output-dir", "new", "--", flag, DENSEBENCH_PORT=port)
+    assert (done.code, done.out) == (0, "")
+    assert done.sweep().endswith(f" {flag}")
+    assert not any(" rm -s " in line or " up " in line for line in done.asked)
+    assert not (place.folder / "new").exists()
+
+
+@pytest.mark.parametrize("variable", ["DENSEBENCH_PORT", "DENSEBENCH_PROFILER_PORT"])
+def test_a_port_that_is_taken_is_told_before_the_sweep(place: Place, variable: str) -> None:
+    """Not after its 40 minutes; nothing is built or left."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = place.run("--runtime=docker", **{variable: str(port)})
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"build_and_run: port {port} is taken, so its viewer could not start after the sweep: "
+        f"name another with {variable}\n"
+    )
+    assert list(place.folder.iterdir()) == []
+    assert not any("build" in line or " run " in line for line in done.asked)
 
 
 def test_without_a_bridge_the_servers_listen_here_alone(place: Place) -> None:

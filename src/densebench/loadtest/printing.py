@@ -15,6 +15,7 @@ from densebench.loadtest.asking import Asked, request
 from densebench.loadtest.parent import load_test
 from densebench.loadtest.plan import Found, Request, Run
 from densebench.loadtest.scenarios import within
+from densebench.machine import allowed_threads
 from densebench.stats.samples import samples_needed
 
 
@@ -74,6 +75,11 @@ def sentence(todo: Request, found: Found) -> str:
 
 def _no_answer(bound_ms: float, runs: tuple[Run, ...]) -> str:
     """Why no rate is quoted: none held the bound, or one did that didn't hold it once more."""
+    if len(runs) == 1 and within(runs[0], bound_ms):
+        return (
+            "no rate was tried: a p99 of random arrivals would take too long at any that this artifact may hold; one "
+            f"query at a time has {_ms(runs[0], 99)}: give more --seconds"
+        )
     tried = runs[1:] or runs
     held = [run for run in tried if within(run, bound_ms)]
     failed = min((run for run in tried if run not in held), key=_rate)
@@ -128,7 +134,9 @@ def lines(todo: Request, manifest: Manifest, found: Found) -> list[tuple[str, st
 def _streams(todo: Request) -> str:
     several = f"{todo.streams} stream{'s' * (todo.streams > 1)}"
     each = " each" if todo.streams > 1 else ""
-    return f"{several} of {todo.stream_threads} thread{'s' * (todo.stream_threads > 1)}{each}"
+    cpus, threads = allowed_threads(), todo.streams * todo.stream_threads
+    crowd = f" on {cpus} CPU{'s' * (cpus > 1)}: they wait for one another" if threads > cpus else ""
+    return f"{several} of {todo.stream_threads} thread{'s' * (todo.stream_threads > 1)}{each}{crowd}"
 
 
 def _ms(run: Run, percent: int) -> str:

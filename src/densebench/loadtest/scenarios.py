@@ -126,6 +126,6 @@ def _pilot(request: Request, issue: Issue) -> Run:
 
 def _watched(request: Request, load: Load, issue: Issue) -> Run:
     watch = Watch(request.device, request.threads)
-    watch.begin()
+    watch.begin(at_work=False)  # one that waits for arrivals is at rest before
     made = generate(load, issue)
     return made.model_copy(update={"disturbance": watch.end()})

@@ -47,7 +47,7 @@ def measure_ceilings(
     clock = open_device(device)
     watch = Watch(device, threads, full_load=True)
     clock.synchronize()  # opens CUDA, which the watch wants to be open
-    watch.begin()
+    watch.begin(at_work=False)  # idle power may have been measured just before
     say("memory")
     memory_gb_per_s = _rounded(copy_gb_per_s(clock))
     size = size or saturating(device, threads)

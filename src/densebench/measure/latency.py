@@ -128,6 +128,13 @@ class Samples:
     warm_ms: float = 0.0  # the last call of the warm-up, where it is known
     settled: int = 0  # calls after pauses, which are not timed
     span: Counters = field(default_factory=Counters)  # what the kernel counted meanwhile
+    spent_s: float = 0.0  # by the whole block
+    spent_j: float = 0.0  # by the whole machine meanwhile, where it is metered
+
+    @property
+    def ran(self) -> int:
+        """How many calls the block had, those that aren't timed among them."""
+        return self.calls + self.settled
 
 
 def calls_of(budget: Budget, call_ms: float) -> int:

@@ -139,6 +139,8 @@ def _accuracy(chosen: Row, sweep: Sweep) -> str:
     if agreeing := sweep.fact(chosen.recipe, "top1_agreement"):
         differ = f"{100 * (1 - agreeing[0]):.2f} % of the images"
         return f"its accuracy was not measured, its first guess differs from the baseline's on {differ}"
+    if own := sweep.fact(chosen.recipe, "accuracy_top1"):
+        return f"its top-1 is {own[0]:.2f} %, and the baseline's is not known, so check that first"
     return "its accuracy was not measured, so check it first"
 
 

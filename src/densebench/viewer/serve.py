@@ -235,8 +235,9 @@ def _until_one_ends(started: Sequence[_Started]) -> None:
 
 @contextmanager
 def _stops() -> Iterator[None]:
-    """SIGTERM and a closed terminal stop the servers as Ctrl-C does."""
-    before = {stop: signal.signal(stop, signal.default_int_handler) for stop in _STOPS}
+    """SIGTERM and a closed terminal stop the servers as Ctrl-C does; not where `nohup` has it ignored."""
+    heeded = [stop for stop in _STOPS if signal.getsignal(stop) is not signal.SIG_IGN]
+    before = {stop: signal.signal(stop, signal.default_int_handler) for stop in heeded}
     try:
         yield
     finally:

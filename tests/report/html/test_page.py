@@ -18,6 +18,7 @@ from densebench.record import Row
 from densebench.report import operators, write_report
 from densebench.report.html import page
 from densebench.report.html.style import THEMES, painted, series_of
+from densebench.sinks.log_folder import claim
 from tests.factory import header, rows_of
 from tests.report.html.shapes import EVIL, SHAPES, USUAL, thousand
 
@@ -312,6 +313,24 @@ def test_traces_are_found_from_another_folder(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     write_report(tmp_path / "out", header(spec={"log_dir": "logs"}), rows)
     assert "Self time by kind of operator" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_traces_of_another_run_are_none_of_these(tmp_path: Path) -> None:
+    """They have the same names: a later run took the log folder, and the former's went with the former."""
+    rows = [row.model_copy(update={"traces": ("a.json",)}) for row in USUAL]
+    out = tmp_path / "out"
+    trace_of(tmp_path / "logs" / "a.json", ("aten::conv2d", 30))
+    out.mkdir()
+    mine = header(spec={"log_dir": "logs"})
+    claim(tmp_path / "logs", "later")
+    write_report(out, mine, rows)
+    assert "Self time by kind of operator" not in (out / "report.html").read_text()
+    trace_of(out / "tensorboard" / "a.json", ("aten::relu_", 30))
+    claim(out / "tensorboard", mine.started_at)
+    write_report(out, mine, rows)
+    text = (out / "report.html").read_text()
+    assert "aten::relu_" in text
+    assert "aten::conv2d" not in text
 
 
 def test_a_thousand_records_fit() -> None:

@@ -1,0 +1,24 @@
+"""What the command line does around a command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEARD = """
+import signal
+from densebench import cli
+cli.app = lambda *_, **__: print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("before", "ignored"), [([], "False"), (["nohup"], "True")])
+def test_nohup_is_heeded(before: list[str], ignored: str) -> None:
+    """A closed terminal ends a command as Ctrl-C does, but not where that was asked for."""
+    done = subprocess.run(
+        [*before, sys.executable, "-c", HEARD], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == ignored
