@@ -127,11 +127,16 @@ else
   inside=logs/$(basename "$log_dir")
 fi
 logs=$(dirname "$log_dir") made=()
+unmake() { ((${#made[@]} == 0)) || rmdir "${made[@]}" 2>/dev/null || true; } # what stays empty
+trap unmake EXIT
 for folder in "$results" "$logs"; do
-  [[ -d $folder ]] && continue
-  mkdir -p "$folder" 2>/dev/null || stop "$folder can't be made: name another folder"
-  made+=("$folder")
+  for ((above = 0; ; above++)); do
+    [[ ! -d $folder ]] || break
+    made=("${made[@]:0:above}" "$folder" "${made[@]:above}")
+    folder=$(dirname "$folder")
+  done
 done
+mkdir -p "$results" "$logs" 2>/dev/null || stop "$results and $logs can't be made: name other folders"
 
 uid=$(id -u) gid=$(id -g)
 # a rootless engine shows its own user as root inside
@@ -144,23 +149,23 @@ export DENSEBENCH_RESULTS=$results DENSEBENCH_LOGS=$logs DENSEBENCH_LOG_NAME=${l
 port=${DENSEBENCH_PORT:-6006} profiler_port=${DENSEBENCH_PROFILER_PORT:-6007}
 cd "$root" # compose reads its files here
 
-unmake() { rmdir "${made[@]}" 2>/dev/null || true; } # a refused run leaves nothing
 port_is_free() {
-  ! (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null || {
-    unmake
+  ! (exec 3<>"/dev/tcp/127.0.0.1/$2") 2>/dev/null ||
     stop "port $2 is taken, so its viewer could not start after the sweep: name another with $1"
-  }
 }
+ports_are_free() {
+  [[ $port != "$profiler_port" ]] || stop "DENSEBENCH_PORT and DENSEBENCH_PROFILER_PORT are both $port: name two"
+  port_is_free DENSEBENCH_PORT "$port"
+  port_is_free DENSEBENCH_PROFILER_PORT "$profiler_port"
+}
+# those of the run before stay up until the image is there
+[[ -n $only_told || -n $("${compose[@]}" ps -q tensorboard profiler 2>/dev/null) ]] || ports_are_free
+"${compose[@]}" build >&2 || stop "the image was not built: see above"
 if [[ -z $only_told ]]; then
   # a server beside the sweep would be in its figures
   "${compose[@]}" rm -s -f tensorboard profiler >/dev/null 2>&1 || true
-  port_is_free DENSEBENCH_PORT "$port"
-  port_is_free DENSEBENCH_PROFILER_PORT "$profiler_port"
+  ports_are_free
 fi
-"${compose[@]}" build >&2 || {
-  unmake
-  stop "the image was not built: see above"
-}
 
 container=densebench-run-$$ interrupted=""
 # shellcheck disable=SC2329 # by the trap
@@ -171,7 +176,7 @@ interrupt() {
   docker stop -t 60 "$container" >/dev/null 2>&1 || true
 }
 trap interrupt INT TERM HUP
-trap 'docker rm -f "$container" >/dev/null 2>&1 || true' EXIT
+trap 'docker rm -f "$container" >/dev/null 2>&1 || true; unmake' EXIT
 "${compose[@]}" run -d --name "$container" "${mounts[@]}" benchmark-app \
   --output-dir results --log-dir "$inside" "${device[@]}" "${flags[@]}" >/dev/null || {
   [[ -z $interrupted ]] || exit 130
@@ -185,13 +190,12 @@ code=$(docker wait "$container") || code=1
 trap - INT TERM HUP
 [[ -z $interrupted ]] || exit 130
 if [[ -n $only_told ]] || ((code > 1)); then
-  unmake
   exit "$code"
 fi
 [[ -d $log_dir ]] || exit "$code" # it failed before there was anything to look at
 
 "${compose[@]}" up -d --no-build tensorboard profiler >&2 || {
-  say "the viewers did not start, the results are there: see above"
+  say "the viewers did not start, the results are there; DENSEBENCH_PORT and DENSEBENCH_PROFILER_PORT name other ports"
   exit "$code"
 }
 # shellcheck disable=SC2046 # two ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -18,7 +19,11 @@ cli.main()
 @pytest.mark.parametrize(("before", "ignored"), [([], "False"), (["nohup"], "True")])
 def test_nohup_is_heeded(before: list[str], ignored: str) -> None:
     """A closed terminal ends a command as Ctrl-C does, but not where that was asked for."""
-    done = subprocess.run(
-        [*before, sys.executable, "-c", HEARD], capture_output=True, text=True, check=True, timeout=60
-    )
+    here = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests themselves were started with
+    try:
+        done = subprocess.run(
+            [*before, sys.executable, "-c", HEARD], capture_output=True, text=True, check=True, timeout=60
+        )
+    finally:
+        signal.signal(signal.SIGHUP, here)
     assert done.stdout.strip() == ignored

@@ -20,7 +20,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from densebench.folders import held
-with held(Path(sys.argv[1])):
+with held(Path(sys.argv[1]), Path(sys.argv[1]) / "log"):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -32,13 +32,22 @@ def test_a_second_run_is_refused_and_a_dead_one_forgotten(tmp_path: Path) -> Non
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(out)], stdout=subprocess.PIPE) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == b"held\n"
-        with pytest.raises(InputError, match=rf"in use by process {first.pid} .*: .*--output-dir"), held(out):
+        said = rf"in use by process {first.pid} .*: wait for it, or name another"
+        with pytest.raises(InputError, match=rf"/out is {said} --output-dir"), held(out):
             pytest.fail("two runs in one folder")
+        with (
+            pytest.raises(InputError, match=rf"/log is {said} --log-dir"),
+            held(tmp_path / "other", out / "log"),
+        ):
+            pytest.fail("two runs that write to one log folder")
+        assert not (tmp_path / "other").exists()
         first.kill()
     assert (out / LOCK).exists()
     with held(out):
         assert f"process {os.getpid()} " in (out / LOCK).read_text(encoding="utf-8")
     assert not (out / LOCK).exists()
+    with held(out, out / "."):
+        pass  # one folder for both is held once
 
 
 def test_a_lock_that_is_taken_away_meanwhile_is_made_again(

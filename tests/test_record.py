@@ -92,6 +92,12 @@ def test_accuracy_drop_is_positive_for_a_loss() -> None:
     assert rows[1].accuracy_drop_pp == pytest.approx(1.5)
 
 
+def test_accuracy_drop_needs_no_baseline_that_could_be_timed() -> None:
+    """It was evaluated before, and its failed rows still tell how."""
+    baseline = record(status=Status.FAILED, reason="too slow", accuracy_top1=99.0)
+    assert derive([baseline, timed("a", 32, 1, accuracy_top1=98.0)])[1].accuracy_drop_pp == pytest.approx(1)
+
+
 def test_accuracy_drop_needs_no_baseline_at_that_batch_size() -> None:
     """Accuracy belongs to the recipe, so a batch size where the baseline failed still has its drop."""
     baseline = timed("baseline", 1, 1, accuracy_top1=99.0)

@@ -39,7 +39,7 @@ Examples:
 
     densebench run --dry-run                                 # what would run, how long, how much disk
 
-Exit codes: 0 all rows ok or skipped for a reason; 1 a row failed; 2 bad input, nothing written; 130 interrupted.
+Exit codes: 0 all rows asked for are ok or skipped; 1 one failed; 2 bad input, nothing written; 130 interrupted.
 """
 
 

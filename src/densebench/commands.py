@@ -18,7 +18,8 @@ def compare(
     a: Annotated[Path, typer.Argument(help="The results folder to compare with.", metavar="A")],
     b: Annotated[Path, typer.Argument(help="The results folder in question.", metavar="B")],
     fail_on_slower: Annotated[
-        float | None, typer.Option(help="Exit 1 if a row is surely slower by more, percent.", metavar="PCT")
+        float | None,
+        typer.Option(help="Exit 1 if a row is surely slower by more percent, or broke.", metavar="PCT"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON; the rest on stderr.")] = False,
 ) -> None:

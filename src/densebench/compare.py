@@ -27,7 +27,7 @@ from densebench.stats import comparison
 from densebench.stats.comparison import CLEAR, CONFIDENCE_LOOKED, Estimate, Verdict
 from densebench.stats.samples import CONFIDENCE
 from densebench.stats.two_runs import Difference, difference, rejected, round_logs
-from densebench.wording import STATUS_WORDS, batches, one_line
+from densebench.wording import STATUS_WORDS, batches, joined, one_line
 
 Key = tuple[str, int]
 By = Literal["throughput", "speedup"]
@@ -165,10 +165,11 @@ def _yardstick(a: Run, b: Run, size: int, both: Sequence[Key], margin: float) ->
     baseline = _pair(a, b, (BASELINE, size), "throughput", same=True, alone=False)
     ratio = baseline.ratio
     assert ratio
-    if _in_turns(a, both) != _in_turns(b, both):
+    if turned := [name for name, _ in both if _in_turns(a, (name, size)) != _in_turns(b, (name, size))]:
         return "speedup", (
-            "timed in turns with the baseline in one run only, which may change rows by some percent: compare "
-            "runs of the same --focus-batch-sizes; speed-ups over each run's own baseline are compared"
+            f"{joined(turned)} timed in turns with the baseline in one run only (give both the same "
+            "--focus-batch-sizes), which may change figures by some percent: speed-ups over each run's own baseline "
+            "are compared"
         )
     if ratio.low is None or ratio.high is None:
         return "speedup", "too few processes to tell whether the machine changed, so speed-ups are compared"
@@ -209,9 +210,10 @@ def _pair(a: Run, b: Run, key: Key, by: By, *, same: bool, alone: bool) -> Pair:
     return replace(pair, by=by, difference=difference(*logs))
 
 
-def _in_turns(run: Run, keys: Sequence[Key]) -> bool:
-    """Whether any of these cells was timed in turns with the baseline."""
-    return any(any(record.turns) for key in keys if (record := run.timed(key)))
+def _in_turns(run: Run, key: Key) -> bool:
+    """Whether a cell was timed in turns with the baseline."""
+    record = run.timed(key)
+    return record is not None and any(record.turns)
 
 
 def _lost(a: Run, b: Run, key: Key, *, same: bool) -> bool:

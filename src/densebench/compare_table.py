@@ -43,7 +43,8 @@ def print_comparison(
         raise UsageError(f"--fail-on-slower is a percentage from 0 to below 100 (got {fail_on_slower:g})")
     margin = CLEAR if fail_on_slower is None else min(CLEAR, fail_on_slower / 100)
     found = compare(Run.read(a), Run.read(b), margin)
-    if not any(pair.judged for pair in found.pairs):
+    lost = [] if fail_on_slower is None else [pair for pair in found.pairs if pair.lost]
+    if not lost and not any(pair.judged for pair in found.pairs):
         reason = next((f", such as {_named(p)}: {p.reason}" for p in found.pairs if not p.yardstick), "")
         raise UsageError(
             f"{a} and {b} have no row to compare{reason}; run both with the same recipes and batch sizes, "
@@ -59,10 +60,8 @@ def print_comparison(
             console.print(Text(line), soft_wrap=True, highlight=False)
     for line in (*found.notes, _summary(found)):
         console.print(Text(line), soft_wrap=True, highlight=False)
-    if fail_on_slower is None:
-        return 0
-    lost = [pair for pair in found.pairs if pair.lost]
-    _print_gate(found.pairs, slow, lost, fail_on_slower, console)
+    if fail_on_slower is not None:
+        _print_gate(found.pairs, slow, lost, fail_on_slower, console)
     return int(bool(slow or lost))
 
 
@@ -71,7 +70,7 @@ def _table(pairs: Sequence[Pair]) -> Table:
     table.add_column("\nrecipe", overflow="fold")
     kinds = sorted({_by(pair) for pair in pairs if pair.judged})
     mixed = len(kinds) > 1
-    ratio = "\nB / A" if mixed else f"B / A of\n{kinds[0]}"
+    ratio = f"B / A of\n{kinds[0]}" if len(kinds) == 1 else "\nB / A"
     for heading in ("\nbatch", "A\nimages/s", "B\nimages/s", ratio, "95 %\ninterval"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("\nverdict", no_wrap=True)
@@ -132,6 +131,8 @@ def _summary(found: Compared) -> str:
     of = joined(sorted({_by(pair) for pair in found.pairs if pair.judged}))
     besides = " besides the baseline" if any(pair.yardstick for pair in found.pairs) else ""
     out = sum(not (pair.judged or pair.yardstick) for pair in found.pairs)
+    if not told:
+        return f"B's rows{besides}: {out} not compared"
     left = f"; {out} not compared" if out else ""
     return f"B's rows{besides}, by {of}: {', '.join(told)}{left}"
 

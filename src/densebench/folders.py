@@ -8,7 +8,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -19,7 +19,7 @@ from densebench.errors import DensebenchError, InputError
 from densebench.report.write import HTML, MARKDOWN, README
 from densebench.sinks import journal
 from densebench.sinks.event_file import event_files
-from densebench.sinks.log_folder import OWNER, belongs
+from densebench.sinks.log_folder import OWNER, owner
 
 CSV = "benchmark_results.csv"
 LOG = "run.log"
@@ -43,7 +43,20 @@ def disk_explained(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(output_dir: Path, log_dir: Path | None = None) -> Iterator[None]:
+    """Keep other runs out of both folders: the log folder is the same for all that don't name one.
+
+    Raises:
+        InputError: another run holds one of them.
+
+    """
+    other = log_dir if log_dir and log_dir.resolve() != output_dir.resolve() else None
+    with _held(output_dir, "--output-dir"), _held(other, "--log-dir") if other else nullcontext():
+        yield
+
+
+@contextmanager
+def _held(folder: Path, flag: str) -> Iterator[None]:
     """Keep other runs out of a folder, and clear away what a killed one was in the middle of writing.
 
     The lock is the kernel's: it goes with the process that holds it, however that ends. Where nothing else is put
@@ -55,7 +68,7 @@ def held(folder: Path) -> Iterator[None]:
     """
     made = [path for path in (folder.absolute(), *folder.absolute().parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    lock = _lock(folder)
+    lock = _lock(folder, flag)
     try:
         for left in (found for pattern in HALF_WRITTEN for found in folder.glob(pattern)):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -69,7 +82,7 @@ def held(folder: Path) -> Iterator[None]:
                 path.rmdir()
 
 
-def _lock(folder: Path) -> IO[str]:
+def _lock(folder: Path, flag: str) -> IO[str]:
     path = folder / LOCK
     while True:
         file = path.open("a+", encoding="utf-8")
@@ -79,9 +92,7 @@ def _lock(folder: Path) -> IO[str]:
             file.seek(0)
             holder = file.read() or "another run"
             file.close()
-            raise InputError(
-                f"{folder} is in use by {holder}: wait for it, or name another --output-dir"
-            ) from None
+            raise InputError(f"{folder} is in use by {holder}: wait for it, or name another {flag}") from None
         except OSError:  # a file system without locks
             return file
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
@@ -105,7 +116,7 @@ def set_aside(output_dir: Path, log_dir: Path, *, going_on: str = "") -> None:
     """
     results = _results(output_dir) if not going_on and (output_dir / journal.FILE_NAME).exists() else []
     # logs of a run into another output folder would be written over
-    others = event_files(log_dir) and not (going_on and belongs(log_dir, going_on))
+    others = event_files(log_dir) and not (going_on and owner(log_dir) in ("", going_on))
     logs = _logs(log_dir) if results or others else []
     if not (results or logs):
         return

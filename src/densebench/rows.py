@@ -43,7 +43,8 @@ def _of_one_environment(
 ) -> list[Row]:
     latest = {record.key: record for record in records}
     baselines = {r.batch_size: r for r in latest.values() if r.recipe == BASELINE and r.status is Status.OK}
-    reference = next((r for r in baselines.values() if r.accuracy_top1 is not None), None)
+    evaluated = (r for r in latest.values() if r.recipe == BASELINE and r.accuracy_top1 is not None)
+    reference = next(evaluated, None)  # before it was timed, so also where that failed
     wanted = [record for key, record in latest.items() if only in (None, key)]
     return [
         _explained(_derive(record, baselines.get(record.batch_size), reference), known)

@@ -72,7 +72,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
     threads = spec.threads or allowed_threads()
     with (
         disk_explained(spec.output_dir),
-        held(spec.output_dir),
+        held(spec.output_dir, spec.log_dir),
         opened(spec, threads, progress) as (nurseries, workload, timing_file),
     ):
         facts = environment()

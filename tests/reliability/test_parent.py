@@ -16,7 +16,7 @@ from densebench.errors import CellFailed, CellTimedOut, DensebenchError, InputEr
 from densebench.folders import held
 from densebench.sinks import journal
 from densebench.sinks.console import Progress
-from densebench.sinks.log_folder import belongs
+from densebench.sinks.log_folder import owner
 from densebench.spec import RunSpec
 from tests.reliability.disk import fill, small_disk
 from tests.reliability.nursery import InstantNurseries
@@ -164,7 +164,7 @@ def test_a_resumed_run_leaves_another_one_s_logs_alone(tmp_path: Path, quiet: py
     run(tmp_path, recipes=("amp", "bf16"), batch_sizes=(1,), resume=True)
     (aside,) = (tmp_path / "out" / "previous").iterdir()
     assert {path.name for path in aside.rglob("*.densebench")} == theirs
-    assert belongs(tmp_path / "log", "2026-01-01T00:00:00+00:00")
+    assert owner(tmp_path / "log") == "2026-01-01T00:00:00+00:00"
     assert (tmp_path / "log" / "bf16").is_dir()
     run(tmp_path, recipes=("amp", "bf16"), batch_sizes=(1,), resume=True)
     assert len(list((tmp_path / "out" / "previous").iterdir())) == 1

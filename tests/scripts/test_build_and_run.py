@@ -27,9 +27,13 @@ case "$*" in
   *" run -d "*)
     env | grep ^DENSEBENCH_ | sort >>"$ASKED"
     [[ -n $NO_LOGS ]] || mkdir -p "$DENSEBENCH_LOGS/$DENSEBENCH_LOG_NAME"
+    [[ -n $NO_LOGS ]] || touch "$DENSEBENCH_RESULTS/journal.jsonl"
     ;;
   "wait "*) echo "$SWEEP" ;;
-  *" ps -q "*) echo one; echo two ;;
+  *" up "*) touch "$ASKED.up" ;;
+  *" rm -s "*) rm -f "$ASKED.up" ;;
+  *" ps -q "*) [[ ! -e $ASKED.up ]] || { echo one; echo two; } ;;
+  *" build") exit "${BUILD:-0}" ;;
   inspect*) echo healthy; echo healthy ;;
 esac
 """
@@ -59,7 +63,7 @@ class Place:
     def run(self, *arguments: str, **variables: str) -> Done:
         """Call it from the folder."""
         asked = self.root / "asked"
-        asked.unlink(missing_ok=True)
+        asked.unlink(missing_ok=True)  # what is up stays up
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -194,7 +198,7 @@ def test_the_sweep_runs_on_the_callers_folders(place: Place) -> None:
         for line in done.asked
         if line.startswith("compose -f")
     ]
-    assert order[:4] == ["rm", "build", "run", "up"]
+    assert order[:5] == ["ps", "build", "rm", "run", "up"]
     assert done.out.splitlines() == [
         "TensorBoard http://127.0.0.1:6006/",
         "Profiles    http://127.0.0.1:6007/#pytorch_profiler",
@@ -242,11 +246,32 @@ def test_what_only_tells_leaves_no_folder_and_the_viewers_alone(place: Place, fl
     (place.folder / "logs/tensorboard").mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
-        done = place.run("--output-dir", "new", "--", flag, DENSEBENCH_PORT=port)
+        done = place.run("--output-dir", "new/one", "--", flag, DENSEBENCH_PORT=port, NO_LOGS="1")
     assert (done.code, done.out) == (0, "")
     assert done.sweep().endswith(f" {flag}")
     assert not any(" rm -s " in line or " up " in line for line in done.asked)
     assert not (place.folder / "new").exists()
+    place.run("--output-dir", "new", "--", flag, "--log-dir", "new/x/tb", NO_LOGS="1")
+    assert not (place.folder / "new").exists()
+
+
+def test_viewers_of_the_run_before_stay_up_where_the_image_fails(place: Place) -> None:
+    """They hold the ports until there is a sweep to make way for; nothing is left, and it is said in a line."""
+    assert place.run("--runtime=docker").code == 0
+    failed = place.run("--runtime=docker", "--output-dir=other", BUILD="1")
+    assert (failed.code, failed.err) == (2, "build_and_run: the image was not built: see above\n")
+    assert not any(" rm -s " in line for line in failed.asked)
+    assert not (place.folder / "other").exists()
+    again = place.run("--runtime=docker")
+    assert again.code == 0
+    assert any(" rm -s " in line for line in again.asked)
+
+
+def test_two_viewers_need_two_ports(place: Place) -> None:
+    """Nothing listens yet, so neither is taken."""
+    done = place.run("--runtime=docker", DENSEBENCH_PORT="6007")
+    assert done.code == 2
+    assert "DENSEBENCH_PORT and DENSEBENCH_PROFILER_PORT are both 6007: name two" in done.err
 
 
 @pytest.mark.parametrize("variable", ["DENSEBENCH_PORT", "DENSEBENCH_PROFILER_PORT"])

@@ -9,7 +9,7 @@ from densebench import atomic
 from densebench.record import Row
 from densebench.report.markdown import report, summary
 from densebench.sinks.journal import Header
-from densebench.sinks.log_folder import belongs
+from densebench.sinks.log_folder import owner
 
 HTML = "report.html"
 MARKDOWN = "REPORT.md"
@@ -27,11 +27,16 @@ def write_report(folder: Path, header: Header, rows: Sequence[Row]) -> list[Path
 
     named = header.spec.get("log_dir")
     log_dirs = [
-        folder / "tensorboard",  # where a run set aside has it
         # beside the results too, where the report is written again from another folder
         *([Path(str(named)), folder.parent / str(named)] if named else []),
+        folder / "tensorboard",  # where a run set aside has it
     ]
-    log_dirs = [path for path in log_dirs if belongs(path, header.started_at)]
+    for run in (header.started_at, ""):  # older runs have not said which logs are theirs
+        if known := [path for path in log_dirs if owner(path) == run]:
+            log_dirs = known
+            break
+    else:
+        log_dirs = []
     texts = {
         HTML: page(header, rows, log_dirs),
         MARKDOWN: report(header, rows),

@@ -21,9 +21,9 @@ def claim(log_dir: Path, run: str) -> None:
     atomic.write_text(log_dir / OWNER, f"{run}\n")
 
 
-def belongs(log_dir: Path, run: str) -> bool:
-    """Whether the logs there are this run's, as far as is known: not where another run has claimed the folder."""
+def owner(log_dir: Path) -> str:
+    """The run whose logs are there, as far as is known; empty where none has claimed the folder."""
     try:
-        return (log_dir / OWNER).read_text(encoding="utf-8").strip() == run
+        return (log_dir / OWNER).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        return True
+        return ""

@@ -18,7 +18,7 @@ from densebench.record import Row
 from densebench.report import operators, write_report
 from densebench.report.html import page
 from densebench.report.html.style import THEMES, painted, series_of
-from densebench.sinks.log_folder import claim
+from densebench.sinks.log_folder import OWNER, claim
 from tests.factory import header, rows_of
 from tests.report.html.shapes import EVIL, SHAPES, USUAL, thousand
 
@@ -331,6 +331,11 @@ def test_traces_of_another_run_are_none_of_these(tmp_path: Path) -> None:
     text = (out / "report.html").read_text()
     assert "aten::relu_" in text
     assert "aten::conv2d" not in text
+    # a folder that nobody has claimed is older than the one that is known to be this run's
+    (out / "tensorboard" / OWNER).unlink()
+    claim(tmp_path / "logs", mine.started_at)
+    write_report(out, mine, rows)
+    assert "aten::conv2d" in (out / "report.html").read_text()
 
 
 def test_a_thousand_records_fit() -> None:
