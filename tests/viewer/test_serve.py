@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
 import socket
+import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -14,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from densebench.viewer import serve
 from tests.e2e.program import Program, all_gone, family
 from tests.viewer.making import log_folder, network
 from tests.viewer.serving import ANY, Server, viewed
@@ -45,6 +49,25 @@ def taken_port() -> Iterator[int]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         yield listener.getsockname()[1]
+
+
+def test_what_is_no_server_yet_is_asked_again() -> None:
+    """Before one listens, a client may be connected to itself: its own words come back, and no status."""
+
+    def answer() -> None:
+        for answered in range(2):
+            client = listener.accept()[0]
+            with client:
+                asked = client.recv(1 << 16)
+                client.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n" if answered else asked)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, subprocess.Popen(["sleep", "60"]) as process:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        board = serve.Board("everything", "TensorBoard", "--port", listener.getsockname()[1], "/")
+        serve._wait(serve._Started(board, process, io.BytesIO()), "127.0.0.1")
+        thread.join()
+        process.kill()
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

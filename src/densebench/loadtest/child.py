@@ -54,8 +54,10 @@ class Child:
 
     def _queued(self) -> scenarios.Answer:
         asked = self._request
-        kind = Here if asked.streams == 1 else Elsewhere
-        streams: list[Stream] = [kind(asked) for _ in range(asked.streams)]
+        many = asked.streams > 1
+        streams: list[Stream] = [
+            Elsewhere(asked, number) if many else Here(asked) for number in range(asked.streams)
+        ]
         desk = Desk(streams, asked.batch_size, generator.complete, self._fail)
         answered = scenarios.run(asked, desk.issue, self._say)
         desk.close()

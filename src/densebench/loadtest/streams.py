@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from densebench.errors import CellFailed, UsageError
@@ -86,14 +87,28 @@ class Here:
         self._session.close()
 
 
-class Elsewhere:
-    """A session in a process of its own, with its share of the threads."""
+def share(cpus: Collection[int], request: Request, number: int) -> list[int]:
+    """The CPUs of the stream of this number: its own, one for each thread, where there are as many.
 
-    def __init__(self, request: Request) -> None:
+    OpenVINO fixes its threads to CPUs, beginning with the first that the process may use: several processes that may
+    use all would compute on the same ones.
+    """
+    ordered, threads = sorted(cpus), request.stream_threads
+    enough = len(ordered) >= request.streams * threads
+    return ordered[number * threads : (number + 1) * threads] if enough else ordered
+
+
+class Elsewhere:
+    """A session in a process of its own, with its share of the threads and of the CPUs."""
+
+    def __init__(self, request: Request, number: int) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        every = os.sched_getaffinity(0)
+        cpus = share(every, request, number) if request.device == "cpu" else every
+        given = [str(theirs.fileno()), ",".join(map(str, cpus))]
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "densebench.loadtest.streams", str(theirs.fileno())],
+                [sys.executable, "-m", "densebench.loadtest.streams", *given],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
@@ -143,4 +158,5 @@ def serve(parent: socket.socket) -> None:
 
 
 if __name__ == "__main__":
+    os.sched_setaffinity(0, map(int, sys.argv[2].split(",")))
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -11,11 +11,11 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
@@ -210,7 +210,10 @@ def _wait(started: _Started, host: str) -> None:
         try:
             with opener.open(f"{_address(host, started.board.port)}/data/environment", timeout=5):
                 return
-        except (urllib.error.URLError, OSError):
+        except (
+            OSError,
+            HTTPException,
+        ):  # at a port that nobody has yet a client may meet itself, and its own words
             time.sleep(AGAIN_S)
         if started.process.poll() is not None:
             raise DensebenchError(f"{started.board.title} didn't start: {started.last_words()}")
