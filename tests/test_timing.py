@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from densebench import engines, jobs, timing, worker
+from densebench.beside import Told
 from densebench.measure import ceiling_probe
 from densebench.measure.cores import Speed
 from densebench.measure.device import Cpu
@@ -161,10 +162,25 @@ def test_the_survey_tells_the_speed_of_the_cpus_and_the_clocks_step(monkeypatch:
     assert (found.looks_us, found.clock_step_us) == ((230.0,), 0.04)
 
 
-def test_energy_is_of_the_blocks_that_count() -> None:
-    """Joules above idle over all calls of those blocks, those after a pause too."""
-    block = Samples((1.0,) * 3, 3, settled=1, spent_s=2.0, spent_j=30.0)
-    assert timing._joules([block, block], idle_w=5.0, size=2) == (60 - 5 * 4) / (8 * 2)
+def test_energy_is_of_the_turns_that_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joules above idle over all of their calls, those after a pause too; a turn left out had others' work."""
+    kept = Samples((1.0,) * 3, 3, settled=1, spent_s=2.0, spent_j=30.0)
+    disturbed = Samples((1.0,) * 3, 3, "a backup", settled=1, spent_s=2.0, spent_j=900.0)
+    made = iter([kept, disturbed, kept])
+
+    def alternate(own: Any, *_: Any) -> Any:
+        ours = [own() for _ in range(3)]
+        return ours[::2], [Told(samples_ms=(2.0,) * 3)] * 2, "1 of 3 turns left out: a backup"
+
+    monkeypatch.setattr(timing.turns, "alternate", alternate)
+    stream: Any = SimpleNamespace(
+        calls=9, ran=12, page_faults=0, turn=lambda *_: next(made), disturbed=lambda blocks: ""
+    )
+    beside: Any = SimpleNamespace(block=None, calls_ms={})
+    monkeypatch.setattr(timing, "partial", lambda *_: None)
+    job = answering(tmp_path, monkeypatch, beside={2: "x"}, idle_watts=5.0)
+    facts = timing._timed(stream, 1.0, Budget(0.01, 100.0), job, 2, beside)
+    assert facts["energy_j_per_image"] == (60 - 5 * 4) / (8 * 2)
 
 
 def test_a_machine_is_idle_before_it_is_worked_hard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,21 +53,23 @@ def taken_port() -> Iterator[int]:
 
 def test_what_is_no_server_yet_is_asked_again() -> None:
     """Before one listens, a client may be connected to itself: its own words come back, and no status."""
+    asked: list[bytes] = []
 
     def answer() -> None:
-        for answered in range(2):
+        while len(asked) < 2:
             client = listener.accept()[0]
             with client:
-                asked = client.recv(1 << 16)
-                client.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n" if answered else asked)
+                asked.append(client.recv(1 << 16))
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n" if len(asked) == 2 else asked[0])
 
     with socket.create_server(("127.0.0.1", 0)) as listener, subprocess.Popen(["sleep", "60"]) as process:
-        thread = threading.Thread(target=answer)
-        thread.start()
+        threading.Thread(target=answer, daemon=True).start()
         board = serve.Board("everything", "TensorBoard", "--port", listener.getsockname()[1], "/")
-        serve._wait(serve._Started(board, process, io.BytesIO()), "127.0.0.1")
-        thread.join()
-        process.kill()
+        try:
+            serve._wait(serve._Started(board, process, io.BytesIO()), "127.0.0.1")
+        finally:
+            process.kill()
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

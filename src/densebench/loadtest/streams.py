@@ -90,8 +90,8 @@ class Here:
 def share(cpus: Collection[int], request: Request, number: int) -> list[int]:
     """The CPUs of the stream of this number: its own, one for each thread, where there are as many.
 
-    OpenVINO fixes its threads to CPUs, beginning with the first that the process may use: several processes that may
-    use all would compute on the same ones.
+    An engine may fix its threads to CPUs, beginning with the first that the process may use: several processes that
+    may use all would compute on the same ones.
     """
     ordered, threads = sorted(cpus), request.stream_threads
     enough = len(ordered) >= request.streams * threads

@@ -31,12 +31,10 @@ def write_report(folder: Path, header: Header, rows: Sequence[Row]) -> list[Path
         *([Path(str(named)), folder.parent / str(named)] if named else []),
         folder / "tensorboard",  # where a run set aside has it
     ]
-    for run in (header.started_at, ""):  # older runs have not said which logs are theirs
-        if known := [path for path in log_dirs if owner(path) == run]:
-            log_dirs = known
-            break
-    else:
-        log_dirs = []
+    own = [path for path in log_dirs if owner(path) == header.started_at]
+    log_dirs = own or [
+        path for path in log_dirs if not owner(path)
+    ]  # older runs have not said which are theirs
     texts = {
         HTML: page(header, rows, log_dirs),
         MARKDOWN: report(header, rows),
