@@ -68,7 +68,7 @@ class Plan:
     """How often each part is repeated, if that fits; the seconds that further rounds of one verdict may take."""
 
     name: str
-    same: int  # of each engine
+    same: dict[str, int]  # by engine
     more: dict[int, int]
     disturbed: int
     plain: int
@@ -82,7 +82,7 @@ class Plan:
     def verdicts(self) -> list[str]:
         """The keys of these comparisons, in their order."""
         keys = []
-        for number in range(max(self.same, self.disturbed, *self.more.values())):
+        for number in range(max(self.disturbed, *self.same.values(), *self.more.values())):
             keys += [f"{engine} {number}" for engine in ENGINES if self.names(engine, number)]
             keys += [f"disturbed {number}"] * (number < self.disturbed)
         return keys
@@ -90,24 +90,24 @@ class Plan:
     def names(self, engine: str, number: int) -> list[str]:
         """What is compared with the baseline in the rounds of this number."""
         more = [f"more{percent}" for percent, times in self.more.items() if number < times]
-        return ["twin"] * (number < self.same) + more * (engine == ENGINES[-1])
+        return ["twin"] * (number < self.same[engine]) + more * (engine == ENGINES[-1])
 
 
 FULL = Plan(
     "full",
-    same=20,
-    more={3: 5, 5: 30, 10: 10},
+    same={"jit": 15, "onnx": 15, "openvino": 30},  # the last in the rounds of its slow-downs
+    more={3: 5, 5: 30, 10: 6},
     disturbed=2,
-    plain=5,
+    plain=4,
     repeats=6,
-    alternations=12,
+    alternations=10,
     further_s=10.0,
     repeated_s=30.0,
     minutes=97,
 )
 FAST = Plan(
     "fast",
-    same=2,
+    same={"jit": 2, "onnx": 2, "openvino": 2},
     more={3: 1, 5: 2, 10: 1},
     disturbed=1,
     plain=2,

@@ -21,8 +21,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from densebench import beside, companion, engines, jobs, timing
-from densebench.beside import Beside, Told, comes_to_rest
+from densebench import beside, companion, engines, jobs, stream, timing
+from densebench.beside import Beside, comes_to_rest
 from densebench.companion import accompany
 from densebench.measure import disturbance, latency
 from densebench.measure.cores import Speed
@@ -187,34 +187,13 @@ def test_a_process_whose_threads_spin_is_waited_for(
 
 @pytest.mark.parametrize("rests", [True, False])
 def test_nobody_is_asked_while_threads_spin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, rests: bool
+    tmp_path: Path, images: Path, address: str, monkeypatch: pytest.MonkeyPatch, *, rests: bool
 ) -> None:
     """They would slow the other one down, by a third where this was seen."""
-    happened: Queue[str] = Queue()
-
-    def rest() -> bool:
-        happened.put("waited")
-        return rests
-
-    monkeypatch.setattr(beside, "comes_to_rest", rest)
-    address = f"\0densebench-spin-{tmp_path.name}"
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(address)
-        listening.listen()
-        with Beside(address, 10) as other:
-            connection, _ = listening.accept()
-
-            def answer() -> None:
-                with connection:
-                    if connection.recv(1000):
-                        happened.put("asked")
-                        connection.sendall(b'{"samples_ms": [1.0]}\n')
-
-            thread = threading.Thread(target=answer)
-            thread.start()
-            assert other.block(1, 0.01) == (Told(samples_ms=(1.0,)) if rests else None)
-        thread.join()
-    assert list(happened.queue) == (["waited", "asked"] if rests else ["waited"])
+    monkeypatch.setattr(stream, "comes_to_rest", lambda: rests)
+    found = measured(tmp_path / "other", images, address)
+    assert bool(found[1].beside_ms) == rests
+    assert found[1].samples_ms
 
 
 def test_two_processes_take_turns(tmp_path: Path, images: Path, address: str) -> None:

@@ -80,12 +80,11 @@ class Beside:
         self._socket.close()
 
     def block(self, batch_size: int, seconds: float, own_ms: float = 0.0) -> Told | None:
-        """A block of the baseline's, timed while this process rests; None where there is none.
+        """A block of the baseline's, timed while this process rests, as it does by now; None where there is none.
 
         This process's own calls take `own_ms`.
         """
-        if not self._answers or not comes_to_rest():
-            self._answers = False
+        if not self._answers:
             return None
         try:
             ask = Ask(batch_size=batch_size, seconds=seconds, other_ms=own_ms)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 
 from densebench import jobs
-from densebench.beside import Ask, Told, comes_to_rest
+from densebench.beside import Ask, Told
 from densebench.errors import CellFailed
 from densebench.measure import device as devices
 from densebench.measure import latency
@@ -46,7 +46,7 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
                 return Told(samples_ms=())  # who waits for it in vain would then be timed while it computes
             part = latency.Budget(ask.seconds, job.timeout_s, least=LEAST_CALLS)
             found = streams[ask.batch_size].turn(part, ask.other_ms)
-            if not comes_to_rest():
+            if not streams[ask.batch_size].at_rest:
                 raise CellFailed("the baseline's threads go on computing after a call")
             return Told(samples_ms=found.kept_ms, disturbance=found.disturbance, warm_ms=found.warm_ms)
 

@@ -50,7 +50,7 @@ def _timed_s(spec: RunSpec, workload: jobs.Described, size: int) -> float:
     if size not in spec.focus_batch_sizes or workload.device != "cpu":
         return max(spec.sample_time, LEAST_SAMPLES * one_s)
     calls = max(LEAST_CALLS, math.ceil(PART * spec.sample_time / one_s))
-    turns = TURNS * math.ceil(max(1.0, spec.sample_time / (calls * one_s * TURNS)))
+    turns = max(TURNS, 2 * math.ceil(spec.sample_time / (2 * calls * one_s)))
     untimed = 1000 * one_s < LONG_CALL_MS
     return 2 * turns * (calls + untimed) * one_s
 

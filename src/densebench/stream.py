@@ -28,6 +28,7 @@ class Stream:
         calls: how many were timed so far, those left out among them.
         ran: how many a block had, those after a pause that aren't timed among them.
         page_faults: pages of memory that the kernel gave the process in them.
+        at_rest: no thread of the process computed any more after the warm-up, or the last turn.
 
     """
 
@@ -49,12 +50,14 @@ class Stream:
         self._stolen_s = stolen_clock(frozenset(os.sched_getaffinity(0)))
         self.call_ms = math.inf
         self.calls, self.ran, self.page_faults = 0, 0, 0
+        self.at_rest = False
 
     def warm_up(
         self, budget: latency.Budget, first_ms: float | None = None, expected_ms: float = 0.0
     ) -> float:
         """Call until it has settled, after a first call if there was one; how long the last took, in ms."""
         self.call_ms = latency.warm_up(self._call, self._device, budget, first_ms, expected_ms)
+        self.at_rest = comes_to_rest()
         return self.call_ms
 
     def block(self, budget: latency.Budget, *, at_work: bool = True) -> latency.Samples:
@@ -82,14 +85,17 @@ class Stream:
     def turn(self, budget: latency.Budget, other_ms: float = 0.0) -> latency.Samples:
         """A block from rest, as the other process's are, whose calls take `other_ms`, after calls that don't count.
 
+        It ends at rest too, which is what both begin from.
+
         Long calls need none, and of two models that are nearly as fast both do alike. Alone, `other_ms` is 0.
         """
-        comes_to_rest()
         self._speed()
         shorter_ms, longer_ms = sorted((self.call_ms, other_ms))
         call_ms = shorter_ms if longer_ms < FAR * shorter_ms else self.call_ms
         settled = latency.settle(self._call, self._device, 1000 * latency.SETTLING * budget.sample_s, call_ms)
-        return self.block(budget, at_work=settled > 0)
+        found = self.block(budget, at_work=settled > 0)
+        self.at_rest = comes_to_rest()
+        return found
 
     def disturbed(self, blocks: Sequence[latency.Samples]) -> str:
         """What disturbed blocks together, each of which may be too short to tell."""

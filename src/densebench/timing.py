@@ -124,7 +124,10 @@ def _timed(
     left_out = ""
     if size in job.beside and turns.TURNS * (1 + turns.LEAST_CALLS) * call_ms <= 1000 * limit_s:
         turn = turns.part_of(budget)
-        theirs = partial(beside.block, size, turn.sample_s, call_ms)
+
+        def theirs() -> Told | None:
+            return beside.block(size, turn.sample_s, call_ms) if stream.at_rest else None
+
         most_s = min(limit_s, turns.LONGEST * budget.sample_s)
 
         def own() -> latency.Samples:

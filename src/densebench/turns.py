@@ -12,7 +12,7 @@ from densebench.beside import Told
 from densebench.measure.latency import Budget, Samples
 from densebench.stats.comparison import EFFECT_SHARE
 
-TURNS = 4  # blocks of each in the order ABBAABBA: what changes steadily cancels too
+TURNS = 4  # of each, at least; two at a time, in the order ABBA: what changes steadily cancels too
 MOST_TURNS = 48
 # A turn's share of a process's sampling. On a shared machine calls go through slow spells of tenths of a second: with
 # a twelfth in place of a quarter, ratios scattered half as much for a sixth more time; with less, hardly less.
@@ -41,7 +41,7 @@ def alternate(
     sample_s: float,
     limit_s: float,
 ) -> tuple[list[Samples], list[Told], str]:
-    """Blocks of both, four of each at a time, until they fill the seconds and tell enough; what was left out.
+    """Blocks of both, two of each at a time, until they fill the seconds and tell enough; what was left out.
 
     A turn that something disturbed in either process is left out, as long as four others are left.
     They tell too little while the standard error of their ratio, over turns, is above `precision` and above a tenth
@@ -60,7 +60,7 @@ def alternate(
     others: list[Told] = []
     end = time.monotonic() + limit_s
     while True:
-        for own_first in (False, True) * (TURNS // 2):  # the other's answer says how long its calls are
+        for own_first in (False, True):  # the other's answer says how long its calls are
             if own_first:
                 ours.append(own())
             told = theirs()
@@ -69,6 +69,8 @@ def alternate(
             others.append(told)
             if not own_first:
                 ours.append(own())
+        if len(ours) < TURNS:
+            continue
         pairs = list(zip(ours, others, strict=True))
         quiet = [pair for pair in pairs if not (pair[0].disturbance or pair[1].disturbance)]
         usable = len(quiet) >= TURNS
