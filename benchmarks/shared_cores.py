@@ -1,30 +1,61 @@
-"""Whether the host runs this machine's CPUs on one core now and then, and what that costs a model's calls.
+"""Where the host runs this machine's CPUs, which changes now and then, and what that costs a model's calls.
 
     python benchmarks/shared_cores.py results/models/openvino --image-size 224 --seconds 200
 
-Takes an artifact of a sweep that is there. Between any two calls the CPUs are looked at as the suite does it. Printed
-for each range of what two looks found, over the shortest: the calls between them, and how long these took, over the
-middle one of all. On a machine whose CPUs stay apart one line has nearly all calls.
+Takes an artifact of a sweep that is there. Between any two calls the CPUs are looked at in two ways: by arithmetic,
+as the suite does it, which takes twice as long on two CPUs of one core; and by all of them reading memory of their
+own at once, which takes longer where they share a way to it, and with it the cache that a call passes its tensors
+through. Printed for each range of what two looks found, over the quickest: the calls between them, and how long these
+took, over the middle one of all. On a machine whose CPUs stay where they are one line has nearly all calls.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import threading
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
 import densebench
-from densebench.machine import allowed_threads
-from densebench.measure.cores import SLOWED, Cores
+from densebench.machine import MB, allowed_threads
+from densebench.measure.cores import SLOWED, Cores, full_speed_us
 
-BOUNDS = (1.2, 1.4, SLOWED, 1.8, 2.0, 2.2)
+BOUNDS = (1.1, 1.2, 1.4, SLOWED, 1.8, 2.0, 2.2)
 WARM_UP = 10
+READ_MB = 8  # more than a second cache has
+
+
+class Reading:
+    """What all CPUs read at once, each from memory of its own."""
+
+    def __init__(self) -> None:
+        cpus = sorted(os.sched_getaffinity(0))
+        self._places, self._together = iter(cpus), threading.Barrier(len(cpus))
+        self._own = [np.ones(int(READ_MB * MB) // 4, "float32") for _ in cpus]
+        self._pool = ThreadPoolExecutor(len(cpus), initializer=self._settle_down)
+
+    def look(self) -> float:
+        """How long it takes on the slowest CPU now, in microseconds."""
+        return max(self._pool.map(self._piece, self._own))
+
+    def _settle_down(self) -> None:
+        os.sched_setaffinity(threading.get_native_id(), {next(self._places)})
+
+    def _piece(self, own: np.ndarray) -> float:
+        self._together.wait()
+        began = time.perf_counter()
+        own.sum()
+        return 1e6 * (time.perf_counter() - began)
 
 
 def main() -> None:
@@ -43,21 +74,29 @@ def main() -> None:
     images = torch.randn(given.batch_size, 3, given.image_size, given.image_size)
     for _ in range(WARM_UP):
         call(images)
-    cores = Cores()
-    found = []  # a look, and the call after it
+    cores, memory = Cores(), Reading()
+    looks: dict[str, list[float]] = {"arithmetic": [], "memory": []}
+    taken_s = []  # by the call after them
     end = time.monotonic() + given.seconds
     while time.monotonic() < end:
-        look_us, began = cores.look(), time.perf_counter()
+        looks["memory"].append(memory.look())
+        looks["arithmetic"].append(cores.look())
+        began = time.perf_counter()
         call(images)
-        found.append((look_us, time.perf_counter() - began))
-    show([(max(one[0], other[0]) / cores.quiet_us, one[1]) for one, other in pairwise(found)])
+        taken_s.append(time.perf_counter() - began)
+    for kind, found_us in looks.items():
+        show(kind, found_us, taken_s)
 
 
-def show(calls: list[tuple[float, float]]) -> None:
-    """A line for each range of the slower look."""
+def show(kind: str, looks_us: Sequence[float], taken_s: Sequence[float]) -> None:
+    """A line for each range of the slower of the looks before and after a call."""
+    quiet_us = full_speed_us(looks_us) or 1.0
+    calls = [
+        (max(both) / quiet_us, seconds) for both, seconds in zip(pairwise(looks_us), taken_s, strict=False)
+    ]
     usual = statistics.median(seconds for _, seconds in calls)
-    table = Table("CPUs, over their quickest", "calls", "a call, over the middle one", "from", "to")
-    lowest = 1.0
+    table = Table(f"{kind}, over its quickest", "calls", "a call, over the middle one", "from", "to")
+    lowest = 0.0
     for bound in (*BOUNDS, float("inf")):
         ratios = sorted(seconds / usual for look, seconds in calls if lowest <= look < bound)
         if ratios:

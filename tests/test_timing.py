@@ -174,7 +174,12 @@ def test_energy_is_of_the_turns_that_count(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(timing.turns, "alternate", alternate)
     stream: Any = SimpleNamespace(
-        calls=9, ran=12, page_faults=0, turn=lambda *_: next(made), disturbed=lambda blocks: ""
+        calls=9,
+        ran=12,
+        page_faults=0,
+        turn=lambda *_: next(made),
+        disturbed=lambda blocks: "",
+        rest=lambda: None,
     )
     beside: Any = SimpleNamespace(block=None, calls_ms={})
     monkeypatch.setattr(timing, "partial", lambda *_: None)

@@ -108,5 +108,7 @@ class Cell:
             return None  # a ceiling holds for as many threads as it was measured with
         if not self.blocks:
             return self.earlier.roofline_fraction if self.earlier else None
-        own = blocks([one.samples_ms for one in self.blocks], self.rounds)
+        before = self.earlier
+        samples = [*(before.samples_ms if before else ()), *(one.samples_ms for one in self.blocks)]
+        own = blocks(samples, [*(before.rounds if before else ()), *self.rounds])
         return share(macs_g, throughput(own, self.batch_size).value, str(self.facts["precision"]), known)

@@ -228,7 +228,9 @@ def made_before(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
     if not {*sweep.batch_sizes} <= {*(manifest.batch_sizes or _measured(sweep, recipe))}:
         return None
     facts = {*jobs.Quality.model_fields, "artifact", "caveats", "precision", "threads"}
-    return earlier.model_dump(include=facts)
+    return earlier.model_dump(include=facts) | {
+        "cold_start_s": manifest.facts.cold_start_s
+    }  # else each row's own
 
 
 def _measured(sweep: Sweep, recipe: Recipe) -> set[int]:

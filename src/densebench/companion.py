@@ -40,6 +40,7 @@ def accompany(job: jobs.Accompany, say: Callable[[str], None]) -> Iterator[Froze
         }
         for stream in streams.values():
             stream.warm_up(budget)
+            stream.rest()
 
         def answer(ask: Ask) -> Told:
             if 2 * (1 + LEAST_CALLS) * streams[ask.batch_size].call_ms > 1000 * turn_limit_s(job.timeout_s):

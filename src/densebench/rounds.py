@@ -59,7 +59,7 @@ class Rounds:
     def measure(self, first: int) -> None:
         """Go round until every cell has enough; the first round has this number."""
         spec, sizes = self._sweep.spec, self._sizes.values()
-        focus = [one for one in sizes if one.focus]
+        focus = [one for one in sizes if one.focus and one.wanted()]
         count, late_from = 0, math.inf
         try:
             while any(one.wanted() for one in sizes):

@@ -90,7 +90,9 @@ def _speed(record: Record, baseline: Record | None) -> dict[str, object]:
     }
     if record.recipe == BASELINE:
         return facts | {"speedup": 1.0}
-    speedup = comparison.speedup(record.blocks, baseline.blocks if baseline else (), confidence)
+    if baseline is None:  # of its rounds some may be known, but not all processes that it is the mean of
+        return facts
+    speedup = comparison.speedup(record.blocks, baseline.blocks, confidence)
     if speedup is None:
         return facts
     return facts | {
@@ -98,7 +100,7 @@ def _speed(record: Record, baseline: Record | None) -> dict[str, object]:
         "speedup_ci_low": speedup.low,
         "speedup_ci_high": speedup.high,
         "verdict": comparison.verdict(speedup),
-        "break_even_images": baseline and _break_even(record, baseline, speedup, 1 / throughput.value),
+        "break_even_images": _break_even(record, baseline, speedup, 1 / throughput.value),
     }
 
 

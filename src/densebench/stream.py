@@ -28,7 +28,7 @@ class Stream:
         calls: how many were timed so far, those left out among them.
         ran: how many a block had, those after a pause that aren't timed among them.
         page_faults: pages of memory that the kernel gave the process in them.
-        at_rest: no thread of the process computed any more after the warm-up, or the last turn.
+        at_rest: no thread of the process computed any more when `rest` last waited for that.
 
     """
 
@@ -57,8 +57,11 @@ class Stream:
     ) -> float:
         """Call until it has settled, after a first call if there was one; how long the last took, in ms."""
         self.call_ms = latency.warm_up(self._call, self._device, budget, first_ms, expected_ms)
-        self.at_rest = comes_to_rest()
         return self.call_ms
+
+    def rest(self) -> None:
+        """Wait until the process is at rest, as it is to be before a turn, whosever that is."""
+        self.at_rest = comes_to_rest()
 
     def block(self, budget: latency.Budget, *, at_work: bool = True) -> latency.Samples:
         """Time single calls, looking at the machine before and after; `at_work` if others came just before."""
@@ -94,7 +97,7 @@ class Stream:
         call_ms = shorter_ms if longer_ms < FAR * shorter_ms else self.call_ms
         settled = latency.settle(self._call, self._device, 1000 * latency.SETTLING * budget.sample_s, call_ms)
         found = self.block(budget, at_work=settled > 0)
-        self.at_rest = comes_to_rest()
+        self.rest()
         return found
 
     def disturbed(self, blocks: Sequence[latency.Samples]) -> str:

@@ -133,6 +133,7 @@ def _timed(
         def own() -> latency.Samples:
             return stream.turn(turn, beside.calls_ms.get(size, 0.0))
 
+        stream.rest()
         ours, others, left_out = turns.alternate(own, theirs, job.precision, budget.sample_s, most_s)
         while not others and turns.short(
             ours, budget.sample_s

@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 
 from densebench.beside import Told
 from densebench.measure.latency import Budget, Samples
-from densebench.stats.comparison import EFFECT_SHARE
+from densebench.stats.comparison import EFFECT_SHARE, near
 
 TURNS = 4  # of each, at least; two at a time, in the order ABBA: what changes steadily cancels too
 MOST_TURNS = 48
@@ -44,8 +44,9 @@ def alternate(
     """Blocks of both, two of each at a time, until they fill the seconds and tell enough; what was left out.
 
     A turn that something disturbed in either process is left out, as long as four others are left.
-    They tell too little while the standard error of their ratio, over turns, is above `precision` and above a tenth
-    of the effect: a quiet machine needs no more turns than fill the seconds, nor does what is eight times faster.
+    They tell too little while the standard error of their ratio, over turns that are not far off, is above
+    `precision` and above a tenth of the effect: a quiet machine needs no more turns than fill the seconds, nor does
+    what is eight times faster.
     Where four are to fill them, as calls are long, they tell enough: processes differ by more than is left.
 
     Args:
@@ -116,4 +117,5 @@ def vague(pairs: Sequence[tuple[Samples, Told]], precision: float) -> bool:
     logs = [math.log(fmean(other.samples_ms) / fmean(one.kept_ms)) for one, other in pairs]
     mine_ms, theirs_ms = pairs[0][0].warm_ms, pairs[0][1].warm_ms
     effect = abs(math.log(theirs_ms / mine_ms)) if mine_ms and theirs_ms else 0.0
-    return stdev(logs) / math.sqrt(len(logs)) > max(precision, EFFECT_SHARE * effect)
+    counted = near(logs)
+    return stdev(counted) / math.sqrt(len(counted)) > max(precision, EFFECT_SHARE * effect)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from densebench.record import Row, Status
+from densebench.record import Record, Row, Status
 from densebench.report.analysis import LIMITS, PERFORMANCE, TRADE_OFFS
 from densebench.report.cost import file_size, memory
 from densebench.report.html.tiles import Tile, tiles
 from densebench.report.quality import accuracy, fidelity
 from densebench.report.recommendation import choose
 from densebench.report.reliability import no_turns, wide
+from densebench.report.stalls import stalls
 from densebench.report.sweep import Rule, Sweep
 from densebench.rows import derive
 from tests.factory import broken, record, rows_of, timed
@@ -105,6 +106,30 @@ def test_tiles() -> None:
     assert tiles(sweep, None) == []
 
 
+def turned(recipe: str, own_ms: list[float]) -> Record:
+    """Three processes in turns of one call with the baseline, whose calls take 200 ms."""
+    scattered = [tuple(slow * ms for ms in own_ms) for slow in (0.99, 1.0, 1.01)]
+    return record(
+        recipe=recipe,
+        batch_size=2,
+        samples_ms=scattered,
+        beside_ms=[(200.0,) * len(own_ms)] * 3,
+        turns=[((1, 1),) * len(own_ms)] * 3,
+        rounds=(0, 1, 2),
+    )
+
+
+def test_a_model_whose_calls_stall_now_and_then_is_told_of() -> None:
+    """Its usual turns say twice the speed, mean times a third of it; whoever stalls is named."""
+    steady, stalling = [200.0] * 6, [100.0] * 5 + [3000.0]
+    (sentence,) = said(stalls, derive([turned("baseline", steady), turned("x", stalling)]))
+    assert sentence.startswith("By mean times the speed-up of x at batch 2 is 0.3")
+    assert "not the 2.00x of its usual turns: now and then calls of x take much longer" in sentence
+    (sentence,) = said(stalls, derive([turned("baseline", stalling), turned("x", steady)]))
+    assert "calls of the baseline take much longer" in sentence
+    assert said(stalls, derive([turned("baseline", steady), turned("x", [100.0] * 6)])) == []
+
+
 def of_all_kinds() -> list[Row]:
     """A run in which there is something to say on every matter."""
     counted = {"precision": "float32", **COUNTED}
@@ -121,6 +146,8 @@ def of_all_kinds() -> list[Row]:
         timed("noisy", 8, 50, accuracy_top1=99.0),
         timed("alone", 16, 10, accuracy_top1=99.0),
         record(recipe="looked at", batch_size=8, samples_ms=((100.0,),), adaptive=True),
+        turned("baseline", [200.0] * 6),
+        turned("stalling", [100.0] * 5 + [3000.0]),
         record(
             recipe="forgetful",
             batch_size=16,

@@ -21,7 +21,9 @@ from densebench.stats.comparison import (
     excess,
     geometric_mean,
     log_ratio,
+    log_ratio_of_means,
     log_ratios,
+    near,
     speedup,
     throughput,
     verdict,
@@ -118,8 +120,9 @@ def test_a_baseline_whose_processes_differ_by_themselves_is_known_better_for_it(
 def test_turns_count_alike_however_many_calls_they_have() -> None:
     """The machine is half as fast in one of two turns: a quick model has fewer calls in it, a slow one has one."""
     own, theirs = [10.0] * 24 + [20.0] * 12, [300.0, 600.0]
-    assert log_ratio(own, theirs, [(24, 1), (12, 1)]) == pytest.approx(math.log(30))
-    assert log_ratio(own, theirs) > math.log(33)
+    for ratio in (log_ratio, log_ratio_of_means):
+        assert ratio(own, theirs, [(24, 1), (12, 1)]) == pytest.approx(math.log(30))
+        assert ratio(own, theirs) > math.log(33)
     (found,) = blocks([own], [3], [theirs], [[(24, 1), (12, 1)]])
     assert found == Block(3, pytest.approx(40 / 3), pytest.approx(math.log(30)))
 
@@ -134,6 +137,40 @@ def test_what_a_moment_does_to_both_cancels(turns: list[tuple[float, int, int]],
     theirs = [10 * factor * slow for slow, _, other in turns for _ in range(other)]
     counts = [(mine, other) for _, mine, other in turns]
     assert log_ratio(own, theirs, counts) == pytest.approx(math.log(factor), abs=1e-9)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=5, max_size=24), st.integers(0, 2**32 - 1))
+def test_slow_spells_in_a_minority_of_turns_change_nothing(logs: list[float], seed: int) -> None:
+    """Whichever of the two they hit: turns far off have no part; the mean of times has them all."""
+    rng = np.random.default_rng(seed)
+    usual = [10 * math.exp(0.01 * one) for one in logs]
+    hit = rng.permutation(len(usual))[: len(usual) // 5]
+    own, theirs = np.array(usual), np.full(len(usual), 20.0)
+    kept = [math.log(20 / own[place]) for place in range(len(usual)) if place not in hit]
+    for place in hit:
+        (own if rng.random() < 0.5 else theirs)[place] *= 3
+    found = log_ratio(own.tolist(), theirs.tolist(), [(1, 1)] * len(usual))
+    assert min(kept) - 1e-9 <= found <= max(kept) + 1e-9
+
+
+def test_slow_spells_scatter_the_ratio_less_than_that_of_means() -> None:
+    """By simulation: one in ten blocks takes 1.5 times as long, the others scatter by a percent."""
+    rng = np.random.default_rng(5)
+    times = 10 * np.exp(
+        0.01 * rng.standard_normal((500, 2, 12)) + math.log(1.5) * (rng.random((500, 2, 12)) < 0.1)
+    )
+    of_turns, of_means = (
+        np.std([ratio(own.tolist(), theirs.tolist(), [(1, 1)] * 12) for own, theirs in times])
+        for ratio in (log_ratio, log_ratio_of_means)
+    )
+    assert of_turns < 0.5 * of_means
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40))
+def test_what_is_far_off_is_less_than_half(values: list[float]) -> None:
+    """The middle ones are always near, whatever the others do."""
+    assert len(near(values)) > len(values) / 2 - 1
+    assert min(values) <= np.mean(near(values)) <= max(values) + 1e-9
 
 
 def test_one_process_has_no_interval() -> None:

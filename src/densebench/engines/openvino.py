@@ -233,5 +233,5 @@ ENGINE = Engine(
     unavailable=unavailable,
     triton=TRITON,
     caveat="The first call at each batch size compiles the graph. OpenVINO's Python package reports its use to "
-    "Intel unless `opt_in_out --opt_out` was run; densebench keeps it from doing so.",
+    "Intel unless opt_in_out --opt_out was run; densebench keeps it from doing so.",
 )

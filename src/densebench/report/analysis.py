@@ -11,6 +11,7 @@ from densebench.record import Row
 from densebench.report import cost, quality, reliability, roofs, speed
 from densebench.report.pareto import undominated
 from densebench.report.recommendation import faster_but_refused, recommendations
+from densebench.report.stalls import stalls
 from densebench.report.sweep import Finding, Rule, Sweep, apply
 
 PERFORMANCE: tuple[Rule, ...] = (
@@ -48,6 +49,7 @@ LIMITS: tuple[Rule, ...] = (
     reliability.fresh_memory,
     reliability.no_turns,
     reliability.wide,
+    stalls,
 )
 KEY: tuple[Rule, ...] = (speed.overall, speed.latency, cost.file_size, quality.no_effect)  # for a summary
 

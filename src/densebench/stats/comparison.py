@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from statistics import median
 from typing import Literal
 
 from densebench.stats.samples import CONFIDENCE, mean
@@ -27,6 +28,10 @@ LOOK_FROM = 5  # rounds before the first look at an interval's width
 # Stopping at the first interval that is narrow enough favours intervals that came out too narrow. At 97 % each, those
 # that are stopped at hold the truth 95 times in 100 (simulated in the tests, for normal and heavy-tailed rounds).
 CONFIDENCE_LOOKED = 0.97
+# Turns farther than this from the middle one are far off, in standard deviations that such turns don't blow up. Where
+# noise is normal it costs a seventh more turns, and rejects one side as often as the other.
+FAR = 3.0
+MAD_TO_SD = 1.4826  # of normal values, the standard deviation over the median absolute one
 EFFECT_SHARE = 0.1  # an interval that is this share of the effect is narrow enough, whatever the target
 
 
@@ -56,26 +61,11 @@ class Estimate:
         return None if self.low is None or self.high is None else math.sqrt(self.high / self.low) - 1
 
 
-def blocks(
-    samples_ms: Sequence[Sequence[float]],
-    rounds: Sequence[int],
-    beside_ms: Sequence[Sequence[float]] = (),
-    turns: Sequence[Turns] = (),
-) -> list[Block]:
-    """One block for each process; those beside which the baseline's took turns have their ratio from these."""
-    count = len(samples_ms)
-    four = zip(samples_ms, rounds, beside_ms or [()] * count, turns or [()] * count, strict=True)
-    return [
-        Block(number, mean(own), log_ratio(own, theirs, each) if theirs else None)
-        for own, number, theirs, each in four
-    ]
-
-
 def log_ratio(own_ms: Sequence[float], theirs_ms: Sequence[float], turns: Turns = ()) -> float:
-    """The logarithm of the others' time over the own one, every turn counting the same for both.
+    """The logarithm of the others' time over the own one: the mean of the turns', but of those that are far off.
 
-    A turn lasts so many seconds: a quick model has fewer calls in it while the machine is slow, one that is slower
-    than a turn has one in each. Means over all calls would weigh the moments differently, in favour of the quick one.
+    On a shared machine a slow spell hits the one of two blocks and not the other, now this one and now that, in a
+    minority of turns, by far more than the others scatter (decision 9).
 
     Args:
         own_ms: latencies of single calls, turn after turn.
@@ -83,10 +73,52 @@ def log_ratio(own_ms: Sequence[float], theirs_ms: Sequence[float], turns: Turns 
         turns: how many calls of both each turn has; without, all are of one.
 
     """
+    return mean(near([math.log(theirs / own) for own, theirs in turn_means(own_ms, theirs_ms, turns)]))
+
+
+def log_ratio_of_means(own_ms: Sequence[float], theirs_ms: Sequence[float], turns: Turns = ()) -> float:
+    """The same of mean times over all turns: of throughputs, slow spells and stalls among them."""
+    means = turn_means(own_ms, theirs_ms, turns)
+    return math.log(math.fsum(theirs for _, theirs in means) / math.fsum(own for own, _ in means))
+
+
+def turn_means(
+    own_ms: Sequence[float], theirs_ms: Sequence[float], turns: Turns = ()
+) -> list[tuple[float, float]]:
+    """The mean time of both in each turn, in ms.
+
+    A turn lasts so many seconds: a quick model has fewer calls in it while the machine is slow, one that is slower
+    than a turn has one in each. Means over all calls would weigh the moments differently, in favour of the quick one.
+    """
     own, theirs = iter(own_ms), iter(theirs_ms)
     each = turns or [(len(own_ms), len(theirs_ms))]
-    means = [(mean(list(islice(own, mine))), mean(list(islice(theirs, other)))) for mine, other in each]
-    return math.log(math.fsum(other for _, other in means) / math.fsum(mine for mine, _ in means))
+    return [(mean(list(islice(own, mine))), mean(list(islice(theirs, other)))) for mine, other in each]
+
+
+def blocks(
+    samples_ms: Sequence[Sequence[float]],
+    rounds: Sequence[int],
+    beside_ms: Sequence[Sequence[float]] = (),
+    turns: Sequence[Turns] = (),
+    ratio: Callable[..., float] = log_ratio,
+) -> list[Block]:
+    """One block for each process; those beside which the baseline's took turns have their ratio from these."""
+    count = len(samples_ms)
+    four = zip(samples_ms, rounds, beside_ms or [()] * count, turns or [()] * count, strict=True)
+    return [
+        Block(number, mean(own), ratio(own, theirs, each) if theirs else None)
+        for own, number, theirs, each in four
+    ]
+
+
+def near(values: Sequence[float]) -> list[float]:
+    """Those that are not far off, by the median absolute deviation from the middle one: the Hampel identifier.
+
+    Davies & Gather, The Identification of Multiple Outliers, JASA 88 (1993): it bears outliers up to a half.
+    """
+    middle = median(values)
+    deviation = MAD_TO_SD * median(abs(one - middle) for one in values)
+    return [one for one in values if abs(one - middle) <= FAR * deviation]
 
 
 def log_ratios(recipe: Sequence[Block], baseline: Sequence[Block]) -> list[float]:
