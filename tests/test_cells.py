@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from densebench import jobs
+from densebench import cells, jobs
 from densebench.cells import make
 from densebench.recipe import Recipe
+from tests.factory import record
 from tests.reliability.nursery import InstantNurseries
 from tests.test_rounds import steady, sweep_of
 
@@ -36,3 +38,20 @@ def test_what_may_be_slow_is_asked_for_few_images_at_once(
     assert asked == {"baseline": usual, "a": usual, "b": where_slow}
     told = {name: str(facts and facts["effect"]).endswith("emulated") for name, facts in made.items()}
     assert told == {"baseline": False, "a": False, "b": True}
+
+
+def test_a_resumed_recipe_has_no_other_batch_sizes_cold_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the manifest doesn't say each row finds by itself; the rest is as the latest row has it."""
+    facts = SimpleNamespace(cold_start_s=None)
+    manifest = SimpleNamespace(batch_sizes=None, facts=facts)
+    monkeypatch.setattr(cells, "read_manifest", lambda *_, **__: manifest)
+    sweep, _ = sweep_of(tmp_path, steady, batch_sizes=[1])
+    sweep.records.append(record(recipe="a", cold_start_s=9.0, build_s=3.0))
+    (recipe,) = (one for one in sweep.recipes if one.name == "a")
+    known = cells.made_before(sweep, recipe)
+    assert known is not None
+    assert (known["cold_start_s"], known["build_s"]) == (None, 3.0)
+    facts.cold_start_s = 4.0  # with the compiler's cache empty
+    assert (cells.made_before(sweep, recipe) or {})["cold_start_s"] == 4.0

@@ -14,6 +14,13 @@ from densebench import cli
 cli.app = lambda *_, **__: print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)
 cli.main()
 """
+REFUSED = """
+from densebench import cli
+def app(*_, **__):
+    raise PermissionError(13, "Permission denied", "/root/results")
+cli.app = app
+cli.main()
+"""
 
 
 @pytest.mark.parametrize(("before", "ignored"), [([], "False"), (["nohup"], "True")])
@@ -27,3 +34,14 @@ def test_nohup_is_heeded(before: list[str], ignored: str) -> None:
     finally:
         signal.signal(signal.SIGHUP, here)
     assert done.stdout.strip() == ignored
+
+
+def test_what_may_not_be_used_is_one_line() -> None:
+    """A folder of another user's, of which Python asks whether something is in it."""
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "densebench: /root/results: Permission denied; check who may use it, or name another place\n"
+    )

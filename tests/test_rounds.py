@@ -548,7 +548,7 @@ def _check_baseline_first(sweep: Sweep) -> None:
         assert set(record.rounds) <= known
 
 
-@pytest.mark.parametrize(("limit", "rounds"), [(28, 7), (5, 1), (2, 0)])
+@pytest.mark.parametrize(("limit", "rounds"), [(28, 7), (29, 7), (30, 7), (31, 7), (5, 1), (2, 0)])
 def test_an_interrupt_costs_the_round_under_way(tmp_path: Path, limit: int, rounds: int) -> None:
     """Whenever it comes, each cell is there with the rounds before; a resumed run goes on from them."""
     calls: list[str] = []
@@ -593,6 +593,28 @@ def test_an_interrupt_of_the_only_round_is_one(tmp_path: Path, limit: int) -> No
         timed(sweep)
     _, kept = journal.read(sweep.spec.output_dir)
     assert {record.recipe for record in kept} >= set(calls[:-1]) - {"baseline"}
+
+
+def test_the_share_of_the_ceiling_is_of_all_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the run that is resumed among them, as the throughput is that it follows from."""
+    monkeypatch.setitem(FACTS, "threads", 1)
+    first, _ = sweep_of(tmp_path / "first", steady, rounds=1)
+    first.survey = jobs.Surveyed(ceilings=CEILINGS)
+    before = timed(first)
+    second, _ = sweep_of(tmp_path / "second", lambda name, size: measured(50.0), rounds=2)
+    second.survey = jobs.Surveyed(ceilings=CEILINGS)
+    second.records.extend(first.records)
+    for key, row in timed(second).items():
+        old = before[key]
+        assert row.throughput_samples_per_s is not None
+        assert old.throughput_samples_per_s is not None
+        assert row.throughput_samples_per_s < old.throughput_samples_per_s
+        assert row.roofline_fraction is not None
+        assert old.roofline_fraction is not None
+        slower = row.throughput_samples_per_s / old.throughput_samples_per_s
+        assert row.roofline_fraction / old.roofline_fraction == pytest.approx(slower)
 
 
 @pytest.mark.parametrize("limit", range(4))

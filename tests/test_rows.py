@@ -63,3 +63,13 @@ def test_looking_at_the_data_costs_width() -> None:
         return row.throughput_ci_high / row.throughput_ci_low
 
     assert width(adaptive=True) > 1.1 * width(adaptive=False)
+
+
+def test_without_the_baselines_row_there_is_no_speedup() -> None:
+    """Although turns with the one that stood beside are there: that is one of three whose mean counts."""
+    turns = {"beside_ms": ((20.0,),) * 3, "turns": (((1, 1),),) * 3, "rounds": (0, 1, 2)}
+    recipe = record(recipe="x", samples_ms=((10.0,),) * 3, **turns)
+    baseline = record(samples_ms=((20.0,),) * 3, **turns)
+    assert derive([baseline, recipe])[1].speedup == pytest.approx(2)
+    failed = record(status="failed", reason="boom")
+    assert [row.speedup for row in derive([failed, recipe])] == [None, None]

@@ -65,8 +65,16 @@ class BatchSize:
             if number in cell.rounds:
                 self._sweep.keep(self._record(cell))
 
-    def interrupt(self) -> None:
-        """Finish the cells that have had all the rounds that they were sure to get."""
+    def interrupt(self, under_way: int) -> None:
+        """Finish the cells that have had all the rounds that they were sure to get.
+
+        The one under way counts only where it takes it: it may lack processes of the baseline.
+        """
+        for cell in self._others:
+            if cell.count - (under_way in cell.rounds) >= self._sweep.least_rounds(cell.recipe, self.size):
+                cell.forget(under_way)
+        if self._reference and not any(under_way in cell.rounds for cell in self._others):
+            self._reference.forget(under_way)
         self._finish([cell for cell in self._others if not self._lacks(cell)])
 
     def fail(self, cell: Cell, error: Exception) -> bool:

@@ -47,6 +47,14 @@ class Cell:
         before = self.earlier is not None and self.earlier.first_inference_s is not None
         return before or any(one.first_inference_s is not None for one in self.blocks)
 
+    def forget(self, number: int) -> None:
+        """Drop what it had of this round."""
+        kept = [place for place, one in enumerate(self.rounds) if one != number]
+        self.blocks, self.rounds = (
+            [self.blocks[place] for place in kept],
+            [self.rounds[place] for place in kept],
+        )
+
     def record(self, sweep: Sweep, *, adaptive: bool) -> Record:
         """What the blocks so far amount to, with those of an earlier run."""
         before = self.earlier

@@ -211,6 +211,8 @@ def main() -> NoReturn:
         _complain(error, 2)
     except DensebenchError as error:
         _complain(error, 1)
+    except PermissionError as error:
+        _complain(f"{error.filename}: {error.strerror}; check who may use it, or name another place", 2)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -72,7 +72,7 @@ class Rounds:
                     one.close_round(first + count - 1, going_on)
         except KeyboardInterrupt:
             for one in sizes:
-                one.interrupt()
+                one.interrupt(first + count)
             raise
 
     def _round(self, first: int, count: int) -> None:

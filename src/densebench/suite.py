@@ -134,12 +134,18 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
             impossible={name: reason for name, reason in reasons.items() if reason},
         )
         interrupted = _carry_out(sweep, able)
-        shutil.copyfile(timing_file.with_name(LOG), spec.output_dir / LOG)
+        _keep_log(timing_file.with_name(LOG), spec)
         rows = sweep.rows()
         written = _write(spec, header, rows)
         if logged:
             progress.note(logged.log(rows))
     return Outcome(rows, header, spec.output_dir, written, interrupted, sweep.requested)
+
+
+def _keep_log(log: Path, spec: RunSpec) -> None:
+    """Copy what children said, after what those of the run that is resumed did."""
+    with log.open("rb") as said, (spec.output_dir / LOG).open("ab" if spec.resume else "wb") as kept:
+        shutil.copyfileobj(said, kept)
 
 
 def _carry_out(sweep: Sweep, able: list[Recipe]) -> bool:

@@ -227,6 +227,8 @@ def test_zeros_make_nothing_faster() -> None:
         for row in rows_of(BASE | {"x": {8: 30}}, zero_fraction=zeros)
     ]
     assert "zeros" not in topics(noisy), "it may be faster"
+    own = rows_of(BASE | {"x": {1: 20, 8: 30}}, zero_fraction={"baseline": 0.3, "x": 0.3})
+    assert "zeros" not in topics(own), "the baseline has them too"
 
 
 def test_saturation() -> None:

@@ -103,6 +103,8 @@ def test_whether_a_roof_stops_it(macs_g: float, told: str) -> None:
         activations={"baseline": 50_000_000},
     )
     assert told in said(found)
+    wide = [row.model_copy(update={"throughput_ci_low": 15.0, "throughput_ci_high": 45.0}) for row in found]
+    assert told.replace(" is ", " may be ") in said(wide)
     assert len(said(found[:2])) == 1, "of the largest batch it isn't known whether it is saturated"
 
 

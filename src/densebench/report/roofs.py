@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from densebench.measure.ceilings import Ceilings, called, intensity, roof
 from densebench.record import Row, recipes_in_order
-from densebench.report.speed import saturated
+from densebench.report.speed import saturated, settled
 from densebench.report.sweep import Finding, Sweep, finding
 from densebench.wording import batches, joined, one_line, short
 
@@ -110,7 +110,8 @@ def reached(sweep: Sweep) -> Iterator[Finding]:
             continue
         share = f"{short(100 * at.share, 2)} % of its {at.kind} roof"
         stops = ": neither roof stops it" if at.share < NEAR else ""
-        sentence = f"{best.recipe} is saturated from batch {enough.batch_size} at {share}{stops}."
+        sure = "is" if settled(enough, rows) else "may be"
+        sentence = f"{best.recipe} {sure} saturated from batch {enough.batch_size} at {share}{stops}."
         yield finding("roof", sentence, rows)
 
 

@@ -92,7 +92,7 @@ def saturation(sweep: Sweep) -> Iterator[Finding]:
         if len(rows) < 2:
             continue
         enough = saturated(rows)
-        sure = "is" if _settled(enough, rows) else "may be"
+        sure = "is" if settled(enough, rows) else "may be"
         groups.setdefault((enough.batch_size, sure), []).append(recipe)
         evidence += rows
         peak, last = max(rows, key=throughput), rows[-1]
@@ -120,7 +120,7 @@ def saturated(rows: Sequence[Row]) -> Row:
     return next(row for row in rows if throughput(row) >= SATURATED * best)
 
 
-def _settled(enough: Row, rows: Sequence[Row]) -> bool:
+def settled(enough: Row, rows: Sequence[Row]) -> bool:
     """Whether no other row can give much more, by the ends of the intervals; so too where there are none."""
     low = enough.throughput_ci_low
     highs = [row.throughput_ci_high for row in rows if row is not enough]
@@ -128,11 +128,12 @@ def _settled(enough: Row, rows: Sequence[Row]) -> bool:
 
 
 def zeros(sweep: Sweep) -> Iterator[Finding]:
-    """Weights that are zero, in recipes that are nowhere faster for it."""
+    """Weights that are zero and were not in the baseline, in recipes that are nowhere faster for it."""
+    before, _ = sweep.fact(BASELINE, "zero_fraction") or (0.0, None)
     for share, row in sweep.facts("zero_fraction"):
         rows = sweep.of(row.recipe)
         changes = {change(one) for one in rows}
-        if row.recipe == BASELINE or share < 0.01 or not rows or not changes <= {"same", "slower"}:
+        if row.recipe == BASELINE or share < before + 0.01 or not rows or not changes <= {"same", "slower"}:
             continue
         yield finding(
             "zeros",
