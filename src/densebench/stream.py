@@ -88,9 +88,8 @@ class Stream:
     def turn(self, budget: latency.Budget, other_ms: float = 0.0) -> latency.Samples:
         """A block from rest, as the other process's are, whose calls take `other_ms`, after calls that don't count.
 
-        It ends at rest too, which is what both begin from.
-
-        Long calls need none, and of two models that are nearly as fast both do alike. Alone, `other_ms` is 0.
+        Long calls need none of these, and of two models that are nearly as fast both do alike. Alone, `other_ms` is
+        0. It ends at rest, so that whoever's turn is next begins from rest.
         """
         self._speed()
         shorter_ms, longer_ms = sorted((self.call_ms, other_ms))
