@@ -75,7 +75,7 @@ class Plan:
     repeats: int
     alternations: int
     further_s: float
-    repeated_s: float  # the same of speed-ups that are to repeat: a sweep's default, where there is time
+    repeated_s: float  # the same of speed-ups that are to repeat: of other engines, which scatter more
     minutes: float  # after which no comparison begins: a little less than all may take
 
     @property
@@ -96,14 +96,14 @@ class Plan:
 FULL = Plan(
     "full",
     same={"jit": 15, "onnx": 15, "openvino": 30},  # the last in the rounds of its slow-downs
-    more={3: 5, 5: 30, 10: 6},
+    more={3: 3, 5: 30, 10: 5},
     disturbed=2,
     plain=4,
     repeats=6,
     alternations=10,
-    further_s=10.0,
-    repeated_s=30.0,
-    minutes=97,
+    further_s=8.0,
+    repeated_s=60.0,
+    minutes=98,
 )
 FAST = Plan(
     "fast",
