@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from densebench import folders
-from densebench.errors import InputError
-from densebench.folders import LOCK, held
+from densebench.errors import DensebenchError, InputError
+from densebench.folders import LOCK, disk_explained, held
 from densebench.sinks.log_folder import OWNER, claim
 from tests.reliability.disk import small_disk
 
@@ -112,6 +113,13 @@ def test_a_read_only_folder_is_refused(small_disk: Path) -> None:
             InputError, match=r"can't be written .Read-only file system.: name another folder"
         ):
             folders.check_writable(folder)
+
+
+def test_room_is_asked_for_only_where_there_is_none(tmp_path: Path) -> None:
+    """A folder that may not be written to isn't helped by deleting files."""
+    for number, advice in ((errno.ENOSPC, "make room, then"), (errno.EACCES, "mend that, then")):
+        with pytest.raises(DensebenchError, match=advice), disk_explained(tmp_path):
+            raise OSError(number, os.strerror(number))
 
 
 def test_a_name_that_is_no_text_is_refused() -> None:

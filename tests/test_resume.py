@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +24,7 @@ pytest_plugins = ["tests.fixtures"]
 pytestmark = pytest.mark.usefixtures("own_key")
 HURRY = {"rounds": 1, "focus_batch_sizes": (), "repeats": 0, "ceilings": False}
 Run = Callable[..., suite.Outcome]
-TOO_SLOW = "too slow here: 9.0 s a batch, so 36 s would pass --cell-timeout"
+TOO_SLOW = "too slow here: 9.0 s a batch, so 36 s would come too near --cell-timeout"
 
 
 class Children(InstantNurseries):
@@ -117,6 +118,59 @@ def test_an_artifact_is_built_again_for_more_batch_sizes(run: Run, children: typ
     assert built(children) == {"baseline": (1, 4, 8), "amp": (1, 4, 8)}
     run(batch_sizes=[1, 4], rounds=2, resume=True)
     assert built(children) == {}
+
+
+def test_a_baseline_whose_artifact_is_gone_is_built_again_for_the_others(
+    run: Run, children: type[Children], tmp_path: Path
+) -> None:
+    """A recipe that is added is compared with it, not measured alone; one that adds nothing builds nothing."""
+    run()
+    shutil.rmtree(tmp_path / "out" / "models" / "baseline")
+    run(resume=True)
+    assert built(children) == {}
+    rows = run(recipes=["jit"], resume=True).rows
+    assert [*built(children)] == ["baseline", "jit"]
+    assert next(row for row in rows if row.recipe == "jit").speedup is not None
+
+
+def test_a_report_tells_what_has_no_row(
+    run: Run, children: type[Children], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interrupted run does not say that every row ran, and one that is whole does."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(suite, "time_cells", interrupted)
+        assert run(batch_sizes=[1, 8]).exit_code == 130
+    report = tmp_path / "out" / "REPORT.md"
+    said = "No row for baseline and amp at batches 1 and 8: the run ended before"
+    assert said in report.read_text(encoding="utf-8")
+    assert "Every row ran" not in report.read_text(encoding="utf-8")
+    run(batch_sizes=[1, 8], resume=True)
+    assert "Every row ran" in report.read_text(encoding="utf-8")
+
+
+def test_an_onnx_file_is_the_same_wherever_it_lies(run: Run) -> None:
+    """Its hash says whether it is: a run goes on with it, and its rows compare, from another folder too."""
+    run(model="here/my.onnx", recipes=["openvino"])
+    rows = run(model="there/my.onnx", recipes=["openvino", "openvino_bf16"], resume=True).rows
+    assert {row.model for row in rows} == {"my.onnx"}
+
+
+def test_a_run_that_an_error_ends_leaves_its_log(
+    run: Run, children: type[Children], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its children said is there for whoever looks for the reason."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(suite, "time_cells", broken)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        run()
+    assert (tmp_path / "out" / "run.log").exists()
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,9 @@ class Sweep:
         return f"{LIMIT_FLAG} {self.spec.cell_timeout:g}"
 
     def latest(self, recipe: Recipe, size: int) -> Record | None:
-        """What was measured of a cell before, if anything was."""
-        former = [r for r in self.records if r.key == (recipe.name, size) and r.status is Status.OK]
+        """What was measured of a cell before, if anything was, in rounds."""
+        own = (r for r in self.records if r.key == (recipe.name, size))
+        former = [r for r in own if r.status is Status.OK and r.rounds]
         return former[-1] if former else None
 
     def keep(self, record: Record) -> None:
@@ -144,10 +145,12 @@ class Sweep:
 def make(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
     """Build and evaluate a recipe that has rows missing: what all its rows say. None where it has nothing to time.
 
+    The baseline also where only others lack rows, which are to be compared with it.
     What goes wrong is written down as the missing rows.
     """
     missing = sweep.missing(recipe)
-    if not missing:
+    compared_with = recipe.name == BASELINE and any(map(sweep.missing, sweep.recipes))
+    if not (missing or compared_with):
         return None
     started_at = now()
     try:
@@ -157,6 +160,10 @@ def make(sweep: Sweep, recipe: Recipe) -> dict[str, object] | None:
     except (CellFailed, Unavailable, UsageError) as error:
         for size in missing:
             sweep.finish(record_of(sweep, recipe, size, started_at, **outcome(error)))
+        if not missing:
+            sweep.progress.note(
+                f"nothing can be compared with {recipe.name}, which could not be made: {error}"
+            )
         return None
 
 

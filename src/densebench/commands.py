@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from densebench.errors import DensebenchError, UsageError
+from densebench.errors import DensebenchError, UsageError, remedy
 
 models = typer.Typer()
 
@@ -50,7 +50,7 @@ def train(
             print(made)
     except OSError as error:
         raise DensebenchError(
-            f"{folder} can't be written ({error.strerror or error}): make room, or name another --output-dir"
+            f"{folder} can't be written ({error.strerror or error}): {remedy(error)}, or name another --output-dir"
         ) from error
 
 

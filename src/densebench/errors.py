@@ -11,6 +11,10 @@ DensebenchError
 Each message says what to change, in one line.
 """
 
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class DensebenchError(Exception):
     """Base of all errors that are meant to be read by a person."""
@@ -48,3 +52,8 @@ class CellFailed(DensebenchError):  # noqa: N818
 
 class CellTimedOut(CellFailed):
     """A child process was ended because it outlasted its limit."""
+
+
+def remedy(error: OSError) -> str:
+    """What helps against what the system refused: room where it ran out, else only that its reason goes away."""
+    return "make room" if error.errno in FULL else "mend that"

@@ -11,7 +11,7 @@ from pathlib import Path
 from densebench import engines
 from densebench.artifact import Manifest, new_folder, read_manifest
 from densebench.engines.base import Triton
-from densebench.errors import InputError, UsageError
+from densebench.errors import InputError, UsageError, remedy
 from densebench.folders import check_writable
 from densebench.recipe import folder_name
 
@@ -56,7 +56,7 @@ def export_triton(artifact: Path, destination: Path, *, trust: bool = False) -> 
             (folder / CONFIG).write_text(configuration(manifest, engine.triton), encoding="utf-8")
     except OSError as error:
         raise InputError(
-            f"{final} can't be written ({error.strerror}): make room, or name another folder"
+            f"{final} can't be written ({error.strerror}): {remedy(error)}, or name another folder"
         ) from None
     return final
 

@@ -15,7 +15,7 @@ from typing import IO
 
 from densebench.artifact import MANIFEST
 from densebench.cells import MODELS, REFERENCE
-from densebench.errors import DensebenchError, InputError
+from densebench.errors import DensebenchError, InputError, remedy
 from densebench.report.write import HTML, MARKDOWN, README
 from densebench.sinks import journal
 from densebench.sinks.event_file import event_files
@@ -37,8 +37,8 @@ def disk_explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         where = f": {error.filename2 or error.filename}" if error.filename else ""
         raise DensebenchError(
-            f"{folder} can't be written ({error.strerror}{where}): the rows so far are kept; make room, "
-            "then go on with --resume"
+            f"{folder} can't be written ({error.strerror}{where}): the rows so far are kept; "
+            f"{remedy(error)}, then go on with --resume"
         ) from error
 
 

@@ -34,7 +34,7 @@ from densebench.sinks.csv_file import write_csv
 from densebench.sinks.log_folder import claim
 from densebench.sinks.mlflow import MlflowSink, check_mlflow
 from densebench.sinks.tensorboard import TensorBoardSink
-from densebench.spec import RunSpec
+from densebench.spec import RunSpec, is_onnx_file
 from densebench.workloads.folder import folder_fingerprint
 
 
@@ -77,7 +77,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
     ):
         facts = environment()
         identity: dict[str, str | int] = {
-            "model": spec.model,
+            "model": Path(spec.model).name if is_onnx_file(spec.model) else spec.model,  # the hash says whose
             "weights": workload.weights,
             "data": workload.data,
             "image_size": workload.workload.image_size,
@@ -106,7 +106,7 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
         survey = _survey(spec, nurseries, workload.device, threads, str(identity["environment_id"]), progress)
         header = journal.Header(
             identity=identity,
-            spec=spec.model_dump(mode="json"),
+            spec=spec.model_dump(mode="json") | {"recipes": [recipe.name for recipe in recipes]},
             environment=facts,
             ceilings=survey.ceilings,
             energy=survey.energy_method,
@@ -133,8 +133,10 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
             order=header.spec["recipes"],
             impossible={name: reason for name, reason in reasons.items() if reason},
         )
-        interrupted = _carry_out(sweep, able)
-        _keep_log(timing_file.with_name(LOG), spec)
+        try:
+            interrupted = _carry_out(sweep, able)
+        finally:
+            _keep_log(timing_file.with_name(LOG), spec)  # an error may be what someone reads it for
         rows = sweep.rows()
         written = _write(spec, header, rows)
         if logged:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from densebench import artifact, engines, jobs, recipe
 from densebench.companion import accompany
-from densebench.errors import UsageError
+from densebench.errors import InputError, UsageError, remedy
 from densebench.machine import MB
 from densebench.measure import cores, energy
 from densebench.measure import device as devices
@@ -96,15 +96,22 @@ def describe(job: jobs.Describe, say: Say) -> jobs.Described:
     if job.device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: no CUDA device here; use --device cpu, or see densebench doctor")
     say("open the workload")
-    workload = _open(job.workload)
-    if workload.onnx_file is not None:
-        workload.onnx_file.check_batches(job.batch_sizes)
-    save_file({"images": workload.data.timing(max(job.batch_sizes)).contiguous()}, job.timing_file)
+    try:
+        workload = _open(job.workload)
+        if workload.onnx_file is not None:
+            workload.onnx_file.check_batches(job.batch_sizes)
+        images = workload.data.timing(max(job.batch_sizes))
+    except OSError as error:
+        if not error.filename:
+            raise
+        what = f"{error.filename} can't be read ({error.strerror})"
+        raise InputError(f"{what}: {remedy(error)}, or name another model, weights or data") from None
+    save_file({"images": images.contiguous()}, job.timing_file)
     model = workload.reference()
-    images = torch.zeros(model.batch_size, *workload.input_shape)
+    nothing = torch.zeros(model.batch_size, *workload.input_shape)
     with torch.inference_mode():
         clock = devices.Cpu()
-        batch1_ms = min(clock.time_ms(lambda: model.run(images)) for _ in range(2)) / model.batch_size
+        batch1_ms = min(clock.time_ms(lambda: model.run(nothing)) for _ in range(2)) / model.batch_size
     resolved: dict[str, object] = {"image_size": workload.image_size}
     resolved |= {"weights": workload.weights.label} if job.workload.weights == "auto" else {}
     resolved |= {"data": workload.data.label} if job.workload.data == "auto" else {}
@@ -178,9 +185,10 @@ def _effect(session: Session, images: Tensor, manifest: artifact.Manifest) -> st
 def _accuracy(job: jobs.Evaluate, session: Session) -> dict[str, object]:
     from densebench.measure.accuracy import Outputs, accuracy, agreement
 
-    images = _open(job.workload).data.validation
+    data = _open(job.workload).data
+    images = data.validation
     if images is None:
-        return {"reason": "accuracy not measured: the data has no labelled images"}
+        return {"reason": f"accuracy not measured: {data.no_validation}"}
     found = accuracy(session, images, job.device, job.batch_size, job.seconds)
     if isinstance(found, float):
         why = f"{len(images)} images would take about {found:.0f} s; a suite's accuracy-time allows more"

@@ -190,7 +190,10 @@ def test_a_cell_that_would_not_fit_is_refused_with_its_seconds() -> None:
     device = ScriptedDevice([26_800.0])
     with pytest.raises(Unavailable) as refusal:
         warm_up(device.call, device, Budget(3.0, 60.0, "FP16 is emulated here"))
-    assert str(refusal.value) == "FP16 is emulated here: 26.8 s a batch, so 107 s would pass --cell-timeout"
+    assert (
+        str(refusal.value)
+        == "FP16 is emulated here: 26.8 s a batch, so 107 s would come too near --cell-timeout"
+    )
     assert device.calls == 1
 
 
@@ -213,7 +216,7 @@ def test_of_what_is_emulated_all_processes_must_fit() -> None:
     """Three processes of many seconds a batch are minutes, for a row known to be slow; others have a limit each."""
     three = Budget(1.0, 120.0, "FP16 is emulated here", processes=3)
     with pytest.raises(
-        Unavailable, match=r"^FP16 is emulated here: 13\.4 s a batch, so 161 s in 3 processes would pass"
+        Unavailable, match=r"^FP16 is emulated here: 13\.4 s a batch, so 161 s in 3 processes would come"
     ):
         check_affordable(13_400.0, three)
     check_affordable(6_700.0, three)

@@ -74,6 +74,28 @@ def test_a_baseline_that_wins_is_kept() -> None:
     assert said(rows, "slower") == "Slower than the baseline: x at batches 1 and 8 (0.50x)."
 
 
+def test_nothing_to_recommend_says_why() -> None:
+    """Rows that were timed and lose too much, with no baseline to keep, are not called untimed."""
+    rows = [row.model_copy(update={"accuracy_drop_pp": 5.0}) for row in rows_of({"x": {8: 90}})]
+    assert recommendation_of(rows) == (
+        "No recommendation: nothing was timed that does what it is named for and is seen to lose no more than "
+        "1 percentage point of top-1."
+    )
+    assert recommendation_of(broken("x", [8], Status.FAILED, "no")) == "No recommendation: no row was timed."
+
+
+@pytest.mark.parametrize(("drop", "moved"), [(0.0, "stays"), (0.6, "falls by 0.60"), (-0.1, "rises by 0.10")])
+def test_too_few_images_are_not_a_loss(drop: float, moved: str) -> None:
+    """What only the bound refuses is said to be possible, not to be so."""
+    rows = rows_of(BASE | {"x": {8: 90}})
+    facts = {"accuracy_drop_pp": drop, "accuracy_drop_ci_high_pp": 1.5}
+    rows = [row.model_copy(update=facts if row.recipe == "x" else {}) for row in rows]
+    assert said(rows, "accuracy for speed").endswith(
+        f"but may lose up to 1.50 percentage points of top-1, which {moved} as measured: too few images to tell "
+        "with 95 % confidence."
+    )
+
+
 def test_a_few_percent_are_no_difference() -> None:
     """Within 3 % nothing is called faster, and nothing is recommended for it."""
     rows = rows_of(BASE | {"x": {1: 20.4, 8: 30.5}})
@@ -236,7 +258,9 @@ def test_saturation() -> None:
     rows = rows_of(
         {"baseline": {1: 20, 8: 39, 32: 40}, "x": {1: 50, 8: 40, 32: 30}, "y": {1: 10, 8: 20, 32: 40}}
     )
+    rows += rows_of({"z": {1: 10, 8: 20}})  # which has no larger one
     scaling = said(rows, "scaling")
+    assert "Batch 8 is enough for 95 % of the best throughput of z, the largest measured" in scaling
     assert "Batch 8 is enough for 95 % of the best throughput of baseline." in scaling
     assert "Batch 32 is enough for 95 % of the best throughput of y, the largest measured" in scaling
     assert (

@@ -37,6 +37,9 @@ def test_fidelity() -> None:
         "The logits are furthest from the baseline's with y (12.0 dB signal to noise and 97.12 % of the first "
         "guesses unchanged) and closest with x (41.3 dB)."
     )
+    rows += rows_of({"jit": {8: 60}}, top1_agreement={"jit": 1.0})
+    (sentence,) = said(fidelity, rows)
+    assert sentence.endswith("closest with x (41.3 dB); those of jit are equal to the last bit.")
 
 
 def test_accuracy_that_may_be_lost() -> None:

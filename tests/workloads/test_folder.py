@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from densebench import jobs, worker
 from densebench.errors import InputError
 from densebench.workloads import WorkloadRequest, folder, open_workload
 from densebench.workloads.base import Preprocessing, Weights
@@ -211,3 +214,20 @@ def test_a_folder_as_data_of_a_run(draw_folder: Draw, resnet_file: Path) -> None
     images, labels = next(workload.data.validation.batches(6))
     assert workload.build_model()(images).shape == (6, 4)
     assert set(labels.tolist()) <= {0, 1, 2, 3}
+
+
+def test_what_may_not_be_read_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's refusal is told in one line that names the file, as a request that can't be carried out."""
+
+    def refused(workload: jobs.WorkloadJob) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/data/val")
+
+    monkeypatch.setattr(worker, "_open", refused)
+    workload = jobs.WorkloadJob(model="resnet18", weights="random", data="/data", image_size=32, seed=0)
+    job = jobs.Describe(
+        workload=workload, device="cpu", batch_sizes=(1,), timing_file=tmp_path / "file", threads=1
+    )
+    with pytest.raises(
+        InputError, match=r"/data/val can't be read \(Permission denied\): mend that, or name"
+    ):
+        worker.describe(job, lambda stage: None)

@@ -17,6 +17,7 @@ from densebench.errors import InputError, Unavailable, UsageError
 from densebench.measure.observe import observe
 from densebench.spec import RunSpec
 from densebench.workloads import Workload, WorkloadRequest, open_workload
+from densebench.workloads.onnx_file import fitted
 from tests.onnx_models import ANY, CLASSES, FILTERS, MACS, SIZE, classifier, cut, with_outputs
 from tests.small import tiny_model
 
@@ -106,6 +107,14 @@ def test_a_fixed_batch_is_the_only_one(tmp_path: Path) -> None:
         workload.onnx_file.check_batches([1, 4])
     assert workload.onnx_file.macs == MACS
     assert len(workload.data.validation) == 1000
+
+
+def test_fewer_images_than_a_batch_are_not_called_unlabelled(tmp_path: Path) -> None:
+    """Why there is no accuracy is told by the two numbers that don't fit."""
+    data = open_workload(WorkloadRequest(model="densenet121", data="digits", image_size=32)).data
+    left = fitted(data, 1500)
+    assert left.validation is None
+    assert left.no_validation.startswith("1000 labelled images don't fill a batch of 1500")
 
 
 def test_digits_fit_a_file_with_ten_classes(tmp_path: Path) -> None:

@@ -248,5 +248,5 @@ def check_affordable(batch_ms: float, budget: Budget) -> None:
         why = budget.slow_reason or "too slow here"
         raise Unavailable(
             f"{why}: {batch_ms / 1000:.1f} s a batch, so {needed_s:.0f} s"
-            f"{f' in {processes} processes' if processes > 1 else ''} would pass --cell-timeout"
+            f"{f' in {processes} processes' if processes > 1 else ''} would come too near --cell-timeout"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from densebench.measure.ceilings import ceilings_of
@@ -25,6 +26,7 @@ def sweep_of(header: Header, rows: Sequence[Row]) -> Sweep:
         given("max_accuracy_drop", 1.0),
         ceilings_of(header.ceilings),
         precision_target=given("precision_target", 2.0),
+        planned=tuple(product(header.spec.get("recipes", ()), header.spec.get("batch_sizes", ()))),
     )
 
 

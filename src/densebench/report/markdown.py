@@ -8,7 +8,7 @@ from densebench.record import Row
 from densebench.report import analysis
 from densebench.report.analysis import KEY, PERFORMANCE, TRADE_OFFS
 from densebench.report.facts import environment, setting, sweep_of, title
-from densebench.report.recommendation import NO_RECOMMENDATION, recommendations
+from densebench.report.recommendation import no_recommendation, recommendations
 from densebench.report.reliability import missing
 from densebench.report.sweep import Finding, Rule, Sweep, apply, evidence
 from densebench.report.tables import (
@@ -110,7 +110,7 @@ def recommendation(sweep: Sweep) -> str:
     groups = [[escape(one.sentence) for one in group] for group in recommendations(sweep)]
     paragraphs = [
         text
-        for headline, *details in groups or [[NO_RECOMMENDATION]]
+        for headline, *details in groups or [[escape(no_recommendation(sweep))]]
         for text in (f"**{headline}**", *details)
     ]
     return "\n\n".join(paragraphs)

@@ -79,11 +79,15 @@ def fidelity(sweep: Sweep) -> Iterator[Finding]:
     (low, worst), (high, best) = min(known, key=lambda pair: pair[0]), max(known, key=lambda pair: pair[0])
     changed = sweep.fact(worst.recipe, "top1_agreement")
     guess = f" and {_share(changed[0])} of the first guesses unchanged" if changed else ""
+    same = [row for one, row in sweep.facts("top1_agreement") if one == 1 and row.output_sqnr_db is None]
+    equal = [row for row in same if row.recipe != BASELINE]
+    names = joined([row.recipe for row in equal])
+    bitwise = f"; those of {names} are equal to the last bit" if equal else ""
     yield finding(
         "accuracy",
         f"The logits are furthest from the baseline's with {worst.recipe} ({low:.1f} dB signal to noise"
-        f"{guess}) and closest with {best.recipe} ({high:.1f} dB).",
-        _rows(known),
+        f"{guess}) and closest with {best.recipe} ({high:.1f} dB){bitwise}.",
+        [*_rows(known), *equal],
     )
 
 

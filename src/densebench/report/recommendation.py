@@ -19,8 +19,6 @@ from densebench.report.sweep import (
 from densebench.stats.comparison import CLEAR
 from densebench.wording import duration, joined, points, short, times
 
-NO_RECOMMENDATION = "No recommendation: no row was timed."
-
 
 def recommendation_of(rows: Sequence[Row], max_accuracy_drop: float = 1.0) -> str:
     """What to deploy, as plain text for the console.
@@ -31,7 +29,20 @@ def recommendation_of(rows: Sequence[Row], max_accuracy_drop: float = 1.0) -> st
 
     """
     sweep = Sweep(tuple(rows), max_accuracy_drop)
-    return " ".join(one.sentence for group in recommendations(sweep) for one in group) or NO_RECOMMENDATION
+    return " ".join(one.sentence for group in recommendations(sweep) for one in group) or no_recommendation(
+        sweep
+    )
+
+
+def no_recommendation(sweep: Sweep) -> str:
+    """Why nothing is recommended."""
+    if not sweep.timed:
+        return "No recommendation: no row was timed."
+    limit = points(sweep.max_accuracy_drop)
+    return (
+        "No recommendation: nothing was timed that does what it is named for and is seen to lose no more than "
+        f"{limit} of top-1."
+    )
 
 
 def recommendations(sweep: Sweep) -> list[list[Finding]]:
@@ -92,8 +103,7 @@ def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:
         if without_effect(row):
             why = "does not do here what it is named for"
         elif drop and most:
-            bound = f" (up to {most[0]:.2f} with 95 % confidence)" if most[0] > drop[0] else ""
-            why = f"loses {drop[0]:.2f} percentage points of top-1{bound}"
+            why = _lost(drop[0], most[0], sweep.max_accuracy_drop)
         speed = f"{short(throughput(row))} images/s at batch {row.batch_size}"
         clear = "may be" if overlapping(row, chosen) or change(row) == "unclear" else "is"
         yield finding(
@@ -101,6 +111,17 @@ def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:
             f"{row.recipe} {clear} faster than {chosen.recipe} ({speed}) but {why}.",
             [row, chosen],
         )
+
+
+def _lost(drop_pp: float, most_pp: float, limit_pp: float) -> str:
+    """What a refused recipe loses, or may lose where only too few images speak against it."""
+    if drop_pp <= limit_pp < most_pp:
+        return (
+            f"may lose up to {most_pp:.2f} percentage points of top-1, which {_moved(drop_pp)} as measured: too few "
+            "images to tell with 95 % confidence"
+        )
+    bound = f" (up to {most_pp:.2f} with 95 % confidence)" if most_pp > drop_pp else ""
+    return f"loses {drop_pp:.2f} percentage points of top-1{bound}"
 
 
 def _sooner(chosen: Row, sweep: Sweep) -> Row | None:
@@ -131,17 +152,21 @@ def _choice(chosen: Row, sweep: Sweep) -> str:
 
 def _accuracy(chosen: Row, sweep: Sweep) -> str:
     if dropped := sweep.fact(chosen.recipe, "accuracy_drop_pp"):
-        loss = round(dropped[0], 2)
-        moved = f"falls by {loss:.2f}" if loss > 0 else f"rises by {-loss:.2f}" if loss < 0 else "stays"
         most = chosen.accuracy_drop_ci_high_pp
         bound = "" if most is None else f" (a loss of at most {most:.2f} with 95 % confidence)"
-        return f"its top-1 {moved}{bound}, within the limit of {points(sweep.max_accuracy_drop)}"
+        return f"its top-1 {_moved(dropped[0])}{bound}, within the limit of {points(sweep.max_accuracy_drop)}"
     if agreeing := sweep.fact(chosen.recipe, "top1_agreement"):
         differ = f"{100 * (1 - agreeing[0]):.2f} % of the images"
         return f"its accuracy was not measured, its first guess differs from the baseline's on {differ}"
     if own := sweep.fact(chosen.recipe, "accuracy_top1"):
         return f"its top-1 is {own[0]:.2f} %, and the baseline's is not known, so check that first"
     return "its accuracy was not measured, so check it first"
+
+
+def _moved(drop_pp: float) -> str:
+    """Where a top-1 went."""
+    loss = round(drop_pp, 2)
+    return f"falls by {loss:.2f}" if loss > 0 else f"rises by {-loss:.2f}" if loss < 0 else "stays"
 
 
 def _runner_up(chosen: Row, other: Row) -> str:

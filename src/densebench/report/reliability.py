@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from densebench.record import BASELINE, Row, Status
 from densebench.report.sweep import Finding, Sweep, finding
@@ -17,12 +18,24 @@ _ENDED = {Status.SKIPPED: "was skipped", Status.FAILED: "failed", Status.TIMED_O
 
 
 def missing(sweep: Sweep) -> Iterator[Finding]:
-    """Rows that were skipped, failed or timed out, with their reasons."""
+    """Rows that were skipped, failed or timed out, with their reasons, and what has no row."""
     for rows in problems(sweep.rows):
         first = rows[0]
         reason = first.reason.rstrip(".") or "no reason given"
         where = batches(row.batch_size for row in rows)
         yield finding("missing", f"{first.recipe} at {where} {_ENDED[first.status]}: {reason}.", rows)
+    there = {row.key for row in sweep.rows}
+    unreached: dict[str, list[int]] = {}
+    for recipe, size in sweep.planned:
+        if (recipe, size) not in there:
+            unreached.setdefault(recipe, []).append(size)
+    for sizes in dict.fromkeys(map(tuple, unreached.values())):
+        names = [recipe for recipe, own in unreached.items() if tuple(own) == sizes]
+        said = (
+            f"No row for {joined(names)} at {batches(sizes)}: the run ended before, or was not asked for it; "
+            "--resume measures what is missing."
+        )
+        yield Finding("missing", said, tuple(product(names, sizes)))
 
 
 def no_baseline(sweep: Sweep) -> Iterator[Finding]:

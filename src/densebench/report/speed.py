@@ -85,7 +85,7 @@ def _judged(sweep: Sweep, verdict: Verdict, topic: str, words: str) -> Iterator[
 
 def saturation(sweep: Sweep) -> Iterator[Finding]:
     """The smallest batch size that gives nearly all of a recipe's best throughput, and who falls after it."""
-    groups: dict[tuple[int, str], list[str]] = {}
+    groups: dict[tuple[int, str, bool], list[str]] = {}
     evidence: list[Row] = []
     for recipe in sweep.recipes:
         rows = sweep.of(recipe)
@@ -93,7 +93,7 @@ def saturation(sweep: Sweep) -> Iterator[Finding]:
             continue
         enough = saturated(rows)
         sure = "is" if settled(enough, rows) else "may be"
-        groups.setdefault((enough.batch_size, sure), []).append(recipe)
+        groups.setdefault((enough.batch_size, sure, enough is rows[-1]), []).append(recipe)
         evidence += rows
         peak, last = max(rows, key=throughput), rows[-1]
         less = 1 - throughput(last) / throughput(peak)
@@ -104,9 +104,8 @@ def saturation(sweep: Sweep) -> Iterator[Finding]:
                 f"({_percent(less)} less).",
                 (peak, last),
             )
-    largest = max(sweep.batch_sizes, default=0)
-    for (size, sure), recipes in sorted(groups.items()):
-        still = ", the largest measured: more may be possible" if size == largest else ""
+    for (size, sure, largest), recipes in sorted(groups.items()):
+        still = ", the largest measured: more may be possible" if largest else ""
         yield finding(
             "scaling",
             f"Batch {size} {sure} enough for 95 % of the best throughput of {joined(recipes)}{still}.",

@@ -65,6 +65,7 @@ class Sweep:
     ceilings: Ceilings | None = None
     environment: str = ""  # the name of a part
     precision_target: float = 2.0
+    planned: tuple[tuple[str, int], ...] = ()  # cells (recipe, batch size) that the run was to measure
 
     @cached_property
     def parts(self) -> tuple[Sweep, ...]:
@@ -74,7 +75,8 @@ class Sweep:
             return (self,)
         # which of the machines the ceilings are of isn't known
         return tuple(
-            replace(self, rows=tuple(rows), ceilings=None, environment=name) for name, rows in apart.items()
+            replace(self, rows=tuple(rows), ceilings=None, environment=name, planned=())
+            for name, rows in apart.items()
         )
 
     @cached_property

@@ -18,6 +18,7 @@ class _Looked(BaseModel):
     """What readers look up in a spec."""
 
     recipes: tuple[str, ...] = ()
+    batch_sizes: tuple[int, ...] = ()
     max_accuracy_drop: float = 1.0
     log_dir: str = ""
 

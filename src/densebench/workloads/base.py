@@ -82,6 +82,7 @@ class Splits:
     timing: Callable[[int], Tensor]  # batch size -> float32 (n, c, h, w); repeats images where it must
     training: ImageSet | None = None  # calibration may be part of it; validation and timing never are
     notes: tuple[str, ...] = ()
+    no_validation: str = "the data has no labelled images"  # why there is none, where there is none
 
 
 @dataclass(frozen=True)

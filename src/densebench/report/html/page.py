@@ -21,7 +21,7 @@ from densebench.report.html.comparison import comparison
 from densebench.report.html.sections import sections
 from densebench.report.html.style import SYMBOLS, THEMES, series_of
 from densebench.report.html.tiles import tiles
-from densebench.report.recommendation import NO_RECOMMENDATION, choose, recommendations
+from densebench.report.recommendation import choose, no_recommendation, recommendations
 from densebench.report.reliability import missing
 from densebench.report.sweep import apply, evidence
 from densebench.sinks.journal import Header
@@ -59,7 +59,7 @@ def page(header: Header, rows: Sequence[Row], log_dirs: Sequence[Path] = ()) -> 
         title=one_line(title(rows)),
         setting=one_line(setting(header, rows), 2000),
         recommendations=recommendations(sweep),
-        no_recommendation=NO_RECOMMENDATION,
+        no_recommendation=no_recommendation(sweep),
         tiles=tiles(sweep, chosen),
         table=comparison(rows, series, chosen),
         missing=apply((missing,), sweep),
