@@ -10,6 +10,7 @@ import pytest
 
 from densebench import cells, jobs
 from densebench.cells import make
+from densebench.errors import CellFailed
 from densebench.recipe import Recipe
 from tests.factory import record
 from tests.reliability.nursery import InstantNurseries
@@ -55,3 +56,26 @@ def test_a_resumed_recipe_has_no_other_batch_sizes_cold_start(
     assert (known["cold_start_s"], known["build_s"]) == (None, 3.0)
     facts.cold_start_s = 4.0  # with the compiler's cache empty
     assert (cells.made_before(sweep, recipe) or {})["cold_start_s"] == 4.0
+
+
+def test_a_baseline_that_cannot_be_made_again_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lacks no row that could say so; where nothing can be compared with it, it isn't tried."""
+    sweep, _ = sweep_of(tmp_path, steady, batch_sizes=[4])
+    baseline = sweep.recipes[0]
+    sweep.records.append(
+        record(batch_size=4, rounds=(0, 1, 2), samples_ms=((1.0,),) * 3, first_inference_s=1.0)
+    )
+    told: list[str] = []
+    monkeypatch.setattr(sweep.progress, "note", told.append)
+
+    def broken(*_: object) -> None:
+        raise CellFailed("no memory")
+
+    monkeypatch.setattr(cells, "_make", broken)
+    assert make(sweep, baseline) is None
+    assert told == ["nothing can be compared with baseline, which could not be made: no memory"]
+    sweep.impossible = {"a": "no card", "b": "no card"}
+    assert make(sweep, baseline) is None
+    assert len(told) == 1

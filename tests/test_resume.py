@@ -145,10 +145,14 @@ def test_a_report_tells_what_has_no_row(
         patched.setattr(suite, "time_cells", interrupted)
         assert run(batch_sizes=[1, 8]).exit_code == 130
     report = tmp_path / "out" / "REPORT.md"
-    said = "No row for baseline and amp at batches 1 and 8: the run ended before"
+    said = "No row for baseline and amp at batches 1 and 8: the run ended before that"
     assert said in report.read_text(encoding="utf-8")
     assert "Every row ran" not in report.read_text(encoding="utf-8")
+    run(batch_sizes=[1], resume=True)
+    assert "No row for baseline and amp at batch 8:" in report.read_text(encoding="utf-8")
     run(batch_sizes=[1, 8], resume=True)
+    assert "Every row ran" in report.read_text(encoding="utf-8")
+    run(recipes=["jit"], batch_sizes=[4], resume=True)
     assert "Every row ran" in report.read_text(encoding="utf-8")
 
 

@@ -692,6 +692,17 @@ def test_a_recipe_that_is_added_has_a_baseline_of_its_own_rounds(
     _check_baseline_first(second)
 
 
+def test_a_journal_from_before_rounds_shares_none_with_new_ones(tmp_path: Path) -> None:
+    """What is asked for is measured anew; what isn't is not compared with another hour's baseline."""
+    first, _ = sweep_of(tmp_path / "first", steady)
+    timed(first)
+    second, _ = sweep_of(tmp_path / "second", steady, recipes=["b"])
+    second.records.extend(one.model_copy(update={"rounds": ()}) for one in first.records)
+    rows = timed(second)
+    assert (rows["b", 4].processes, rows["b", 4].verdict) == (3, "same")
+    assert (rows["a", 4].status, rows["a", 4].speedup) == ("ok", None)
+
+
 def test_a_process_starts_with_its_recipes_variables(tmp_path: Path) -> None:
     """An allocator and a number of threads act from a process's start; what asks for neither has nothing of them."""
     asked = ["a", "allocator", "threads:count=2+allocator"]

@@ -13,7 +13,7 @@ Each message says what to change, in one line.
 
 import errno
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DensebenchError(Exception):

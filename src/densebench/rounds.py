@@ -37,7 +37,8 @@ def time_cells(sweep: Sweep, made: Made) -> None:
 
     An interrupt costs the round under way.
     """
-    earlier = [number for record in sweep.records for number in record.rounds]
+    # records of before rounds read as if each process had one of its own (`Record.blocks`): they share none
+    earlier = [n for record in sweep.records for n in record.rounds or range(len(record.samples_ms))]
     Rounds(sweep, [BatchSize(sweep, size, made) for size in sweep.batch_sizes]).measure(
         1 + max(earlier, default=-1)
     )

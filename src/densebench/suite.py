@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,8 +135,11 @@ def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
         )
         try:
             interrupted = _carry_out(sweep, able)
-        finally:
-            _keep_log(timing_file.with_name(LOG), spec)  # an error may be what someone reads it for
+        except BaseException:
+            with suppress(OSError):  # of the two the first is told
+                _keep_log(timing_file.with_name(LOG), spec)
+            raise
+        _keep_log(timing_file.with_name(LOG), spec)
         rows = sweep.rows()
         written = _write(spec, header, rows)
         if logged:

@@ -104,7 +104,7 @@ def describe(job: jobs.Describe, say: Say) -> jobs.Described:
     except OSError as error:
         if not error.filename:
             raise
-        what = f"{error.filename} can't be read ({error.strerror})"
+        what = f"{error.filename} can't be used ({error.strerror})"
         raise InputError(f"{what}: {remedy(error)}, or name another model, weights or data") from None
     save_file({"images": images.contiguous()}, job.timing_file)
     model = workload.reference()

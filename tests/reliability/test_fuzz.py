@@ -126,7 +126,7 @@ def paths(content: object, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str
 def lines(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """The lines of a journal, as JSON."""
     folder = tmp_path_factory.mktemp("journal")
-    spec = {"recipes": ["a"], "max_accuracy_drop": 1.0, "log_dir": "log"}
+    spec = {"recipes": ["a"], "batch_sizes": [1, 8], "max_accuracy_drop": 1.0, "log_dir": "log"}
     kept = journal.create(folder, header(spec=spec))
     for recipe, speed in (("baseline", 10.0), ("a", 20.0)):
         kept.append(timed(recipe, 1, speed, build_s=1.0, accuracy_top1=90.0, correct_top1="110", rounds=(0,)))

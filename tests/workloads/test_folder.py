@@ -228,6 +228,6 @@ def test_what_may_not_be_read_is_bad_input(tmp_path: Path, monkeypatch: pytest.M
         workload=workload, device="cpu", batch_sizes=(1,), timing_file=tmp_path / "file", threads=1
     )
     with pytest.raises(
-        InputError, match=r"/data/val can't be read \(Permission denied\): mend that, or name"
+        InputError, match=r"/data/val can't be used \(Permission denied\): mend that, or name"
     ):
         worker.describe(job, lambda stage: None)

@@ -114,7 +114,7 @@ def test_fewer_images_than_a_batch_are_not_called_unlabelled(tmp_path: Path) -> 
     data = open_workload(WorkloadRequest(model="densenet121", data="digits", image_size=32)).data
     left = fitted(data, 1500)
     assert left.validation is None
-    assert left.no_validation.startswith("1000 labelled images don't fill a batch of 1500")
+    assert left.no_validation.startswith("fewer labelled images (1000) than a batch of 1500 has")
 
 
 def test_digits_fit_a_file_with_ten_classes(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import product
 from typing import Any
 
+from densebench.errors import UsageError
 from densebench.measure.ceilings import ceilings_of
+from densebench.recipe import resolve
 from densebench.record import Row
 from densebench.report.sweep import Sweep
 from densebench.rows import by_environment
@@ -26,8 +27,16 @@ def sweep_of(header: Header, rows: Sequence[Row]) -> Sweep:
         given("max_accuracy_drop", 1.0),
         ceilings_of(header.ceilings),
         precision_target=given("precision_target", 2.0),
-        planned=tuple(product(header.spec.get("recipes", ()), header.spec.get("batch_sizes", ()))),
+        planned=tuple((_called(recipe, header), size) for recipe, size in header.planned),
     )
+
+
+def _called(recipe: str, header: Header) -> str:
+    """What a recipe's rows are called: a journal may have it as it was typed."""
+    try:
+        return resolve(recipe, header.spec.get("named", {})).name
+    except UsageError:
+        return recipe
 
 
 def title(rows: Sequence[Row]) -> str:

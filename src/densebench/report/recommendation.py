@@ -115,7 +115,7 @@ def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:
 
 def _lost(drop_pp: float, most_pp: float, limit_pp: float) -> str:
     """What a refused recipe loses, or may lose where only too few images speak against it."""
-    if drop_pp <= limit_pp < most_pp:
+    if drop_pp <= limit_pp + 1e-9 < most_pp:  # 99.4 - 98.4 must count as 1
         return (
             f"may lose up to {most_pp:.2f} percentage points of top-1, which {_moved(drop_pp)} as measured: too few "
             "images to tell with 95 % confidence"

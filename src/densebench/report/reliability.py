@@ -10,7 +10,7 @@ from densebench.report.sweep import Finding, Sweep, finding
 from densebench.rows import by_environment
 from densebench.stats.comparison import Estimate, excess
 from densebench.stats.pages import Process, explained, varies
-from densebench.wording import batches, joined, problems, short
+from densebench.wording import batches, joined, one_line, problems, short
 
 WORTH_SAYING = 0.01  # share of calls left out
 HALF = 0.5  # of what processes differ by: what explains less is not why
@@ -32,10 +32,11 @@ def missing(sweep: Sweep) -> Iterator[Finding]:
     for sizes in dict.fromkeys(map(tuple, unreached.values())):
         names = [recipe for recipe, own in unreached.items() if tuple(own) == sizes]
         said = (
-            f"No row for {joined(names)} at {batches(sizes)}: the run ended before, or was not asked for it; "
-            "--resume measures what is missing."
+            f"No row for {joined(names)} at {batches(sizes)}: the run ended before that; --resume "
+            "measures what is missing."
         )
-        yield Finding("missing", said, tuple(product(names, sizes)))
+        cells = tuple(dict.fromkeys(product(names, sizes)))
+        yield Finding("missing", one_line(said, limit=4000), cells)
 
 
 def no_baseline(sweep: Sweep) -> Iterator[Finding]:

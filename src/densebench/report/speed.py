@@ -93,7 +93,8 @@ def saturation(sweep: Sweep) -> Iterator[Finding]:
             continue
         enough = saturated(rows)
         sure = "is" if settled(enough, rows) else "may be"
-        groups.setdefault((enough.batch_size, sure, enough is rows[-1]), []).append(recipe)
+        tried = max(row.batch_size for row in sweep.rows if row.recipe == recipe)
+        groups.setdefault((enough.batch_size, sure, enough.batch_size == tried), []).append(recipe)
         evidence += rows
         peak, last = max(rows, key=throughput), rows[-1]
         less = 1 - throughput(last) / throughput(peak)

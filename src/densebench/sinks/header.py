@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from densebench.blanks import Known
 from densebench.measure.ceilings import ceilings_of
@@ -12,6 +13,7 @@ from densebench.measure.energy import METHODS
 from densebench.record import Frozen
 
 FORMAT_VERSION = 1
+Cells = tuple[tuple[str, int], ...]  # recipe and batch size
 
 
 class _Looked(BaseModel):
@@ -28,6 +30,11 @@ def _checked(spec: dict[str, Any]) -> dict[str, Any]:
     return spec
 
 
+def _cells(spec: dict[str, Any]) -> Cells:
+    looked = _Looked.model_validate(spec)
+    return tuple(dict.fromkeys(product(looked.recipes, looked.batch_sizes)))
+
+
 class Header(Frozen):
     """What a run is: what a resume must match, and what a reader needs to repeat it."""
 
@@ -41,6 +48,7 @@ class Header(Frozen):
     notes: tuple[str, ...] = ()
     command: str
     started_at: str  # UTC, ISO 8601
+    asked: Cells = Field(default=(), exclude=True)  # by a run and those that went on with it, where some did
 
     @field_validator("spec")
     @classmethod
@@ -58,6 +66,11 @@ class Header(Frozen):
             clock_step_us=self.clock_step_us,
         )
 
+    @property
+    def planned(self) -> Cells:
+        """The cells that the run was asked for, by all its parts."""
+        return self.asked or _cells(self.spec)
+
     def continued(self, more: Resume) -> Header:
         """The run as it is after a resume: what was asked for in both, and what was seen in either."""
         spec = self.spec | {key: value for key, value in more.spec.items() if key != "resume"}
@@ -69,6 +82,7 @@ class Header(Frozen):
                 "notes": tuple(dict.fromkeys([*self.notes, *more.notes])),
                 # neither alone would give these rows
                 "command": f"{self.command} && {more.command}" if other else self.command,
+                "asked": tuple(dict.fromkeys([*self.planned, *_cells(more.spec)])) if other else self.asked,
             }
         )
 

@@ -96,9 +96,7 @@ def fitted(data: Splits, batch_size: int | None) -> Splits:
     if batch_size is None or images is None or len(images) % batch_size == 0:
         return data
     whole = len(images) // batch_size * batch_size
-    few = (
-        f"{len(images)} labelled images don't fill a batch of {batch_size}, the only one that the graph takes"
-    )
+    few = f"fewer labelled images ({len(images)}) than a batch of {batch_size} has, the only one that the graph takes"
     return replace(
         data, validation=ImageSet(images.labels[:whole], images.read) if whole else None, no_validation=few
     )
