@@ -10,7 +10,7 @@ from densebench.report.cost import file_size, memory
 from densebench.report.html.tiles import Tile, tiles
 from densebench.report.quality import accuracy, fidelity
 from densebench.report.recommendation import choose
-from densebench.report.reliability import no_turns, wide
+from densebench.report.reliability import no_turns, unfinished, wide
 from densebench.report.stalls import stalls
 from densebench.report.sweep import Rule, Sweep
 from densebench.rows import derive
@@ -40,6 +40,19 @@ def test_fidelity() -> None:
     rows += rows_of({"jit": {8: 60}}, top1_agreement={"jit": 1.0})
     (sentence,) = said(fidelity, rows)
     assert sentence.endswith("closest with x (41.3 dB); no difference was seen with jit.")
+
+
+def test_a_run_that_ended_before_its_rounds_says_so() -> None:
+    """Three rounds, five at focus batch sizes; nothing where it isn't known how many there were to be."""
+    few = {"rounds": (0, 1), "samples_ms": ((10.0,),) * 2}
+    all_of_it = {"rounds": (0, 1, 2), "samples_ms": ((10.0,),) * 3}
+    rows = derive(
+        [record(**all_of_it), record(recipe="x", **few), record(recipe="y", adaptive=True, **all_of_it)]
+    )
+    (found,) = unfinished(Sweep(tuple(rows), rounds=3))
+    assert found.sentence.startswith("The run ended before 2 of 3 rows had all their rounds")
+    assert found.evidence == (("x", 1), ("y", 1))
+    assert not list(unfinished(Sweep(tuple(rows))))
 
 
 def test_accuracy_that_may_be_lost() -> None:
@@ -148,7 +161,7 @@ def of_all_kinds() -> list[Row]:
         timed("same", 8, 30, accuracy_top1=99.0),
         timed("noisy", 8, 50, accuracy_top1=99.0),
         timed("alone", 16, 10, accuracy_top1=99.0),
-        record(recipe="looked at", batch_size=8, samples_ms=((100.0,),), adaptive=True),
+        record(recipe="looked at", batch_size=8, samples_ms=((100.0,),), rounds=(0,), adaptive=True),
         turned("baseline", [200.0] * 6),
         turned("stalling", [100.0] * 5 + [3000.0]),
         record(
@@ -166,7 +179,7 @@ def of_all_kinds() -> list[Row]:
 @pytest.mark.parametrize("rule", [*PERFORMANCE, *TRADE_OFFS, *LIMITS], ids=lambda rule: rule.__qualname__)
 def test_no_rule_is_dead(rule: Rule) -> None:
     """Each has a sentence on rows that it is made for."""
-    assert list(rule(Sweep(tuple(of_all_kinds()), ceilings=CEILINGS)))
+    assert list(rule(Sweep(tuple(of_all_kinds()), ceilings=CEILINGS, rounds=3)))
 
 
 def test_wide_intervals_at_focus_batch_sizes() -> None:

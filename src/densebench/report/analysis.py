@@ -41,6 +41,7 @@ TRADE_OFFS: tuple[Rule, ...] = (
     cost.caveats,
 )
 LIMITS: tuple[Rule, ...] = (
+    reliability.unfinished,
     reliability.no_intervals,
     reliability.no_baseline,
     reliability.no_accuracy,

@@ -27,6 +27,7 @@ def sweep_of(header: Header, rows: Sequence[Row]) -> Sweep:
         given("max_accuracy_drop", 1.0),
         ceilings_of(header.ceilings),
         precision_target=given("precision_target", 2.0),
+        rounds=int(given("rounds", 0)),
         planned=tuple((_called(recipe, header), size) for recipe, size in header.planned),
     )
 

@@ -8,7 +8,7 @@ from itertools import product
 from densebench.record import BASELINE, Row, Status
 from densebench.report.sweep import Finding, Sweep, finding
 from densebench.rows import by_environment
-from densebench.stats.comparison import Estimate, excess
+from densebench.stats.comparison import LOOK_FROM, Estimate, excess
 from densebench.stats.pages import Process, explained, varies
 from densebench.wording import batches, joined, one_line, problems, short
 
@@ -37,6 +37,21 @@ def missing(sweep: Sweep) -> Iterator[Finding]:
         )
         cells = tuple(dict.fromkeys(product(names, sizes)))
         yield Finding("missing", one_line(said, limit=4000), cells)
+
+
+def unfinished(sweep: Sweep) -> Iterator[Finding]:
+    """Rows of a run that ended before they had all rounds that they were to have."""
+    lacking = [row for row in sweep.timed if row.rounds and len({*row.rounds}) < _least_rounds(sweep, row)]
+    if lacking:
+        said = (
+            f"The run ended before {len(lacking)} of {len(sweep.timed)} rows had all their rounds, so "
+            "their intervals are wide: --resume measures what is missing."
+        )
+        yield finding("limits", said, lacking)
+
+
+def _least_rounds(sweep: Sweep, row: Row) -> int:
+    return max(sweep.rounds, LOOK_FROM) if sweep.rounds and row.adaptive else sweep.rounds
 
 
 def no_baseline(sweep: Sweep) -> Iterator[Finding]:

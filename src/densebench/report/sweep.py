@@ -66,6 +66,7 @@ class Sweep:
     environment: str = ""  # the name of a part
     precision_target: float = 2.0
     planned: tuple[tuple[str, int], ...] = ()  # cells (recipe, batch size) that the run was to measure
+    rounds: int = 0  # that each was to have at least, where that is known
 
     @cached_property
     def parts(self) -> tuple[Sweep, ...]:
