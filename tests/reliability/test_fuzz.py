@@ -127,6 +127,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """The lines of a journal, as JSON."""
     folder = tmp_path_factory.mktemp("journal")
     spec = {"recipes": ["a"], "batch_sizes": [1, 8], "max_accuracy_drop": 1.0, "log_dir": "log"}
+    spec |= {"named": {"b": "eager"}, "rounds": 3, "precision_target": 2.0}
     kept = journal.create(folder, header(spec=spec))
     for recipe, speed in (("baseline", 10.0), ("a", 20.0)):
         kept.append(timed(recipe, 1, speed, build_s=1.0, accuracy_top1=90.0, correct_top1="110", rounds=(0,)))

@@ -82,11 +82,11 @@ def fidelity(sweep: Sweep) -> Iterator[Finding]:
     same = [row for one, row in sweep.facts("top1_agreement") if one == 1 and row.output_sqnr_db is None]
     equal = [row for row in same if row.recipe != BASELINE]
     names = joined([row.recipe for row in equal])
-    bitwise = f"; no difference was seen with {names}" if equal else ""
+    unmoved = f"; no difference was seen with {names}" if equal else ""
     yield finding(
         "accuracy",
         f"The logits are furthest from the baseline's with {worst.recipe} ({low:.1f} dB signal to noise"
-        f"{guess}) and closest with {best.recipe} ({high:.1f} dB){bitwise}.",
+        f"{guess}) and closest with {best.recipe} ({high:.1f} dB){unmoved}.",
         [*_rows(known), *equal],
     )
 

@@ -21,6 +21,9 @@ class _Looked(BaseModel):
 
     recipes: tuple[str, ...] = ()
     batch_sizes: tuple[int, ...] = ()
+    named: dict[str, str] = Field(default={})
+    rounds: int = 0
+    precision_target: float = 2.0
     max_accuracy_drop: float = 1.0
     log_dir: str = ""
 
