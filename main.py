@@ -2,7 +2,7 @@
 
 import sys
 
-from densebench.cli import main
+from densebench.cli.main import main
 
 if __name__ == "__main__":
     sys.argv.insert(1, "run")

@@ -15,9 +15,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from densebench.machine import allowed_threads
-from densebench.measure.ceiling_probe import measure_ceilings
-from densebench.measure.ceilings import Ceilings
+from densebench.machine.cpus import placement
+from densebench.results.ceilings import Ceilings
+from densebench.roofline.probe import measure_ceilings
 
 
 def highest(rounds: list[Ceilings]) -> Ceilings:
@@ -36,7 +36,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--threads", type=int, default=allowed_threads())
+    parser.add_argument("--threads", type=int, default=placement().threads)
     parser.add_argument("--rounds", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

@@ -15,10 +15,12 @@ from rich.progress import track
 from rich.table import Table
 from scipy.stats import quantile_test
 
-from densebench import jobs, suite
-from densebench.machine import allowed_threads
-from densebench.record import Row, Status
-from densebench.sinks.console import Progress
+from densebench.executors.opening import opened
+from densebench.machine.cpus import placement
+from densebench.processes import messages
+from densebench.results.observation import Status
+from densebench.results.record import Row
+from densebench.sinks.progress import Progress
 from densebench.spec import RunSpec
 
 CONFIDENCE = 0.95
@@ -72,7 +74,7 @@ class Ratio:
 def compare(rows: Sequence[Row], spec: RunSpec, rounds: int) -> list[Compared]:
     """Measure here and with the peer's tool on the same files, in pairs, from processes of its own in each round."""
     console = Console(stderr=True)
-    threads = spec.threads or allowed_threads()
+    threads = placement(spec.threads).threads
     files = {
         (row.recipe, row.batch_size): folder / name
         for row in rows
@@ -82,33 +84,34 @@ def compare(rows: Sequence[Row], spec: RunSpec, rounds: int) -> list[Compared]:
         if (folder / name).exists()
     }
     found: dict[tuple[str, int], list[tuple[float, float, float]]] = {which: [] for which in files}
-    with suite.opened(spec, threads, Progress(console)) as (nurseries, workload, timing_file):
+    with opened(spec, [], Progress(console)) as site:
 
         def here(file: Path, size: int) -> tuple[float, float]:
-            job = jobs.Measure(
+            job = messages.Measure(
                 folder=file.parent,
-                device=workload.device,
+                device=site.workload.device,
                 batch_sizes=(size,),
-                timing_file=timing_file,
+                timing_file=site.timing_file,
                 sample_seconds=SECONDS,
                 timeout_s=LIMIT_S,
                 slow_reason="",
                 threads=threads,
                 trust=False,
             )
-            block = nurseries.plain.run(job, jobs.Measured, LIMIT_S).blocks[size]
-            return 1000 * len(block.samples_ms) * size / sum(block.samples_ms), block.left_out
+            found = site.pool.plain.run(job, messages.Measured, LIMIT_S).samples[size]
+            return 1000 * len(found.samples_ms) * size / sum(found.samples_ms), found.left_out
 
         def there(file: Path, size: int) -> float:
             details = json.loads((file.parent / "manifest.json").read_bytes())["details"]
-            return PEERS[file.name](file, size, spec.image_size, threads, details.get("precision", ""))
+            precision = details.get("rest") or details.get("precision", "")  # INT8 is in the file
+            return PEERS[file.name](file, size, spec.image_size, threads, precision)
 
-        turns = [(turn, which) for turn in range(rounds) for which in files]
-        for turn, which in track(turns, "files, in turn with the peers' tools", console=console):
-            if turn and which == next(iter(files)):
-                nurseries.renew()
+        every = [(number, which) for number in range(rounds) for which in files]
+        for number, which in track(every, "files, alternating with the peers' tools", console=console):
+            if number and which == next(iter(files)):
+                site.pool.renew()
             file, size = files[which], which[1]
-            if turn % 2:
+            if number % 2:
                 theirs, (ours, left_out) = there(file, size), here(file, size)
             else:
                 (ours, left_out), theirs = here(file, size), there(file, size)

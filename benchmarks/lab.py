@@ -6,34 +6,39 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from densebench import jobs
-from densebench.building import build_artifact
-from densebench.cells import BASELINE_BLOCKS, Sweep, now
-from densebench.isolation import plain_environment
-from densebench.measure.cores import full_speed_us
-from densebench.nurseries import Nurseries
-from densebench.recipe import Recipe, resolve
-from densebench.record import Record, Row
-from densebench.rounds import time_cells
-from densebench.rows import derive
-from densebench.sinks import journal
-from densebench.sinks.console import Progress
-from densebench.sinks.tensorboard import TensorBoardSink
-from densebench.spec import RunSpec
+from densebench.executors.local import LocalExecutor
+from densebench.executors.site import Clock, Site
+from densebench.machine.cpus import placement
+from densebench.measure.device import Cpu
+from densebench.planners.sweep import Request, next_task, rows
+from densebench.planners.tasks import Round, Task
+from densebench.processes import messages
+from densebench.processes.environment import plain_environment
+from densebench.processes.pool import ForkServerPool
+from densebench.recipes.parse import resolve
+from densebench.recipes.recipe import Recipe
+from densebench.results.observation import BuildObservation, Evaluated, EvaluateObservation, Observation
+from densebench.results.record import Row
+from densebench.sinks.progress import Progress
+from densebench.spec import BASELINE, RunSpec
+from densebench.worker.build import build_artifact
+from densebench.workloads import WorkloadRequest, open_workload
 from densebench.workloads.base import Preprocessing, Splits, Weights, Workload
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 LAYERS, CHANNELS, PIXELS, CLASSES = 100, 64, 28, 10
+DENSENET_PIXELS = 224
 WORK = "stack"
+CALLS = 10  # whose shortest says how long a call takes
 
 
 def stack(layers: int) -> nn.Module:
@@ -61,7 +66,8 @@ def stack(layers: int) -> nn.Module:
     return Stack().eval()
 
 
-def _workload(layers: int) -> Workload:
+def stack_workload(layers: int = LAYERS) -> Workload:
+    """A stack of so many layers, and noise."""
     import torch
 
     look = Preprocessing(PIXELS, PIXELS, (0.5,) * 3, (0.5,) * 3)
@@ -72,136 +78,167 @@ def _workload(layers: int) -> Workload:
     return Workload(WORK, PIXELS, weights, images, lambda: model)
 
 
+def densenet_workload() -> Workload:
+    """DenseNet-121 with random weights, which take as long as any others."""
+    return open_workload(WorkloadRequest(weights="random", data="none", image_size=DENSENET_PIXELS))
+
+
 @dataclass
 class Lab:
-    """Artifacts in one folder, and the means to compare them again and again.
+    """Artifacts in one folder, and the means to compare them again and again."""
 
-    Attributes:
-        named: recipe name -> one-line form; `baseline` is what the others are compared with.
+    site: Site
 
-    """
-
-    spec: RunSpec
-    threads: int
-    nurseries: Nurseries
-    described: jobs.Described
-    timing_file: Path
-    scratch: Path
-    named: Mapping[str, str]
-    survey: jobs.Surveyed
-    runs: int = 0
-
-    def build(self, name: str, layers: int) -> None:
-        """Save a stack of so many layers under a recipe's name, if it isn't there yet."""
-        recipe = self.recipe(name)
-        folder = self.spec.output_dir / "models" / recipe.folder
+    def build(self, name: str, workload: Workload) -> None:
+        """Save a recipe's artifact of this workload, if it isn't there yet."""
+        folder = self.site.folder(name)
         if (folder / "manifest.json").exists():
             return
-        job = jobs.Build(
-            workload=self.described.workload,
+        job = messages.Build(
+            workload=self.site.workload.workload,
             recipe=name,
-            named=dict(self.named),
+            named=self.site.spec.named,
             device="cpu",
-            batch_sizes=tuple(self.spec.batch_sizes),
+            batch_sizes=tuple(self.site.spec.batch_sizes),
             folder=folder,
-            threads=self.threads,
+            threads=self.site.threads,
         )
-        build_artifact(job, recipe, _workload(layers), lambda stage: None)
+        build_artifact(job, self.site.recipes[name], workload, lambda stage: None)
 
-    def recipe(self, name: str) -> Recipe:
-        """The recipe of this name."""
-        return resolve(name, self.named)
+    def compare(self, *names: str, size: int, seed: int = 0, **changes: object) -> list[Row]:
+        """Time recipes against the baseline in fresh rounds at a batch size, as a sweep does; their rows.
 
-    def compare(self, *names: str, seed: int = 0) -> list[Row]:
-        """Time recipes against the baseline in fresh rounds and turns, as a sweep does; their rows."""
-        return [row for row in derive(self.records(*names, seed=seed)) if row.recipe in names]
+        Args:
+            *names: of recipes.
+            size: the batch size, which is a focus batch size.
+            seed: of the order of processes.
+            **changes: of other fields of the spec.
 
-    def records(self, *names: str, seed: int = 0, baselines: int = BASELINE_BLOCKS) -> list[Record]:
-        """The same as the journal has it, the baseline's records too."""
-        self.runs += 1
-        folder = self.scratch / f"run{self.runs}"
-        recipes = [self.recipe(name) for name in ("baseline", *names)]
-        header = journal.Header(identity={}, spec={}, environment={}, command="", started_at=now())
-        identity: dict[str, str | int] = {
-            "model": WORK,
-            "weights": "random",
-            "data": "none",
-            "image_size": self.spec.image_size,
-            "device": "cpu",
-            "threads": self.threads,
+        """
+        sizes = {"batch_sizes": (size,), "focus_batch_sizes": (size,)}
+        spec = self.site.spec.model_copy(update={"seed": seed, **sizes, **changes})
+        site = replace(self.site, spec=spec, unpaired=set())
+        recipes = [site.recipes[name] for name in (BASELINE, *names)]
+        request = Request(spec, recipes, "cpu", self._identity(seed))
+        observations: list[Observation] = []
+        for recipe in recipes:
+            observations += self._made(recipe)
+        executor = LocalExecutor(site)
+        while (task := next_task(request, observations)) is not None:
+            observations += executor.run(_untraced(task))
+        return [row for row in rows(request, observations) if row.recipe in names]
+
+    def _identity(self, seed: int) -> dict[str, str | int]:
+        workload = self.site.workload
+        return {
+            "model": workload.workload.model,
+            "weights": workload.weights,
+            "data": workload.data,
+            "image_size": workload.workload.image_size,
+            "device": workload.device,
+            "threads": self.site.threads,
             "seed": seed,
             "environment_id": "lab",
         }
-        sweep = Sweep(
-            spec=self.spec.model_copy(update={"seed": seed, "log_dir": folder / "logs"}),
-            recipes=recipes,
-            threads=self.threads,
-            nurseries=self.nurseries,
-            survey=self.survey,
-            workload=self.described,
-            timing_file=self.timing_file,
-            identity=identity,
-            progress=Progress(Console(file=StringIO())),
-            journal=journal.create(folder, header),
-            scalars=TensorBoardSink(folder / "logs"),
-            records=[],
-            baseline_blocks=baselines,
-            traces=False,
+
+    def _made(self, recipe: Recipe) -> tuple[BuildObservation, EvaluateObservation]:
+        """What the planner is to know of an artifact that is there: nothing but rounds is left to do."""
+        began = str(Clock().facts()["started_at"])
+        found = Evaluated(artifact=recipe.name, threads=self.site.threads, cold_start_s=0.0)
+        return (
+            BuildObservation(recipe=recipe.name, steps=recipe.line, any_batch=True, started_at=began),
+            EvaluateObservation(recipe=recipe.name, found=found, started_at=began),
         )
-        facts: dict[str, Any] = {"cold_start_s": 0.0}
-        try:
-            time_cells(sweep, [(recipe, facts) for recipe in recipes])
-        finally:
-            sweep.journal.close()
-            sweep.scalars.close()
-        return sweep.records
 
     def throughput(self, name: str, size: int, seconds: float) -> float:
         """Images a second of one fresh process that is timed for so long."""
-        job = jobs.Measure(
-            folder=self.spec.output_dir / "models" / self.recipe(name).folder,
+        job = messages.Measure(
+            folder=self.site.folder(name),
             device="cpu",
             batch_sizes=(size,),
-            timing_file=self.timing_file,
+            timing_file=self.site.timing_file,
             sample_seconds=seconds,
-            timeout_s=self.spec.cell_timeout,
-            full_speed_us=full_speed_us(self.survey.looks_us),
+            timeout_s=self.site.spec.cell_timeout,
             slow_reason="",
-            threads=self.threads,
+            threads=self.site.threads,
             trust=False,
         )
-        samples = self.nurseries.plain.run(job, jobs.Measured, self.spec.cell_timeout).blocks[size].samples_ms
-        return 1000 * size * len(samples) / sum(samples)
+        measured = self.site.pool.plain.run(job, messages.Measured, self.site.spec.cell_timeout)
+        calls_ms = measured.samples[size].samples_ms
+        return 1000 * size * len(calls_ms) / sum(calls_ms)
+
+
+def _untraced(task: Task) -> Task:
+    """Traces have no place in a comparison."""
+    if not isinstance(task, Round):
+        return task
+    return replace(task, processes=tuple(replace(one, traced=()) for one in task.processes))
 
 
 @contextmanager
-def lab(folder: Path, named: Mapping[str, str], threads: int, **spec: Any) -> Iterator[Lab]:
-    """A laboratory whose artifacts stay in `folder`. No traces are taken: they have no place in a comparison."""
+def lab(
+    folder: Path, named: Mapping[str, str], threads: int, workload: Workload, **flags: Any
+) -> Iterator[Lab]:
+    """A laboratory whose artifacts stay in `folder`.
+
+    Args:
+        folder: for artifacts; what is there already isn't built again.
+        named: recipe name -> one-line form; `baseline` is what the others are compared with.
+        threads: of every process.
+        workload: whose images are timed, and whose calls say how many pairs a process has.
+        **flags: of the spec: batch sizes, rounds.
+
+    """
+    spec = RunSpec.create(
+        **{"recipes": [*named], "confirmation_rounds": 0, **flags},
+        named=dict(named),
+        image_size=max(32, workload.image_size),  # a stack's are smaller than a spec allows
+        output_dir=folder,
+        log_dir=folder / "logs",
+        threads=threads,
+    )
+    with tempfile.TemporaryDirectory(prefix="densebench-lab-") as scratch:
+        timing_file = Path(scratch) / "timing.safetensors"
+        described = _describe(workload, spec.batch_sizes, timing_file, threads)
+        variables = plain_environment(threads) | {"TMPDIR": scratch}
+        with ForkServerPool(variables, Path(scratch) / "run.log") as pool:
+            yield Lab(
+                Site(
+                    spec=spec,
+                    recipes={name: resolve(name, spec.named) for name in named},
+                    placement=placement(threads),
+                    pool=pool,
+                    workload=described,
+                    timing_file=timing_file,
+                    survey=messages.Surveyed(),
+                    say=Progress(Console(file=StringIO())),
+                )
+            )
+
+
+def _describe(
+    workload: Workload, sizes: Sequence[int], timing_file: Path, threads: int
+) -> messages.Described:
+    """What a sweep finds out of its workload before it begins; the images are saved where children find them."""
     import torch
     from safetensors.torch import save_file
 
-    sizes: Sequence[int] = spec.pop("batch_sizes", (8,))
-    run_spec = RunSpec.create(
-        batch_sizes=sizes, image_size=max(32, spec.pop("image_size", PIXELS)), output_dir=folder, **spec
+    torch.set_num_threads(threads)
+    save_file({"images": workload.data.timing(max(sizes))}, timing_file)
+    reference, image = workload.reference(), workload.data.timing(1)
+    with torch.inference_mode():
+        batch1_ms = min(Cpu().time_ms(lambda: reference.run(image)) for _ in range(CALLS))
+    job = messages.WorkloadJob(
+        model=workload.model_name, weights="random", data="none", image_size=workload.image_size, seed=0
     )
-    with tempfile.TemporaryDirectory(prefix="densebench-lab-") as temporary:
-        scratch = Path(temporary)
-        timing = scratch / "timing.safetensors"
-        save_file({"images": torch.randn(max(sizes), 3, PIXELS, PIXELS)}, timing)
-        described = jobs.Described(
-            workload=jobs.WorkloadJob(model=WORK, weights="random", data="none", image_size=PIXELS, seed=0),
-            device="cpu",
-            weights="random",
-            data="none",
-            weights_sha256="0" * 64,
-            parameters=0,
-            validation_images=0,
-            batch1_ms=10.0,
-            notes=(),
-        )
-        variables = plain_environment(threads) | {"TMPDIR": temporary}
-        with Nurseries(variables, scratch / "run.log") as nurseries:
-            looked = jobs.Survey(device="cpu", threads=threads, environment_id="lab", ceilings=False)
-            survey = nurseries.plain.run(looked, jobs.Surveyed, run_spec.cell_timeout)
-            survey = survey.model_copy(update={"idle_watts": None})
-            yield Lab(run_spec, threads, nurseries, described, timing, scratch, named, survey)
+    return messages.Described(
+        workload=job,
+        device="cpu",
+        weights="random",
+        data="none",
+        weights_sha256=workload.weights.sha256,
+        parameters=reference.parameters,
+        validation_images=0,
+        batch1_ms=batch1_ms,
+        notes=(),
+    )

@@ -17,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 import densebench
-from densebench.machine import allowed_threads
-from densebench.record import Row, Status
+from densebench.machine.cpus import placement
+from densebench.results.observation import Status
+from densebench.results.record import Row
 
 RECIPES = (
     "channels_last",
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--recipes", default=",".join(RECIPES))
     parser.add_argument("--image-size", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=allowed_threads())
+    parser.add_argument("--threads", type=int, default=placement().threads)
     given = parser.parse_args()
     table = Table(title=f"{given.image_size} pixels, batch 2", title_justify="left")
     for column in ("model", "recipe", "status", "SQNR, dB", "what was seen, or why not"):
@@ -86,7 +87,7 @@ def main() -> None:
             for row in rows:
                 failed |= row.status in (Status.FAILED, Status.TIMED_OUT)
                 near = "" if row.output_sqnr_db is None else f"{row.output_sqnr_db:.1f}"
-                table.add_row(model, row.recipe, row.status, near, row.effect or row.reason)
+                table.add_row(model, row.recipe, row.status, near, row.effect_text or row.reason)
             table.add_section()
     Console().print(table)
     sys.exit(failed)

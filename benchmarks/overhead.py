@@ -1,6 +1,6 @@
-"""What a cell costs beside its own inferences: in a child of the zygote, and in a Python process of its own.
+"""What a cell costs beside its own inferences: in a child of the fork server, and in a Python process of its own.
 
-One artifact is built once and measured many times at batch 1, by each of the two ways in turn. Of a cell's wall
+One artifact is built once and measured many times at batch 1, by the two ways alternately. Of a cell's wall
 time, seen by the parent from asking for it to having its answer with the child gone, the first inference and the
 phase of warm-up and timed batches are taken off. What is left is fixed: starting the process, importing PyTorch
 where that is not done already, checking the artifact's hashes, loading it, and ending.
@@ -25,18 +25,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from densebench import jobs
-from densebench.isolation import Nursery, plain_environment
-from densebench.sinks.console import Progress
+from densebench.executors.opening import opened
+from densebench.processes import messages
+from densebench.processes.environment import plain_environment
+from densebench.processes.fork_server import ForkServer
+from densebench.recipes.parse import resolve
+from densebench.sinks.progress import Progress
 from densebench.spec import RunSpec
-from densebench.suite import opened
 
 LIMIT_S = 600.0
+RECIPE = "eager"
 SPAWNED = (
-    "import sys; from densebench import worker; worker.preload(); "
-    "worker.run(sys.stdin.buffer.read(), int(sys.argv[1]))"
+    "import sys; from densebench.worker import jobs; jobs.preload(); "
+    "jobs.run(sys.stdin.buffer.read(), int(sys.argv[1]))"
 )
-Way = Callable[[jobs.Measure], "Cell"]
+Way = Callable[[messages.Measure], "Cell"]
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,19 @@ class Watch:
         """Note that the child has entered a stage."""
         self.entered[name] = time.perf_counter()
 
-    def cell(self, measured: jobs.Measured) -> Cell:
+    def cell(self, measured: messages.Measured) -> Cell:
         """What the finished job took."""
         wall_s = time.perf_counter() - self.started
         timing_s = self.entered["batch 1 done"] - self.entered["batch 1"]
-        return Cell(wall_s, wall_s - timing_s, measured.blocks[1].load_s)
+        return Cell(wall_s, wall_s - timing_s, measured.samples[1].load_s or 0.0)
 
 
-def by_zygote(nursery: Nursery) -> Way:
+def by_fork_server(fork_server: ForkServer) -> Way:
     """Measure in a fork of a process that has PyTorch already, as `densebench run` does."""
 
-    def run(job: jobs.Measure) -> Cell:
+    def run(job: messages.Measure) -> Cell:
         watch = Watch()
-        return watch.cell(nursery.run(job, jobs.Measured, LIMIT_S, watch.stage))
+        return watch.cell(fork_server.run(job, messages.Measured, LIMIT_S, watch.stage))
 
     return run
 
@@ -79,7 +82,7 @@ def by_zygote(nursery: Nursery) -> Way:
 def by_spawning(environment: dict[str, str]) -> Way:
     """Measure in a Python process that starts from nothing."""
 
-    def run(job: jobs.Measure) -> Cell:
+    def run(job: messages.Measure) -> Cell:
         watch = Watch()
         packet = json.dumps({"job": job.model_dump(mode="json")}).encode()
         reader, writer = os.pipe()
@@ -95,20 +98,21 @@ def by_spawning(environment: dict[str, str]) -> Way:
     return run
 
 
-def _follow(reader: int, watch: Watch) -> jobs.Measured:
+def _follow(reader: int, watch: Watch) -> messages.Measured:
     with os.fdopen(reader) as lines:
         for line in lines:
-            message = jobs.Message.model_validate_json(line)
+            message = messages.Message.model_validate_json(line)
             if message.stage:
                 watch.stage(message.stage)
             elif message.result is not None:
                 result = message.result
-    return jobs.Measured.model_validate(result)
+    return messages.Measured.model_validate(result)
 
 
 def cells(arguments: argparse.Namespace, ways: dict[str, list[Cell]]) -> Iterator[str]:
-    """Fill `ways` with cells measured in turn, saying after each what was measured."""
+    """Fill `ways` with cells measured alternately, saying after each what was measured."""
     spec = RunSpec.create(
+        recipes=[RECIPE],
         model=arguments.model,
         weights="random",
         data="none",
@@ -121,30 +125,33 @@ def cells(arguments: argparse.Namespace, ways: dict[str, list[Cell]]) -> Iterato
     environment = plain_environment(arguments.threads)
     with (
         tempfile.TemporaryDirectory(prefix="densebench-overhead-") as folder,
-        opened(spec, arguments.threads, Progress(Console(stderr=True))) as (nurseries, workload, timing_file),
+        opened(spec, [resolve(RECIPE, {})], Progress(Console(stderr=True))) as site,
     ):
-        build = jobs.Build(
-            workload=workload.workload,
-            recipe="eager",
+        build = messages.Build(
+            workload=site.workload.workload,
+            recipe=RECIPE,
             named={},
             device="cpu",
             batch_sizes=(1,),
-            folder=Path(folder) / "eager",
+            folder=Path(folder) / RECIPE,
             threads=arguments.threads,
         )
-        nurseries.plain.run(build, jobs.BuildDone, LIMIT_S)
-        job = jobs.Measure(
+        site.pool.plain.run(build, messages.BuildDone, LIMIT_S)
+        job = messages.Measure(
             folder=build.folder,
             device="cpu",
             batch_sizes=(1,),
-            timing_file=timing_file,
+            timing_file=site.timing_file,
             sample_seconds=0.1,
             timeout_s=LIMIT_S,
             slow_reason="",
             threads=arguments.threads,
             trust=False,
         )
-        runners = {"zygote's child": by_zygote(nurseries.plain), "spawned process": by_spawning(environment)}
+        runners = {
+            "fork server's child": by_fork_server(site.pool.plain),
+            "spawned process": by_spawning(environment),
+        }
         for number in range(arguments.cells):
             for name, way in runners.items():
                 ways.setdefault(name, []).append(way(job))

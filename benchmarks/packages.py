@@ -3,7 +3,7 @@
     python benchmarks/packages.py [--image-size 224] [--batch-sizes 1,8,32] [--precision fp32]
 
 Builds DenseNet-121 with the digits checkpoint once as the suite does, and once more for each batch size with that
-size fixed. Then a process on either takes turns with one on the other, several pairs for each batch size. Printed:
+size fixed. Then a process on either alternates with one on the other, several pairs for each batch size. Printed:
 what each takes to build and how large it is, images a second, and the fixed package's throughput over the one of the
 suite, geometric means over the pairs with two standard errors.
 """
@@ -25,22 +25,22 @@ from spinning import Process
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from densebench import jobs
-from densebench.building import build_artifact
 from densebench.engines import aot_inductor
-from densebench.machine import allowed_threads
-from densebench.recipe import resolve
+from densebench.machine.cpus import placement
+from densebench.processes import messages
+from densebench.recipes.parse import resolve
+from densebench.worker.build import build_artifact
 from densebench.workloads import WorkloadRequest, open_workload
 from densebench.workloads.base import Workload
 
-PAIRS, TURNS, TURN_S = 5, 4, 0.5
+PAIRS, SLICES, SLICE_S = 5, 4, 0.5
 
 
 def build(workload: Workload, given: argparse.Namespace, folder: Path, *sizes: int) -> float:
     """Save the suite's artifact for these batch sizes; returns the seconds that it took."""
     recipe = f"aot_inductor:precision={given.precision}"
-    job = jobs.Build(
-        workload=jobs.WorkloadJob(
+    job = messages.Build(
+        workload=messages.WorkloadJob(
             model="densenet121", weights="digits", data="digits", image_size=given.image_size, seed=0
         ),
         recipe=recipe,
@@ -63,16 +63,16 @@ def build_fixed(workload: Workload, given: argparse.Namespace, folder: Path, siz
         return build(workload, given, folder, size)
 
 
-def in_turn(folders: Sequence[Path], given: argparse.Namespace, size: int) -> list[list[float]]:
-    """Images a second of each folder's artifact, from fresh processes that take turns; one list for each pair."""
+def alternated(folders: Sequence[Path], given: argparse.Namespace, size: int) -> list[list[float]]:
+    """Images a second of each folder's artifact, from fresh processes that alternate; one list for each pair."""
     found = []
     for _ in range(PAIRS):
         both = [Process(folder, given.image_size, given.threads, size) for folder in folders]
         times_s: list[list[float]] = [[] for _ in both]
-        for _ in range(TURNS):
+        for _ in range(SLICES):
             for one, seen in zip(both, times_s, strict=True):
-                one.calls(1)  # the first after a hand-over is slow
-                seen += [seconds for _, seconds in one.block(TURN_S)]
+                one.calls(1)  # the first call after a pause is slow
+                seen += [seconds for _, seconds in one.slice(SLICE_S)]
         for one in both:
             one.child.kill()
         found.append([size * len(seen) / sum(seen) for seen in times_s])
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--batch-sizes", default="1,8,32")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "int8"))
-    parser.add_argument("--threads", type=int, default=allowed_threads())
+    parser.add_argument("--threads", type=int, default=placement().threads)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     sizes = [int(size) for size in given.batch_sizes.split(",")]
@@ -103,7 +103,7 @@ def main() -> None:
         for size in sizes:
             fixed = Path(scratch) / f"fixed{size}"
             build_s = build_fixed(workload, given, fixed, size)
-            pairs = in_turn((any_size, fixed), given, size)
+            pairs = alternated((any_size, fixed), given, size)
             means = [f"{statistics.fmean(one):.1f}" for one in zip(*pairs, strict=True)]
             table.add_row(str(size), *means, ratio(pairs), f"{build_s:.0f}", megabytes(fixed))
     Console().print(table)

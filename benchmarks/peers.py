@@ -72,13 +72,26 @@ def bare_loop(file: Path, size: int, pixels: int, threads: int, precision: str) 
     return float(_said(sys.executable, "-c", code, str(file), *numbers, _hint(precision)))
 
 
-def benchmark_app(file: Path, size: int, pixels: int, threads: int, precision: str) -> float:
-    """Images per second as OpenVINO's own tool measures them, in one synchronous stream."""
+ONE_STREAM = "-hint none -api sync -nireq 1 -nstreams 1"
+WHOLE_SERVER = "-hint throughput"
+
+
+def benchmark_app(
+    file: Path,
+    size: int,
+    pixels: int,
+    threads: int,
+    precision: str,
+    *,
+    how: str = ONE_STREAM,
+    seconds: float = SECONDS,
+) -> float:
+    """Images per second as OpenVINO's own tool measures them."""
     said = _said(
         str(Path(sys.executable).with_name("benchmark_app")),
         *("-m", str(file)),
-        *f"-hint none -api sync -nireq 1 -nstreams 1 -nthreads {threads} -t {SECONDS} -d CPU".split(),
-        *("-infer_precision", _hint(precision)),
+        *f"{how} -nthreads {threads} -t {seconds:g} -d CPU".split(),
+        *(("-infer_precision", _hint(precision)) if precision != "auto" else ()),
         *("-shape", f"[{size},3,{pixels},{pixels}]"),
     )
     found = re.search(r"Throughput:\s*([0-9.]+) FPS", said)

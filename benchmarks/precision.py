@@ -2,57 +2,43 @@
 
     python benchmarks/precision.py            # up to 100 minutes; goes on where it was stopped
     python benchmarks/precision.py --fast     # the same with fewer repetitions, up to 15 minutes
+    python benchmarks/precision.py --only forecast    # how long all of it takes here, and nothing else
 
 On a machine that needs longer fewer comparisons are made, and the last line says how many of how many; `--minutes`
-gives it more. Parts: a recipe against itself (A/A), artifacts with 3, 5 and 10 % more work, how often the interval
-holds the grand mean, all of it under disturbance, how well speed-ups repeat, agreement with a bare loop and with
-`benchmark_app` on the same file, what the harness costs. Beside them, what torch's Timer and `benchmark_app` say of
-the same artifacts when each is run once, the plain way. Leave the machine alone meanwhile; the part on disturbance
-makes its own.
+gives it more. Stacks of convolutions in three engines: an artifact against itself (A/A), artifacts with 3, 5 and 10 %
+more work, how often the interval holds the grand mean, verdicts while another program takes a core, agreement with a
+bare loop and with `benchmark_app` on the same file, what the harness costs. DenseNet-121 in plain PyTorch: against
+itself, and ONNX Runtime and OpenVINO over it. Beside them, what torch's Timer and `benchmark_app` say of the same
+stacks when each is run once, the plain way. Leave the machine alone meanwhile. Exits 1 where a limit was missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import math
-import os
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab import LAYERS, PIXELS, Lab, lab
+from lab import LAYERS, PIXELS, Lab, densenet_workload, lab, stack_workload
+from notebook import Notebook, kind_of
 from peers import SECONDS, bare_loop, benchmark_app, timer
+from precision_table import EFFECTS, ENGINES, KINDS, STACK_SIZE, show
 from rich.console import Console
-from rich.table import Table
 
-import densebench
-from densebench.machine import allowed_threads
-from densebench.measure import latency
-from densebench.measure.cores import Speed, open_cores
-from densebench.measure.counters import stolen_clock
-from densebench.measure.device import Cpu
-from densebench.record import Row, Status
-from densebench.stats.comparison import CLEAR, geometric_mean
+from densebench.machine.cpus import placement
+from densebench.planners import forecast
+from densebench.results.observation import Status
+from densebench.results.record import Row
+from densebench.spec import BASELINE_PROCESSES, FOCUS_ROUNDS, LEAST_ROUNDS
 
-ENGINES = ("jit", "onnx", "openvino")
-EFFECTS = (3, 5, 10)  # percent of work more
 STACKS = {"baseline": LAYERS, "twin": LAYERS, **{f"more{percent}": LAYERS + percent for percent in EFFECTS}}
-SIZE = 1
-BLOCKS, BLOCK_S = (
-    5,
-    0.6,
-)  # for what lies between calls: one that waits until the CPUs are at full speed tells nothing
-SOURCES = sorted(Path(densebench.__file__).parent.rglob("*.py"))
-CODE = hashlib.sha256(b"".join(file.read_bytes() for file in SOURCES)).hexdigest()[:8]
+DENSENET = {"baseline": "eager", "twin": "eager", "onnx": "onnx", "openvino": "openvino"}
+ROUND_S, PROCESS_S, PEER_S = 2.5, 0.4, 3.0  # beyond the calls: of a round, of a process, of a peer's program
 BURSTS = """
 import random, sys, time
 while True:
@@ -65,95 +51,63 @@ while True:
 
 @dataclass(frozen=True)
 class Plan:
-    """How often each part is repeated, if that fits; the seconds that further rounds of one verdict may take."""
+    """How often each part is repeated, in how many rounds, and the minutes after which no comparison begins."""
 
     name: str
-    same: dict[str, int]  # by engine
+    same: dict[str, int]  # by kind
+    engines: int  # over DenseNet-121, at each batch size
     more: dict[int, int]
     disturbed: int
     plain: int
-    repeats: int
     alternations: int
-    further_s: float
-    repeated_s: float  # the same of speed-ups that are to repeat: of other engines, which scatter more
-    minutes: float  # after which no comparison begins: a little less than all may take
+    rounds: int
+    minutes: float
 
     @property
     def verdicts(self) -> list[str]:
-        """The keys of these comparisons, in their order."""
+        """The keys of all comparisons, in their order: a run that is cut short has some of each kind."""
         keys = []
         for number in range(max(self.disturbed, *self.same.values(), *self.more.values())):
-            keys += [f"{engine} {number}" for engine in ENGINES if self.names(engine, number)]
+            keys += [f"{kind} {number}" for kind in KINDS if self.names(kind, number)]
             keys += [f"disturbed {number}"] * (number < self.disturbed)
         return keys
 
-    def names(self, engine: str, number: int) -> list[str]:
-        """What is compared with the baseline in the rounds of this number."""
+    def names(self, kind: str, number: int) -> list[str]:
+        """What is compared with the baseline in the rounds of this number.
+
+        Recipes that share rounds share the baseline's processes: no two of them are counted in the same figure.
+        """
+        if kind == "disturbed":
+            return ["twin", "more10"]
+        again = number < self.same[kind]
+        if kind not in ENGINES:
+            return ["twin"] * again + ["onnx", "openvino"] * (number < self.engines)
         more = [f"more{percent}" for percent, times in self.more.items() if number < times]
-        return ["twin"] * (number < self.same[engine]) + more * (engine == ENGINES[-1])
+        return ["twin"] * again + more * (kind == ENGINES[-1])
 
 
 FULL = Plan(
     "full",
-    same={"jit": 15, "onnx": 15, "openvino": 30},  # the last in the rounds of its slow-downs
+    same={"jit": 11, "onnx": 10, "openvino": 30, "densenet1": 6, "densenet8": 3},
+    engines=3,
     more={3: 3, 5: 30, 10: 5},
     disturbed=2,
-    plain=4,
-    repeats=6,
-    alternations=10,
-    further_s=8.0,
-    repeated_s=60.0,
-    minutes=98,
+    plain=2,
+    alternations=6,
+    rounds=FOCUS_ROUNDS,
+    minutes=100,
 )
 FAST = Plan(
     "fast",
-    same={"jit": 2, "onnx": 2, "openvino": 2},
+    same={"jit": 2, "onnx": 2, "openvino": 2, "densenet1": 1, "densenet8": 1},
+    engines=1,
     more={3: 1, 5: 2, 10: 1},
     disturbed=1,
-    plain=2,
-    repeats=2,
+    plain=1,
     alternations=4,
-    further_s=5.0,
-    repeated_s=5.0,
-    minutes=14,
+    rounds=FOCUS_ROUNDS,
+    minutes=15,
 )
-
-
-class Notebook:
-    """Results that are there already are not measured again: a line of JSON each.
-
-    Key, result, seconds, and which state of the code it is of: a run that goes on may mix several.
-    """
-
-    def __init__(self, path: Path, console: Console) -> None:
-        self._path = path
-        self._console = console
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        whole = [json.loads(line) for line in lines if line.endswith("\n")]  # one may have been cut short
-        path.write_text("".join(json.dumps(line) + "\n" for line in whole), encoding="utf-8")
-        self.found: dict[str, Any] = {key: result for key, result, *_ in whole}
-        self.seconds = sum(seconds for _, _, seconds, *_ in whole)
-        self.longest_s = max((seconds for _, _, seconds, *_ in whole), default=0.0)
-        self.codes = {code for _, _, _, *codes in whole for code in codes or ["?"]}
-
-    def take(self, key: str, measure: Callable[[], Any]) -> Any:
-        """The result of this key, measured now if it isn't there."""
-        if key not in self.found:
-            started = time.monotonic()
-            self.found[key] = measure()
-            spent_s = round(time.monotonic() - started, 1)
-            self.seconds += spent_s
-            self.longest_s = max(self.longest_s, spent_s)
-            self.codes.add(CODE)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([key, self.found[key], spent_s, CODE]) + "\n")
-            self._console.print(f"{key}: {self.found[key]}  {spent_s:.0f} s", highlight=False, soft_wrap=True)
-        return self.found[key]
-
-    def of(self, kind: str, recipe: str = "") -> list[Any]:
-        """The results of a part, in their order; of one recipe, where each has several."""
-        found = [value for key, value in self.found.items() if key.rpartition(" ")[0] == kind]
-        return [value[recipe] for value in found if recipe in value] if recipe else found
 
 
 def facts(row: Row) -> dict[str, Any]:
@@ -166,50 +120,61 @@ def facts(row: Row) -> dict[str, Any]:
         "high": row.speedup_ci_high and round(row.speedup_ci_high, 4),
         "verdict": row.verdict,
         "processes": row.processes,
+        "paired": row.paired,
         "throughput": row.throughput_samples_per_s,
-        "told": row.disturbance or ("calls left out" if row.left_out > 0.1 else ""),
+        "interference": row.interference or ("calls left out" if row.left_out > 0.1 else ""),
     }
-
-
-def compare(bench: Lab, names: Sequence[str], seed: int) -> Callable[[], dict[str, Any]]:
-    """Comparisons in common rounds, to be made when they are asked for."""
-    return lambda: {row.recipe: facts(row) for row in bench.compare(*names, seed=seed)}
 
 
 @contextmanager
 def benches(folder: Path, plan: Plan, threads: int) -> Iterator[dict[str, Lab]]:
-    """A laboratory for each engine: the stack, its twin, and stacks with more layers."""
+    """A laboratory for each engine (the stack, its twin, stacks with more layers), and one for DenseNet-121."""
+    rounds = {"rounds": min(LEAST_ROUNDS, plan.rounds), "focus_rounds": plan.rounds}
     with ExitStack() as stack:
         opened = {}
         for engine in ENGINES:
             named = dict.fromkeys(STACKS, engine)
-            focus = {"batch_sizes": (SIZE,), "focus_batch_sizes": (SIZE,), "focus_time": plan.further_s}
-            opened[engine] = stack.enter_context(lab(folder / engine, named, threads, **focus))
+            bench = lab(
+                folder / engine, named, threads, stack_workload(), batch_sizes=(STACK_SIZE,), **rounds
+            )
+            opened[engine] = stack.enter_context(bench)
             for name, layers in STACKS.items():
-                opened[engine].build(name, layers)
+                opened[engine].build(name, stack_workload(layers))
+        densenet, sizes = densenet_workload(), {size for kind, size in KINDS.items() if kind not in ENGINES}
+        bench = lab(folder / "densenet", DENSENET, threads, densenet, batch_sizes=sorted(sizes), **rounds)
+        opened["densenet"] = stack.enter_context(bench)
+        for name in DENSENET:
+            opened["densenet"].build(name, densenet)
         yield opened
 
 
-def verdicts(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
-    """A/A with every engine; known slow-downs and disturbance with the last of them.
+def bench_of(opened: Mapping[str, Lab], key: str) -> tuple[Lab, int]:
+    """Where a comparison is made, and at what batch size."""
+    kind = kind_of(key)
+    if kind == "disturbed":
+        return opened[ENGINES[-1]], STACK_SIZE
+    return opened[kind if kind in ENGINES else "densenet"], KINDS[kind]
 
-    The parts grow together, so that a run that is cut short has some of each. Recipes that share rounds share the
-    baseline's processes, and no two of them are counted in the same figure.
-    """
+
+def verdicts(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
+    """A/A of every kind; known slow-downs and interference with the last engine; other engines over DenseNet-121."""
     with benches(folder, plan, threads) as opened:
         for key in plan.verdicts:
-            if key not in notes.found and notes.seconds + notes.longest_s > 60 * plan.minutes:
+            if key not in notes.found and notes.seconds + notes.longest_s(key) > 60 * plan.minutes:
                 break
             notes.take(key, partial(compared, opened, plan, key))
 
 
-def compared(opened: dict[str, Lab], plan: Plan, key: str) -> dict[str, Any]:
-    """One of the verdicts' comparisons."""
-    kind, number = key.split()
+def compared(opened: Mapping[str, Lab], plan: Plan, key: str) -> dict[str, Any]:
+    """One of the comparisons. While another program disturbs it, each process is repeated once at most."""
+    bench, size = bench_of(opened, key)
+    kind, number = kind_of(key), int(key.rpartition(" ")[-1])
     if kind == "disturbed":
         with bursts():
-            return compare(opened[ENGINES[-1]], ("twin", "more10"), 200 + int(number))()
-    return compare(opened[kind], plan.names(kind, int(number)), int(number))()
+            rows = bench.compare(*plan.names(kind, number), size=size, seed=200 + number, repeats=1)
+    else:
+        rows = bench.compare(*plan.names(kind, number), size=size, seed=number)
+    return {row.recipe: facts(row) for row in rows}
 
 
 @contextmanager
@@ -224,11 +189,13 @@ def bursts() -> Iterator[None]:
 
 
 def plain(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
-    """The peers' way: each artifact once, one after the other, in the peer's own process."""
+    """The peers' way: each stack once, one after the other, in the peer's own process."""
     files = {name: folder / ENGINES[-1] / "models" / name / "model.xml" for name in STACKS}
 
     def app() -> dict[str, float]:
-        return {name: benchmark_app(file, SIZE, PIXELS, threads, "fp32") for name, file in files.items()}
+        return {
+            name: benchmark_app(file, STACK_SIZE, PIXELS, threads, "fp32") for name, file in files.items()
+        }
 
     def of_torch() -> dict[str, float]:
         return {name: timer(layers, threads) for name, layers in STACKS.items()}
@@ -238,232 +205,80 @@ def plain(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
         notes.take(f"timer {number}", of_torch)
 
 
-def repeatability(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
-    """Speed-ups over TorchScript of two other engines and of a heavier stack, run by run.
-
-    Each run has its own zygote, as runs of a user's have: what children of one inherit is the same for all.
-    """
-    named = {"baseline": "jit", "onnx": "onnx", "openvino": "openvino", "heavier": "jit"}
-    focus = {"batch_sizes": (SIZE,), "focus_batch_sizes": (SIZE,), "focus_time": plan.repeated_s}
-
-    def run(seed: int) -> dict[str, Any]:
-        with lab(folder / "engines", named, threads, **focus) as bench:
-            for name in named:
-                bench.build(name, LAYERS + 10 * (name == "heavier"))
-            return compare(bench, ("onnx", "openvino", "heavier"), seed)()
-
-    for number in range(plan.repeats):
-        notes.take(f"repeat {number}", partial(run, 400 + number))
-
-
 def agreement(folder: Path, plan: Plan, threads: int, notes: Notebook) -> None:
-    """The same file here, in a bare loop and in benchmark_app, in turn: what the harness costs, and what it sees."""
+    """The same file here, in a bare loop and in benchmark_app, alternating: what the harness costs."""
+    engine = ENGINES[-1]
     with lab(
-        folder / "engines", {"baseline": "jit", "openvino": "openvino"}, threads, batch_sizes=(SIZE,)
+        folder / engine, {"baseline": engine}, threads, stack_workload(), batch_sizes=(STACK_SIZE,)
     ) as bench:
-        bench.build("openvino", LAYERS)
-        given = (folder / "engines/models/openvino/model.xml", SIZE, PIXELS, threads, "fp32")
+        given = (folder / engine / "models/baseline/model.xml", STACK_SIZE, PIXELS, threads, "fp32")
         ways: dict[str, Callable[[], float]] = {
-            "here": lambda: bench.throughput("openvino", SIZE, SECONDS),
+            "here": lambda: bench.throughput("baseline", STACK_SIZE, SECONDS),
             "a bare loop": lambda: bare_loop(*given),
             "benchmark_app": lambda: benchmark_app(*given),
         }
         for number in range(plan.alternations):
             names = [*ways][number % 3 :] + [*ways][: number % 3]  # none is always the first
-            notes.take(f"agreement {number}", partial(_in_turn, ways, names))
+            notes.take(f"agreement {number}", partial(_one_by_one, ways, names))
 
 
-def _in_turn(ways: dict[str, Callable[[], float]], names: Sequence[str]) -> dict[str, float]:
+def _one_by_one(ways: Mapping[str, Callable[[], float]], names: Sequence[str]) -> dict[str, float]:
     return {name: ways[name]() for name in names}
 
 
-def overhead_us(threads: int) -> tuple[float, dict[int, float]]:
-    """What timing adds to a call, and what lies between two, by how many ms they take; microseconds a call."""
-    device = Cpu()
-    inside = statistics.median(device.time_ms(lambda: None) for _ in range(10_000))
-    return 1000 * inside, {
-        call_ms: statistics.median(_between_us(call_ms, threads) for _ in range(BLOCKS))
-        for call_ms in (2, 20, 100)
-    }
+def forecast_s(opened: Mapping[str, Lab], plan: Plan) -> dict[str, float]:
+    """The seconds that each part takes on this machine, if nothing disturbs it, by kind."""
+    found = {"peers": (SECONDS + PEER_S) * (2 * len(STACKS) * plan.plain + 3 * plan.alternations)}
+    for key in plan.verdicts:
+        kind, (bench, size) = kind_of(key), bench_of(opened, key)
+        spec = bench.site.spec.model_copy(update={"focus_batch_sizes": (size,)})
+        process_s = forecast.process_s(spec, bench.site.workload, (size,)) - forecast.CHILD_S + PROCESS_S
+        processes = len(plan.names(kind, int(key.rpartition(" ")[-1]))) + BASELINE_PROCESSES
+        repeated = 2 if kind == "disturbed" else 1
+        spent_s = plan.rounds * (ROUND_S + repeated * processes * process_s)
+        found[kind] = found.get(kind, 0.0) + spent_s
+    return found
 
 
-def _between_us(call_ms: int, threads: int) -> float:
-    """All that a block of such calls takes beside them, looks at the CPUs among it, where there are any."""
-    device, budget = Cpu(), latency.Budget(BLOCK_S, 100.0)
-    cores = open_cores("cpu", threads)
-    stolen_s, speed = stolen_clock(frozenset(os.sched_getaffinity(0))), cores.speed if cores else Speed
-    computed: list[float] = []
-
-    def spin() -> None:
-        began = time.perf_counter()
-        while time.perf_counter() < began + call_ms / 1000:
-            pass
-        computed.append(time.perf_counter() - began)
-
-    count = latency.calls_of(budget, call_ms)
-    started = time.perf_counter()
-    latency.sample(spin, device, budget, count, stolen_s, threads, speed, call_ms)
-    return 1e6 * (time.perf_counter() - started - sum(computed)) / len(computed)
+def print_forecast(opened: Mapping[str, Lab], plan: Plan, console: Console) -> None:
+    """A line of minutes, of all of it and of its parts."""
+    found = {kind: seconds / 60 for kind, seconds in forecast_s(opened, plan).items()}
+    parts = ", ".join(f"{kind} {minutes:.0f}" for kind, minutes in found.items())
+    console.print(
+        f"about {sum(found.values()):.0f} minutes here, at most {plan.minutes:g} ({parts})",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
-def spread(values: Sequence[float]) -> str:
-    """The coefficient of variation."""
-    return f"{100 * statistics.stdev(values) / statistics.mean(values):.1f} %" if len(values) > 1 else "-"
-
-
-def held(runs: Sequence[dict[str, Any]]) -> int:
-    """How many intervals hold the grand mean."""
-    grand = math.exp(statistics.mean(math.log(one["speedup"]) for one in runs))
-    return sum(one["low"] <= grand <= one["high"] for one in runs)
-
-
-def half_widths(runs: Sequence[dict[str, Any]]) -> str:
-    """The middle one of the intervals' half-widths."""
-    return f"±{100 * statistics.median(math.sqrt(one['high'] / one['low']) - 1 for one in runs):.1f} %"
-
-
-def ratio(values: Sequence[float]) -> str:
-    """The geometric mean with its 95 % interval, Student's."""
-    found = geometric_mean([math.log(value) for value in values], 0.95)
-    return f"{found.value:.4f} ({found.low:.4f} to {found.high:.4f})" if found.low else f"{found.value:.4f}"
-
-
-def peers(notes: Notebook, name: str) -> str:
-    """How often each peer's plain figures differ by more than 3 %, and from what to what they go."""
-    told = []
-    for peer in ("app", "timer"):
-        runs = notes.of(peer)
-        ratios = [one[name] / one["baseline"] for one in runs]
-        if ratios:
-            seen = sum(abs(one - 1) > CLEAR for one in ratios)
-            called = {"app": "benchmark_app", "timer": "Timer"}[peer]
-            told.append(
-                f"{called}: beyond 3 % in {seen} of {len(ratios)} ({min(ratios):.3f} to {max(ratios):.3f})"
-            )
-    return "\n".join(told) or "-"
-
-
-Line = tuple[str, str, str, str]  # what, found, what the peers say, what is wanted
-
-
-def show(notes: Notebook, plan: Plan, console: Console, threads: int) -> None:
-    """The figures, each beside the peers' and what it should be."""
-    title = f"precision, code {', '.join(sorted(notes.codes))}"
-    table = Table(title=title, title_justify="left", show_lines=True)
-    for column in ("what", "found", "peers", "wanted"):
-        table.add_column(column)
-    for lines in (of_twins, of_more, of_disturbed, of_repeats, of_agreement):
-        for line in lines(notes):
-            table.add_row(*line)
-    inside_us, between_us = overhead_us(threads)
-    table.add_row("harness, in a timed call", f"{inside_us:.2f} us", "-", "under 20 us")
-    for call_ms, microseconds in between_us.items():
-        share = microseconds / 10 / call_ms
-        table.add_row(
-            f"between two calls of {call_ms} ms", f"{microseconds:.0f} us ({share:.2f} %)", "-", "-"
-        )
-    made = f"{sum(key in notes.found for key in plan.verdicts)} of {len(plan.verdicts)} comparisons"
-    table.add_row("all of it took", f"{notes.seconds / 60:.0f} min; {made}", "-", "under 100 min; all")
-    console.print(table)
-
-
-def of_twins(notes: Notebook) -> Iterator[Line]:
-    """A recipe against itself."""
-    twins = {engine: notes.of(engine, "twin") for engine in ENGINES}
-    same = [run for runs in twins.values() for run in runs]
-    if same:
-        wrong = sum(one["verdict"] in ("faster", "slower") for one in same)
-        alike = sum(one["verdict"] == "same" for one in same)
-        found = f"{wrong} of {len(same)}; {alike} `same`; {half_widths(same)}"
-        yield "a recipe against itself: faster or slower", found, peers(notes, "twin"), "at most 1 in 10"
-    for engine, runs in twins.items():
-        if runs:
-            yield (
-                f"{engine} against itself, mean ratio",
-                ratio([one["speedup"] for one in runs]),
-                "-",
-                "holds 1",
-            )
-
-
-def of_more(notes: Notebook) -> Iterator[Line]:
-    """Known slow-downs, and how often the interval of one of them holds the mean of all."""
-    for percent, wanted in zip(EFFECTS, ("-", "at least 90 %", "all"), strict=True):
-        if runs := notes.of(ENGINES[-1], f"more{percent}"):
-            found = f"{sum(one['verdict'] == 'slower' for one in runs)} of {len(runs)}; {half_widths(runs)}"
-            yield f"{percent} % more work: slower", found, peers(notes, f"more{percent}"), wanted
-    if runs := notes.of(ENGINES[-1], "more5"):
-        found = f"{held(runs)} of {len(runs)}"
-        yield "95 % intervals that hold the grand mean", found, "no intervals", "at least 90 %"
-
-
-def of_disturbed(notes: Notebook) -> Iterator[Line]:
-    """Verdicts while another program takes a core now and then."""
-    for name, good in (("twin", ("same", "unclear")), ("more10", ("slower", "unclear"))):
-        if runs := notes.of("disturbed", name):
-            right = sum(one["verdict"] in good for one in runs)
-            marked = sum(bool(one["told"]) for one in runs)
-            unclear = sum(one["verdict"] == "unclear" for one in runs)
-            found = f"{right} of {len(runs)} ({unclear} `unclear`); {half_widths(runs)}"
-            yield f"disturbed, {name}: no wrong verdict", found, "-", "all"
-            yield f"disturbed, {name}: marked or repeated", f"{marked} of {len(runs)}", "-", "all"
-
-
-def of_repeats(notes: Notebook) -> Iterator[Line]:
-    """Coefficients of variation from run to run."""
-    for recipe in ("onnx", "openvino", "heavier"):
-        if runs := notes.of("repeat", recipe):
-            told = "-"
-            if recipe == "heavier":
-                told = f"Timer: {spread([one['more10'] / one['baseline'] for one in notes.of('timer')])}"
-            if recipe == "openvino":
-                both = zip(notes.of("app"), notes.of("timer"), strict=False)
-                ratios = [app["baseline"] / timer["baseline"] for app, timer in both]
-                told = f"benchmark_app over Timer: {spread(ratios)}"
-            found = f"{spread([one['speedup'] for one in runs])}; {half_widths(runs)}"
-            yield f"speed-up of {recipe}, run to run", found, told, "at most 2 %"
-    if runs := notes.of("repeat", "openvino"):
-        told = f"benchmark_app: {spread([one['baseline'] for one in notes.of('app')])}"
-        yield "throughput of openvino, run to run", spread([one["throughput"] for one in runs]), told, "-"
-
-
-def of_agreement(notes: Notebook) -> Iterator[Line]:
-    """The same file here and by others, in turn."""
-    alternated = notes.of("agreement")
-    for peer in ("a bare loop", "benchmark_app") if len(alternated) > 1 else ():
-        yield (
-            f"openvino here over {peer}",
-            ratio([one["here"] / one[peer] for one in alternated]),
-            "-",
-            "within 2 %",
-        )
-
-
-def main() -> None:
-    """Measure what is missing, then print the table."""
+def main() -> int:
+    """Measure what is missing, then print the table; returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--fast", action="store_true")
-    parser.add_argument("--threads", type=int, default=allowed_threads())
+    parser.add_argument("--threads", type=int, default=placement().threads)
     parser.add_argument("--folder", type=Path, default=Path("results-precision"))
-    parts = {part.__name__: part for part in (plain, repeatability, agreement, verdicts)}
-    parser.add_argument("--only", choices=[*parts, "nothing"], help="one part, or just what is there")
+    parts = {part.__name__: part for part in (plain, agreement, verdicts)}
+    parser.add_argument("--only", choices=[*parts, "forecast", "nothing"], help="one part, or what is there")
     parser.add_argument("--minutes", type=float, help="after which no comparison begins")
+    parser.add_argument("--rounds", type=int, help=f"of each comparison, in place of {FOCUS_ROUNDS}")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     console = Console()
     plan = FAST if given.fast else FULL
-    plan = replace(plan, minutes=given.minutes or plan.minutes)
+    plan = replace(plan, minutes=given.minutes or plan.minutes, rounds=given.rounds or plan.rounds)
     notes = Notebook(given.folder / f"{plan.name}-{given.threads}.jsonl", console)
     if given.only != "nothing":
-        with benches(given.folder, plan, given.threads):  # builds what all parts measure
-            pass
+        with benches(given.folder, plan, given.threads) as opened:  # builds what all parts measure
+            print_forecast(opened, plan, console)
+    if given.only == "forecast":
+        return 0
     for name, part in parts.items():
         if given.only in (None, name):
             part(given.folder, plan, given.threads, notes)
-    show(notes, plan, console, given.threads)
+    return show(notes, plan.verdicts, console, given.threads)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -2,10 +2,10 @@
 
     python benchmarks/scatter.py results --recipes baseline,openvino --image-size 224
 
-Takes the artifacts of a sweep that is there. Some processes of each recipe live at the same time and take turns, a
-short block each, in random order; the others wait in a read and use no processor. A two-way analysis of variance
-then tells how much is the process (the same in all its blocks), how much the moment (the same for all processes of a
-turn) and how much is neither; once from all calls, and once from those during which the host took no CPU time. With
+Takes the artifacts of a sweep that is there. Some processes of each recipe live at the same time and alternate, a
+short slice each, in random order; the others wait in a read and use no processor. A two-way analysis of variance
+then tells how much is the process (the same in all its slices), how much the moment (the same for all processes of a
+pass) and how much is neither; once from all calls, and once from those during which the host took no CPU time. With
 `--settings` this is repeated for processes that are started differently.
 """
 
@@ -24,8 +24,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from densebench.isolation import plain_environment
-from densebench.machine import KEEP_FREED_MEMORY, allowed_threads
+from densebench.machine.cpus import placement
+from densebench.machine.facts import KEEP_FREED_MEMORY
+from densebench.processes.environment import plain_environment
 
 SETTINGS: Mapping[str, tuple[Sequence[str], Mapping[str, str]]] = {
     "plain": ((), {}),
@@ -38,8 +39,8 @@ CHILD = """
 import os, statistics, sys, time
 import torch
 import densebench
-from densebench.measure.counters import stolen_clock
-stolen_s = stolen_clock(frozenset(os.sched_getaffinity(0)))
+from densebench.machine.counters import cpu_s
+cpus = frozenset(os.sched_getaffinity(0))
 torch.set_num_threads(int(sys.argv[4]))
 call = densebench.load(sys.argv[1])
 images = torch.randn(int(sys.argv[2]), 3, int(sys.argv[3]), int(sys.argv[3]))
@@ -48,20 +49,20 @@ for line in sys.stdin:
     call(images)
     every, end = [], time.perf_counter() + float(line)
     while len(every) < 2 or time.perf_counter() < end:
-        before, began = stolen_s(), time.perf_counter()
+        before, began = cpu_s(cpus)[1], time.perf_counter()
         call(images)
-        every.append((time.perf_counter() - began, stolen_s() - before))
+        every.append((time.perf_counter() - began, cpu_s(cpus)[1] - before))
     kinds = [s for s, _ in every], [s for s, stolen in every if not stolen], [s for s, stolen in every if stolen]
     print(*(1000 * statistics.fmean(kind) if kind else 0 for kind in kinds), len(kinds[2]), len(every), flush=True)
 """
-KINDS = ("all calls", "none robbed")
-Logs = list[list[float]]  # of the blocks' means: [process][turn]
+KINDS = ("all calls", "without steal time")
+Logs = list[list[float]]  # of the slices' means: [process][pass]
 Cell = tuple[str, str]  # a recipe and a setting
 WARM_UP_S = 1.0
 
 
 class Process:
-    """One artifact, loaded; it waits until it is asked for a block."""
+    """One artifact, loaded; it waits until it is asked for a slice."""
 
     def __init__(self, setting: str, arguments: Sequence[object], threads: int) -> None:
         wrapper, variables = SETTINGS[setting]
@@ -74,7 +75,7 @@ class Process:
         )
         self._answer()
 
-    def block_ms(self, seconds: float) -> list[float]:
+    def slice_ms(self, seconds: float) -> list[float]:
         """Mean latencies of all calls, of those without and with stolen time (0: there is none); counts."""
         assert self._child.stdin
         self._child.stdin.write(f"{seconds}\n")
@@ -92,16 +93,16 @@ class Process:
 
 
 def components(logs: Sequence[Sequence[float]]) -> tuple[float, float, float]:
-    """Sums of squares over degrees of freedom: of processes, of turns, of what is left. `logs[process][turn]`."""
+    """Sums of squares over degrees of freedom: of processes, of passes, of what is left. `logs[process][pass]`."""
     grand = statistics.fmean(x for line in logs for x in line)
     rows = [statistics.fmean(line) - grand for line in logs]
     columns = [statistics.fmean(column) - grand for column in zip(*logs, strict=True)]
     left = [x - grand - rows[i] - columns[j] for i, line in enumerate(logs) for j, x in enumerate(line)]
-    processes, turns = len(rows), len(columns)
+    processes, passes = len(rows), len(columns)
     return (
-        turns * sum(x * x for x in rows) / (processes - 1),
-        processes * sum(x * x for x in columns) / (turns - 1),
-        sum(x * x for x in left) / ((processes - 1) * (turns - 1)),
+        passes * sum(x * x for x in rows) / (processes - 1),
+        processes * sum(x * x for x in columns) / (passes - 1),
+        sum(x * x for x in left) / ((processes - 1) * (passes - 1)),
     )
 
 
@@ -111,7 +112,7 @@ def percent(variance: float) -> str:
 
 
 def main() -> None:
-    """Time every setting in turn, and print the table."""
+    """Time every setting, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -122,32 +123,34 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, required=True)
     parser.add_argument("--generations", type=int, default=3, help="sets of processes, one after the other")
     parser.add_argument("--processes", type=int, default=4, help="of each recipe and setting at a time")
-    parser.add_argument("--turns", type=int, default=10)
-    parser.add_argument("--block-s", type=float, default=0.25)
-    parser.add_argument("--threads", type=int, default=allowed_threads())
+    parser.add_argument("--passes", type=int, default=10)
+    parser.add_argument("--slice-s", type=float, default=0.25)
+    parser.add_argument("--threads", type=int, default=placement().threads)
     given = parser.parse_args()
     cells = [(recipe, name) for recipe in given.recipes.split(",") for name in given.settings.split(",")]
     table = Table(
         title=f"batch {given.batch_size}, {given.image_size} px, {given.threads} threads, "
-        f"{given.generations} x {given.processes} processes, {given.turns} blocks of {given.block_s} s each",
+        f"{given.generations} x {given.processes} processes, {given.passes} slices of {given.slice_s} s each",
         title_justify="left",
     )
-    for column in ("recipe", "setting", "from", "ms", "process", "moment", "neither", "one block, in %"):
+    for column in ("recipe", "setting", "from", "ms", "process", "moment", "neither", "one slice, in %"):
         table.add_column(column, justify="left" if column in ("recipe", "setting", "from") else "right")
     found = [generation(given, cells, number) for number in range(given.generations)]
     for cell in cells:
         for kind, words in enumerate(KINDS):
-            parts = [complete([[block[kind] for block in line] for line in one[cell]]) for one in found]
+            parts = [
+                complete([[one_slice[kind] for one_slice in line] for line in one[cell]]) for one in found
+            ]
             table.add_row(*cell, words, *figures([logs for logs in parts if len(logs[0]) > 1]))
     Console().print(table)
     for cell in cells:
-        print(*cell, robbed([block for one in found for line in one[cell] for block in line]), sep=", ")
+        print(*cell, stolen([each for one in found for line in one[cell] for each in line]), sep=", ")
 
 
 def generation(
     given: argparse.Namespace, cells: Sequence[Cell], number: int
 ) -> dict[Cell, list[list[list[float]]]]:
-    """One set of processes that live together: blocks[cell][process][turn]."""
+    """One set of processes that live together: slices[cell][process][pass]."""
     with ExitStack() as stack:
         living: list[tuple[Cell, int, Process]] = []
         for recipe, name in cells:
@@ -155,42 +158,44 @@ def generation(
             for place in range(given.processes):
                 process = Process(name, arguments, given.threads)
                 stack.callback(process.close)
-                process.block_ms(WARM_UP_S)
+                process.slice_ms(WARM_UP_S)
                 living.append(((recipe, name), place, process))
-        blocks: dict[Cell, list[list[list[float]]]] = {
+        slices: dict[Cell, list[list[list[float]]]] = {
             cell: [[] for _ in range(given.processes)] for cell in cells
         }
-        for turn in range(given.turns):
-            for cell, place, process in random.Random(f"{number} {turn}").sample(living, len(living)):
-                blocks[cell][place].append(process.block_ms(given.block_s))
-    return blocks
+        for number_of_pass in range(given.passes):
+            for cell, place, process in random.Random(f"{number} {number_of_pass}").sample(
+                living, len(living)
+            ):
+                slices[cell][place].append(process.slice_ms(given.slice_s))
+    return slices
 
 
-def robbed(blocks: Sequence[Sequence[float]]) -> str:
+def stolen(slices: Sequence[Sequence[float]]) -> str:
     """How long calls took during which the host took CPU time, and the others."""
-    taken, calls = (sum(block[place] for block in blocks) for place in (3, 4))
+    taken, calls = (sum(one[place] for one in slices) for place in (3, 4))
     if not 0 < taken < calls:
-        return f"{taken:.0f} of {calls:.0f} calls robbed"
-    slow = sum(block[2] * block[3] for block in blocks) / taken
-    quick = sum(block[1] * (block[4] - block[3]) for block in blocks) / (calls - taken)
-    return f"{taken:.0f} of {calls:.0f} calls robbed: {slow:.1f} ms on average, the others {quick:.1f} ms"
+        return f"{taken:.0f} of {calls:.0f} calls with steal time"
+    slow = sum(one[2] * one[3] for one in slices) / taken
+    quick = sum(one[1] * (one[4] - one[3]) for one in slices) / (calls - taken)
+    return f"{taken:.0f} of {calls:.0f} calls with steal time: {slow:.1f} ms on average, the others {quick:.1f} ms"
 
 
 def complete(means: Logs) -> Logs:
-    """Logarithms, of the turns in which every process has a block."""
-    turns = [turn for turn in zip(*means, strict=True) if all(turn)]
-    return [[math.log(turn[place]) for turn in turns] for place in range(len(means))]
+    """Logarithms, of the passes in which every process has a slice."""
+    passes = [one_pass for one_pass in zip(*means, strict=True) if all(one_pass)]
+    return [[math.log(one_pass[place]) for one_pass in passes] for place in range(len(means))]
 
 
 def figures(generations: Sequence[Logs]) -> tuple[str, ...]:
     """One line of the table."""
     if not generations:
         return ("-",) * 5
-    turns = statistics.fmean(len(logs[0]) for logs in generations)
-    of_process, of_turn, left = (
+    passes = statistics.fmean(len(logs[0]) for logs in generations)
+    of_process, of_pass, left = (
         statistics.fmean(part) for part in zip(*map(components, generations), strict=True)
     )
-    process, moment = (of_process - left) / turns, (of_turn - left) / len(generations[0])
+    process, moment = (of_process - left) / passes, (of_pass - left) / len(generations[0])
     middle = statistics.median(x for logs in generations for line in logs for x in line)
     return (f"{math.exp(middle):.1f}", *map(percent, (process, moment, left, process + moment + left)))
 

@@ -25,10 +25,10 @@ from in_pairs import LEAST_PAIRS, Compared, Ratio, compare, print_peers
 from rich.console import Console
 from rich.table import Table
 
-from densebench import engines, read_records, suite
-from densebench.machine import allowed_threads
-from densebench.record import Row
-from densebench.sinks.console import Progress
+from densebench import engines, loop, read_records
+from densebench.machine.cpus import placement
+from densebench.results.record import Row
+from densebench.sinks.progress import Progress
 from densebench.spec import RunSpec
 
 SINGLE, STACK = 7.0, 11.0  # times as fast as eager FP32 at the same batch size
@@ -58,7 +58,7 @@ def main() -> int:
     parser.add_argument("--batch-sizes", default="1,8")
     parser.add_argument("--recipes", default="", help="default: those of the default suite")
     parser.add_argument("--rounds", type=int, default=LEAST_PAIRS, help=f"{LEAST_PAIRS} at least")
-    parser.add_argument("--threads", type=int, default=allowed_threads())
+    parser.add_argument("--threads", type=int, default=placement().threads)
     parser.add_argument("--output-dir", type=Path, default=Path("results-speedup"))
     parser.add_argument(
         "--from", dest="folder", type=Path, help="a sweep's results, instead of one of its own"
@@ -88,7 +88,7 @@ def main() -> int:
         log_dir=given.output_dir / "logs",
         **flags,
     )
-    rows = rows or suite.run(spec, Progress(console)).rows
+    rows = rows or loop.run(spec, Progress(console)).rows
     rows = [row for row in rows if row.batch_size in sizes]
     print_speedups(rows, sizes, console)
     compared = compare(rows, spec, given.rounds)

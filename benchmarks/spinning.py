@@ -3,9 +3,9 @@
     python benchmarks/spinning.py results --image-size 32
 
 Takes the artifacts of a sweep that is there. Printed for each recipe: the CPU time that its process used in the half
-second after its last call; the baseline's median latency in a block after its own rest and right after the recipe's
-block, in two parts: the first 60 ms, and what follows; and how much longer the recipe's own calls take in such
-blocks, with rests between, than in one long run.
+second after its last call; the baseline's median latency in a slice after its own pause and right after the recipe's
+slice, in two parts: the first 60 ms, and what follows; and how much longer the recipe's own calls take in such
+slices, with pauses between, than in one long run.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from densebench.isolation import plain_environment
-from densebench.machine import allowed_threads
+from densebench.machine.cpus import placement
+from densebench.processes.environment import plain_environment
 
 CHILD = """
 import sys, time
@@ -32,9 +32,6 @@ import densebench
 torch.set_num_threads(int(sys.argv[3]))
 call = densebench.load(sys.argv[1])
 images = torch.randn(int(sys.argv[4]), 3, int(sys.argv[2]), int(sys.argv[2]))
-for before in sys.argv[5:]:
-    for _ in range(3):
-        call(torch.randn(int(before), 3, int(sys.argv[2]), int(sys.argv[2])))
 for _ in range(10):
     call(images)
 print("ready", flush=True)
@@ -46,17 +43,16 @@ for line in sys.stdin:
         times += [began - started, time.perf_counter() - began]
     print(*times, flush=True)
 """
-BLOCK_S, LONG_S, REST_S, EARLY_S, TIMES = 0.25, 2.0, 0.5, 0.06, 12
-Calls = list[tuple[float, float]]  # seconds since the block began, and of the call
+SLICE_S, LONG_S, PAUSE_S, EARLY_S, TIMES = 0.25, 2.0, 0.5, 0.06, 12
+Calls = list[tuple[float, float]]  # seconds since the slice began, and of the call
 
 
 class Process:
     """An artifact, loaded, that computes when it is asked to."""
 
-    def __init__(self, artifact: Path, pixels: int, threads: int, batch_size: int = 1, *before: int) -> None:
-        """Start it, and let it serve each batch size of `before` three times first."""
+    def __init__(self, artifact: Path, pixels: int, threads: int, batch_size: int = 1) -> None:
         self.child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, artifact, *map(str, (pixels, threads, batch_size, *before))],
+            [sys.executable, "-c", CHILD, artifact, *map(str, (pixels, threads, batch_size))],
             env=plain_environment(threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -64,7 +60,7 @@ class Process:
         )
         self._line()
 
-    def block(self, seconds: float = BLOCK_S) -> Calls:
+    def slice(self, seconds: float = SLICE_S) -> Calls:
         """So many seconds of calls."""
         return self._ask(seconds, math.inf)
 
@@ -79,11 +75,11 @@ class Process:
         numbers = [float(word) for word in self._line().split()]
         return list(zip(numbers[::2], numbers[1::2], strict=True))
 
-    def rest_s(self) -> float:
+    def idle_cpu_s(self) -> float:
         """CPU seconds that it uses in the half second that follows."""
         process = psutil.Process(self.child.pid)
         before = process.cpu_times()
-        time.sleep(REST_S)
+        time.sleep(PAUSE_S)
         after = process.cpu_times()
         return after.user + after.system - before.user - before.system
 
@@ -98,7 +94,7 @@ def median_ms(calls: Calls, *, early: bool) -> str:
 
 
 def mean_s(calls: Calls) -> float:
-    """Mean of the calls but the first of a block, which is slow."""
+    """Mean of the calls but the first of a slice, which is slow."""
     return statistics.fmean(s for began, s in calls if began > calls[0][1] / 2)
 
 
@@ -110,7 +106,7 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="folder of a sweep")
     parser.add_argument("--recipes", default="baseline,channels_last,onnx_int8,openvino")
     parser.add_argument("--image-size", type=int, required=True)
-    parser.add_argument("--threads", type=int, default=allowed_threads())
+    parser.add_argument("--threads", type=int, default=placement().threads)
     given = parser.parse_args()
     table = Table(title=f"{given.image_size} px, {given.threads} threads", title_justify="left")
     table.add_column("recipe")
@@ -120,7 +116,7 @@ def main() -> None:
         "late",
         "after it: early",
         "late",
-        "short blocks",
+        "short slices",
     ):
         table.add_column(column, justify="right")
     baseline = Process(given.results / "models/baseline", given.image_size, given.threads)
@@ -131,17 +127,17 @@ def main() -> None:
         after: Calls = []
         longer: list[float] = []
         for _ in range(TIMES):
-            alone += baseline.block()
-            other.block()
-            after += baseline.block()
-            other.block()
-            used.append(other.rest_s())
-            short = other.block()
-            time.sleep(REST_S)
-            long = other.block(LONG_S)
-            time.sleep(REST_S)
-            short += other.block()
-            time.sleep(REST_S)
+            alone += baseline.slice()
+            other.slice()
+            after += baseline.slice()
+            other.slice()
+            used.append(other.idle_cpu_s())
+            short = other.slice()
+            time.sleep(PAUSE_S)
+            long = other.slice(LONG_S)
+            time.sleep(PAUSE_S)
+            short += other.slice()
+            time.sleep(PAUSE_S)
             longer.append(mean_s(short) / mean_s(long) - 1)
         cells = [median_ms(calls, early=early) for calls in (alone, after) for early in (True, False)]
         more = f"{100 * statistics.mean(longer):+.0f} ± {200 * statistics.stdev(longer) / TIMES**0.5:.0f} %"

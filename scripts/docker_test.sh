@@ -97,45 +97,46 @@ batch-sizes = [1, 2, 4]
 focus-batch-sizes = []
 rounds = 2
 sample-time = 0.1
+deploy-time = 0.1
 ceilings = false
 threads = 1
 T
 chown "$uid" "$here/my suite.toml"
 flags=(--output-dir "./my results" --gpu-enabled false -- --suite "my suite.toml")
 journal="$here/my results/journal.jsonl"
-# what is there after each round; a later line of a cell has more rounds
-rows() { { grep '"type": "row"' "$journal" 2>/dev/null || true; } | wc -l; }
+# what processes measured so far
+measured() { { grep '"kind": "measure"' "$journal" 2>/dev/null || true; } | wc -l; }
 project=(--filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME")
 container() { docker ps -q "${project[@]}" --filter label=com.docker.compose.service=benchmark-app; }
 
 run "${flags[@]}" >"$work/first.log" 2>&1 &
 pid=$!
-while (($(rows) == 0)) && kill -0 $pid 2>/dev/null; do sleep 0.2; done
+while (($(measured) == 0)) && kill -0 $pid 2>/dev/null; do sleep 0.2; done
 docker kill "$(container)" >/dev/null || fail "no container to kill: the sweep ended before"
 code=0
 wait $pid || code=$?
 ((code == 137)) || fail "exit code $code after the container was killed"
-kept=$(rows)
-((kept > 0)) || fail "no row is left of the killed run"
-pass "a killed container: exit code 137, and $kept records are there"
+kept=$(measured)
+((kept > 0)) || fail "no observation is left of the killed run"
+pass "a killed container: exit code 137, and $kept observations are there"
 cp "$journal" "$work/journal.killed"
 
 run "${flags[@]}" --resume >"$work/second.log" 2>&1 &
 pid=$!
-while (($(rows) == kept)) && kill -0 $pid 2>/dev/null; do sleep 0.2; done
+while (($(measured) == kept)) && kill -0 $pid 2>/dev/null; do sleep 0.2; done
 kill -INT $pid || fail "the resumed sweep ended before Ctrl-C"
 code=0
 wait $pid || code=$?
 ((code == 130)) || fail "exit code $code after Ctrl-C"
 [[ -z $(container) ]] || fail "a container runs on after Ctrl-C"
-interrupted=$(rows)
-((interrupted > kept)) || fail "Ctrl-C lost rows"
-pass "Ctrl-C: exit code 130, no container left, and $interrupted records are there"
+interrupted=$(measured)
+((interrupted > kept)) || fail "Ctrl-C lost observations"
+pass "Ctrl-C: exit code 130, no container left, and $interrupted observations are there"
 cp "$journal" "$work/journal.interrupted"
 
 (run "${flags[@]}" --resume) >"$work/third.log" 2>&1 || fail "--resume: exit code $?"
 for part in "$work"/journal.*; do
-  cmp -s -n "$(stat -c %s "$part")" "$journal" "$part" || fail "--resume changed rows"
+  cmp -s -n "$(stat -c %s "$part")" "$journal" "$part" || fail "--resume changed observations"
 done
 python3 - "$here/my results/benchmark_results.csv" <<'P' || fail "rows after --resume"
 import csv, sys
@@ -143,7 +144,7 @@ rows = sorted((row["recipe"], row["batch_size"], row["status"]) for row in csv.D
 wanted = [(recipe, size, "ok") for recipe in ("baseline", "openvino") for size in "124"]
 sys.exit(str(rows) if rows != wanted else 0)
 P
-pass "--resume in a new container: all 6 rows are ok, the first $interrupted records as they were"
+pass "--resume in a new container: all 6 rows are ok, the first $interrupted observations as they were"
 foreign=$(find "$here" ! -uid "$uid" -print -quit)
 [[ -z $foreign ]] || fail "$foreign is not the caller's"
 [[ -f "$here/my results/report.html" && -d "$here/logs/tensorboard/profile" ]] || fail "report or traces"

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from densebench.recipe import resolve
+from densebench.recipes.parse import resolve
 
 # What must be seen in a row's effect; of the others, that there is any.
 EFFECTS = {
@@ -27,7 +27,7 @@ EFFECTS = {
     "channels_last+bf16": r"bfloat16 convolutions.*NHWC",
     "channels_last+bf16+compile": r"compiled graph.*bfloat16 convolutions.*NHWC",
     "compile": r"compiled graphs?, 0 graph breaks",
-    "compile:freezing=true": r"compiled graphs?, 0 graph breaks; (weights of|no layer's weights)",
+    "compile:freezing=true": r"compiled graphs?, 0 graph breaks; frozen, (weights of|no layer's weights)",
     "compile:mode=max-autotune": r"compiled graphs?, 0 graph breaks(?!.*a CPU has none)",
     "compile:mode=reduce-overhead": r"compiled graphs?, 0 graph breaks(?!.*a CPU has none)",
     "jit": r"frozen graph",

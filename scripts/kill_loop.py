@@ -3,9 +3,10 @@
     python scripts/kill_loop.py 50 [SEED]
 
 After every kill: no process of the run is alive and its scratch folder is gone; the journal still starts with all
-that it held before; every artifact, trace, table and report that has its name is whole. A sweep that gets to its end
-has every cell in the CSV once, no recipe's row measured on once it has its rounds, and no file but those that belong
-there; then a new one is begun. Exits 1 at the first check that fails.
+that it held before; no build, evaluation or whole round that was finished is done again; every artifact, trace, table
+and report that has its name is whole. A sweep that gets to its end has every cell in the CSV once, each in as many
+whole rounds as it was to have, and no file but those that belong there; then a new one is begun. Exits 1 at the first
+check that fails.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from pathlib import Path
 
 import psutil
 
-from densebench.artifact import read_manifest
-from densebench.record import BASELINE, Record
-from densebench.sinks import journal
+from densebench.artifacts.load import read_manifest
+from densebench.results import journal
+from densebench.results.current import Cell, current
+from densebench.results.observation import MeasureObservation, Observation
+from densebench.spec import BASELINE
 
 MARK = "KILL_LOOP"  # environment variable that tells this loop's processes from others
 SUITE = """
@@ -40,14 +43,16 @@ threads = 1
 recipes = ["channels_last"]
 batch-sizes = [1, 2]
 sample-time = 0.05
+deploy-time = 0.1
 rounds = 2
+confirmation-rounds = 2
 focus-batch-sizes = []
 repeats = 0
 ceilings = false
 """
-ROUNDS = 2
+ROUNDS = CONFIRMATION_ROUNDS = 2
 CELLS = [(recipe, size) for recipe in (BASELINE, "channels_last") for size in (1, 2)]
-GONE_S = 30.0  # a zygote that is still importing PyTorch notices at the end of that
+GONE_S = 30.0  # a fork server that is still importing PyTorch notices at the end of that
 SWEEP_S = 600.0
 
 
@@ -73,7 +78,7 @@ class Loop:
         (self.folder / "tmp").mkdir()
         (self.folder / "suite.toml").write_text(SUITE, encoding="utf-8")
         while sum(self.found.values()) < kills:
-            whole = finished(self._records()) == {*CELLS}  # nothing but the report is left to be killed in
+            whole = self._finished() == {*CELLS}  # the confirmation and the report are left to be killed in
             self._attempt(SWEEP_S if whole else dice.uniform(0, self.whole_s))
         while self.out.exists():
             self._attempt(SWEEP_S)
@@ -114,8 +119,13 @@ class Loop:
         content = path.read_bytes() if path.exists() else b""
         return content[: content.rfind(b"\n") + 1]
 
-    def _records(self) -> list[Record]:
+    def _observations(self) -> list[Observation]:
         return journal.read(self.out)[1] if self._journal() else []
+
+    def _finished(self) -> set[Cell]:
+        """The cells that have all their rounds."""
+        known = current(self._observations())
+        return {cell for cell in CELLS if len(known.rounds(cell)) >= ROUNDS}
 
     def _check_killed(self, before: bytes) -> None:
         deadline = time.monotonic() + GONE_S
@@ -123,19 +133,16 @@ class Loop:
             time.sleep(0.05)
         check(not alive, f"still alive: {alive}")
         self._check_whole(before)
-        rows = len(finished(self._records()))
-        begun = len({record.key for record in self._records()}) - rows
         made = len(list(self.out.glob("models/*/manifest.json")))
-        state = (
-            f"{made} of 2 models, {rows} rows, {begun} with a round"
-            if (self.out / journal.FILE_NAME).exists()
-            else "no journal"
-        )
+        rounds = len(whole_rounds(self._observations()))
+        there = (self.out / journal.FILE_NAME).exists()
+        state = f"{made} of 2 models, {rounds} whole rounds" if there else "no journal"
         self.found[state] += 1
         print(f"kill {sum(self.found.values())}: {state}", file=sys.stderr, flush=True)
 
     def _check_whole(self, before: bytes) -> None:
         check(self._journal().startswith(before), "the journal has lost lines")
+        check(not (again := done_again(self._observations())), f"done again: {', '.join(again)}")
         left = [path.name for path in (self.folder / "tmp").glob("densebench-*")]
         check(not left, f"left in the folder for temporary files: {left}")
         os.environ["DENSEBENCH_KEY_FILE"] = str(self.folder / "signing.key")
@@ -157,22 +164,32 @@ class Loop:
     def _check_ended(self, before: bytes) -> None:
         check(not (alive := processes(self.mark)), f"still alive: {alive}")
         self._check_whole(before)
-        rounds: dict[tuple[str, int], tuple[int, ...]] = {}
-        for record in self._records():
-            had = rounds.get(record.key, ())
-            check(record.rounds[: len(had)] == had, f"{record.key} had rounds {had} and has {record.rounds}")
-            # the baseline is measured again among the rows that a killed run lacked: they are compared with it
-            again = record.recipe != BASELINE and len(had) >= ROUNDS
-            check(not again, f"{record.key} is measured again after rounds {had}")
-            rounds[record.key] = record.rounds
-        check(finished(self._records()) == {*CELLS}, f"the journal holds {rounds}")
+        known = current(self._observations())
+        rounds = {cell: sorted(known.rounds(cell)) for cell in CELLS}
+        check(all(len(own) == ROUNDS for own in rounds.values()), f"the journal holds {rounds}")
         half = [path.name for folder in (self.out, self.out / "models") for path in folder.glob(".*")]
         check(not half, f"left in the results folder: {half}")
 
 
-def finished(records: list[Record]) -> set[tuple[str, int]]:
-    """The cells that have all their rounds."""
-    return {record.key for record in records if len({*record.rounds}) >= ROUNDS}
+def whole_rounds(observations: list[Observation]) -> set[int]:
+    """The numbers of the rounds that have as many observations as they were to have."""
+    measured = [one for one in observations if isinstance(one, MeasureObservation) and not one.discarded]
+    there = Counter(one.round for one in measured)
+    return {one.round for one in measured if there[one.round] >= one.of}
+
+
+def done_again(observations: list[Observation]) -> list[str]:
+    """What was done twice though it was finished: a build, an evaluation, a cell's rounds of a stage."""
+    whole = whole_rounds(observations)
+    counted: Counter[str] = Counter()
+    allowed: Counter[str] = Counter()
+    for one in observations:
+        if not isinstance(one, MeasureObservation):
+            counted[f"{one.kind} of {one.recipe}"] += 1
+        elif one.round in whole and one.recipe != BASELINE:  # the baseline has two processes in each round
+            counted[f"{one.stage} of {one.cell}"] += 1
+            allowed[f"{one.stage} of {one.cell}"] = ROUNDS if one.stage == "sweep" else CONFIRMATION_ROUNDS
+    return [f"{what}, {count} times" for what, count in counted.items() if count > (allowed[what] or 1)]
 
 
 def processes(mark: str) -> list[str]:

@@ -12,12 +12,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from densebench import atomic
+from densebench import files
 from densebench.errors import InputError
 from densebench.report.markdown import parts
 from densebench.report.readme import update
-from densebench.rows import derive
-from densebench.sinks import journal
+from densebench.results import journal
+from densebench.results.derive import derive
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,12 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the README differs")
     given = parser.parse_args(arguments)
     try:
-        header, records = journal.read(given.folder)
+        header, records = journal.records_of(given.folder)
         before = given.readme.read_bytes().decode("utf-8")
         rows = derive(records, header.spec.get("recipes", ()), known=header.known)
         after = update(before, parts(header, rows))
         if after != before and not given.check:
-            atomic.write_text(given.readme, after)
+            files.write_text(given.readme, after)
     except (InputError, OSError, UnicodeDecodeError) as error:
         print(f"update_readme: {error}", file=sys.stderr)
         return 2

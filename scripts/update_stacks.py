@@ -14,7 +14,7 @@ from typing import get_args
 from densebench import engines, techniques
 from densebench.engines.base import Engine
 from densebench.errors import UsageError
-from densebench.recipe import resolve
+from densebench.recipes.parse import resolve
 
 FILE = Path(__file__).parents[1] / "docs" / "stacks.md"
 HEAD = """# What goes with what

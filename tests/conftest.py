@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from playwright.sync_api import Browser
 from xdist.scheduler import LoadScopeScheduling
 
@@ -22,6 +24,11 @@ from tests.e2e.program import Finished, Program, write_suite
 
 # Threads that wait for each other are up to fifty times slower while other programs use the cores.
 os.environ["OMP_NUM_THREADS"] = "1"
+# A run of the tests draws the same cases everywhere and each time. `scripts/fuzz.sh` looks for new ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("fuzz", derandomize=False, deadline=None, print_blob=True)
+settings.load_profile("repeatable")  # --hypothesis-profile=fuzz takes its place
+TESTS = Path(__file__).parent
 RECIPES = (
     "baseline",
     "amp",
@@ -49,6 +56,24 @@ SWEEP_MODULES = {
     "tests/e2e/test_tensorboard.py",
     "tests/examples/test_cpp.py",
 }
+
+
+# Whose tests start the program, children or a browser, build with an engine, or train.
+SLOW = (
+    *(
+        "benchmarks",
+        "e2e",
+        "engines",
+        "examples",
+        "loadtest",
+        "processes",
+        "reliability",
+        "roofline",
+        "scripts",
+    ),
+    *("techniques", "viewer", "worker"),
+    *("measure/test_deploy.py", "report/html/test_browser.py", "workloads/test_digits.py"),
+)
 
 
 def folder_of(recipe: str) -> str:
@@ -83,6 +108,13 @@ class Sweep:
         """The manifest of the recipe's artifact."""
         content: dict[str, Any] = json.loads((self.artifact(recipe) / "manifest.json").read_bytes())
         return content
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """PyTorch draws the same numbers in each test, whichever tests ran before it."""
+    if torch := sys.modules.get("torch"):  # not loaded for this alone
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -147,8 +179,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Whichever test is the first to need the sweep waits for it."""
+    """Slow tests are told apart; whichever is the first to need the sweep waits for it."""
     for item in items:
+        if any(item.path.is_relative_to(TESTS / slow) for slow in SLOW):
+            item.add_marker(pytest.mark.slow)
         if "sweep" in getattr(item, "fixturenames", ()):
             assert item.nodeid.partition("::")[0] in SWEEP_MODULES, f"add {item.path.name} to SWEEP_MODULES"
             item.add_marker(pytest.mark.timeout(1200))

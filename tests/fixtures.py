@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from densebench.trust import KEY_VARIABLE
+from densebench.artifacts.signing import KEY_VARIABLE
 from densebench.workloads import models
 from densebench.workloads.base import Workload
 from tests.small import NAME, Tiny, tiny_workload

@@ -11,33 +11,39 @@ import pytest
 from rich.console import Console
 
 import densebench
-from densebench import cli, jobs, suite
-from densebench.errors import InputError, Unavailable
-from densebench.record import Record, Status
-from densebench.sinks import journal
-from densebench.sinks.console import Progress
+from densebench import loop
+from densebench.cli import main
+from densebench.errors import InputError, TooSlow, Unavailable
+from densebench.executors import opening
+from densebench.executors.local import LocalExecutor
+from densebench.output import written
+from densebench.processes import messages
+from densebench.results import journal
+from densebench.results.observation import Status
+from densebench.results.record import Record
+from densebench.sinks.progress import Progress
 from densebench.spec import RunSpec
-from tests.reliability.nursery import InstantNurseries
-from tests.test_artifact import make
+from tests.artifacts.test_manifest import make
+from tests.reliability.fork_servers import InstantForkServers
 
 pytest_plugins = ["tests.fixtures"]
 pytestmark = pytest.mark.usefixtures("own_key")
-HURRY = {"rounds": 1, "focus_batch_sizes": (), "repeats": 0, "ceilings": False}
-Run = Callable[..., suite.Outcome]
+HURRY = {"rounds": 1, "focus_batch_sizes": (), "repeats": 0, "ceilings": False, "deploy_time": 0}
+Run = Callable[..., loop.Outcome]
 TOO_SLOW = "too slow here: 9.0 s a batch, so 36 s would come too near --cell-timeout"
 
 
-class Children(InstantNurseries):
+class Children(InstantForkServers):
     """They leave artifacts, and fail as a test says; which jobs they were given is kept for all of them."""
 
-    asked: ClassVar[list[jobs.Job]] = []
+    asked: ClassVar[list[messages.Job]] = []
     problem: ClassVar[Exception | None] = None
 
-    def run(self, job: jobs.Job, *arguments: Any) -> Any:
+    def run(self, job: messages.Job, *arguments: Any) -> Any:
         self.asked.append(job)
-        if isinstance(job, jobs.Build):
+        if isinstance(job, messages.Build):
             make(job.folder, batch_sizes=job.batch_sizes)
-        if isinstance(job, jobs.Measure) and self.problem and job.folder.name != "baseline":
+        if isinstance(job, messages.Measure) and self.problem and job.folder.name != "baseline":
             raise self.problem
         return super().run(job, *arguments)
 
@@ -47,11 +53,11 @@ def children(monkeypatch: pytest.MonkeyPatch) -> type[Children]:
     """Those of one test, without pictures and without a look at the machine."""
 
     class OfThisTest(Children):
-        asked: ClassVar[list[jobs.Job]] = []
+        asked: ClassVar[list[messages.Job]] = []
 
-    monkeypatch.setattr(suite, "Nurseries", OfThisTest)
-    monkeypatch.setattr(suite, "write_board", lambda *_: None)
-    monkeypatch.setattr(suite, "warnings", list)
+    monkeypatch.setattr(opening, "ForkServerPool", OfThisTest)
+    monkeypatch.setattr(written, "write_board", lambda *_: None)
+    monkeypatch.setattr(opening, "warnings", lambda placed: [])
     return OfThisTest
 
 
@@ -59,19 +65,31 @@ def children(monkeypatch: pytest.MonkeyPatch) -> type[Children]:
 def run(children: type[Children], tmp_path: Path) -> Run:
     """A sweep into `out`."""
 
-    def sweep(command: str = "", **flags: Any) -> suite.Outcome:
+    def sweep(command: str = "", **flags: Any) -> loop.Outcome:
         children.asked.clear()
         where = {"output_dir": tmp_path / "out", "log_dir": tmp_path / "log"}
         spec = RunSpec.create(**(HURRY | where | {"recipes": ["amp"], "batch_sizes": [1]} | flags))
         with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
-            return suite.run(spec, Progress(Console(file=nowhere)), command)
+            return loop.run(spec, Progress(Console(file=nowhere)), command)
 
     return sweep
 
 
+def test_a_resume_with_another_number_of_images_is_refused(run: Run, tmp_path: Path) -> None:
+    """Recipes of one run are compared image by image, so all of them see the same ones."""
+    run(accuracy_images=50)
+    before = (tmp_path / "out" / journal.FILE_NAME).read_bytes()
+    with pytest.raises(InputError, match="accuracy_images was 50 and is now 60"):
+        run(accuracy_images=60, resume=True)
+    with pytest.raises(InputError, match="accuracy_images was 50 and is now not set"):
+        run(resume=True)
+    assert (tmp_path / "out" / journal.FILE_NAME).read_bytes() == before
+    run(accuracy_images=50, resume=True)
+
+
 def built(children: type[Children]) -> dict[str, tuple[int, ...]]:
     """Which recipes were built, and for which batch sizes."""
-    return {job.recipe: job.batch_sizes for job in children.asked if isinstance(job, jobs.Build)}
+    return {job.recipe: job.batch_sizes for job in children.asked if isinstance(job, messages.Build)}
 
 
 def test_a_recipe_of_the_same_name_and_other_steps_is_refused(run: Run, tmp_path: Path) -> None:
@@ -112,11 +130,11 @@ def test_a_folder_of_the_same_name_is_other_data(run: Run, tmp_path: Path) -> No
 
 def test_an_artifact_is_built_again_for_more_batch_sizes(run: Run, children: type[Children]) -> None:
     """For those of its rows and the new ones together; without new ones it is used as it is."""
-    run(batch_sizes=[1, 8])
-    assert built(children) == {"baseline": (1, 8), "amp": (1, 8)}
-    run(batch_sizes=[8, 4], resume=True)
-    assert built(children) == {"baseline": (1, 4, 8), "amp": (1, 4, 8)}
-    run(batch_sizes=[1, 4], rounds=2, resume=True)
+    run(recipes=["jit"], batch_sizes=[1, 8])
+    assert built(children) == {"baseline": (1, 8), "jit": (1, 8)}
+    run(recipes=["jit"], batch_sizes=[8, 4], resume=True)
+    assert built(children) == {"jit": (1, 4, 8)}, "the baseline's artifact serves any"
+    run(recipes=["jit"], batch_sizes=[1, 4], rounds=2, resume=True)
     assert built(children) == {}
 
 
@@ -142,7 +160,7 @@ def test_a_report_tells_what_has_no_row(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(suite, "time_cells", interrupted)
+        patched.setattr(LocalExecutor, "run", interrupted)
         assert run(batch_sizes=[1, 8]).exit_code == 130
     report = tmp_path / "out" / "REPORT.md"
     said = "No row for baseline and amp at batches 1 and 8: the run ended before that"
@@ -171,18 +189,44 @@ def test_a_run_that_an_error_ends_leaves_its_log(
     def broken(*_: object) -> None:
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr(suite, "time_cells", broken)
+    monkeypatch.setattr(LocalExecutor, "run", broken)
     with pytest.raises(RuntimeError, match="a mistake"):
         run()
     assert (tmp_path / "out" / "run.log").exists()
+
+
+def test_the_log_is_there_while_children_work(run: Run, children: type[Children], tmp_path: Path) -> None:
+    """A message that names it can be followed at once; a resume writes on, and one that is refused leaves it."""
+    log, seen = tmp_path / "out" / "run.log", []
+
+    def look(self: Children, job: messages.Job, *arguments: Any) -> Any:
+        if isinstance(job, messages.Build | messages.Measure):
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(f"{job.kind} ")
+            seen.append(log.read_text(encoding="utf-8"))
+        return Children.run(self, job, *arguments)
+
+    children.run = look  # type: ignore[method-assign]
+    run()
+    first = "build build measure measure measure "
+    assert seen[0] == "build "
+    assert seen[-1] == log.read_text() == first
+    with pytest.raises(InputError, match="seed was 0 and is now 1"):
+        run(resume=True, seed=1)
+    assert log.read_text() == first
+    run(resume=True, recipes=["amp", "bf16"])
+    assert log.read_text().startswith(first + "build ")
+    run()
+    assert log.read_text() == first
+    assert not [*(tmp_path / "out").glob(".*")]
 
 
 @pytest.mark.parametrize(
     ("problem", "flags", "again"),
     [
         (Unavailable("install g++"), {}, True),
-        (Unavailable(TOO_SLOW), {"cell_timeout": 9}, False),
-        (Unavailable(TOO_SLOW), {"cell_timeout": 90}, True),
+        (TooSlow(TOO_SLOW), {"cell_timeout": 9}, False),
+        (TooSlow(TOO_SLOW), {"cell_timeout": 90}, True),
     ],
     ids=["it may be there now", "same limit", "another limit"],
 )
@@ -204,11 +248,11 @@ def test_what_is_known_to_be_impossible_is_not_tried_again(
     """As long as the reason is the same; once it is gone the recipe runs."""
     lacking = "pip install something"
     with monkeypatch.context() as patch:
-        patch.setattr("densebench.recipe.Recipe.unavailable", _without_amp(lacking))
+        patch.setattr("densebench.recipes.recipe.Recipe.unavailable", _without_amp(lacking))
         assert run().rows[-1].reason == lacking
         before = len(run(resume=True).rows)
         assert built(children) == {}
-        patch.setattr("densebench.recipe.Recipe.unavailable", _without_amp("another reason"))
+        patch.setattr("densebench.recipes.recipe.Recipe.unavailable", _without_amp("another reason"))
         assert run(resume=True).rows[-1].reason == "another reason"
     rows = run(resume=True).rows
     assert len(rows) == before
@@ -224,7 +268,7 @@ def test_a_report_after_a_resume_is_the_report_of_the_run(
 ) -> None:
     """`densebench report` makes the same from the journal: the notes and recipes of both, and how to get them."""
     run("densebench run --recipes bf16", recipes=["bf16"])
-    monkeypatch.setattr(suite, "warnings", lambda: ["a drummer next door"])
+    monkeypatch.setattr(opening, "warnings", lambda placed: ["a drummer next door"])
     added = {"recipes": ["amp", "bf16"], "max_accuracy_drop": 3.0, "resume": True}
     outcome = run("densebench run --recipes amp,bf16 --resume", **added)
     assert [row.recipe for row in outcome.rows] == ["baseline", "bf16", "amp"]
@@ -234,7 +278,7 @@ def test_a_report_after_a_resume_is_the_report_of_the_run(
     assert "densebench run --recipes bf16 && densebench run --recipes amp,bf16 --resume" in before[0]
     monkeypatch.setattr("sys.argv", ["densebench", "report", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     assert not end.value.code
     assert [path.read_text(encoding="utf-8") for path in files] == before
 
@@ -263,7 +307,7 @@ def test_a_resume_of_nothing_says_that_it_is_a_new_run(
 
 def test_a_prediction_names_the_limit_that_it_is_held_against(run: Run, children: type[Children]) -> None:
     """The reason of a skipped row says how many seconds the cell would have had."""
-    children.problem = Unavailable(TOO_SLOW)
+    children.problem = TooSlow(TOO_SLOW)
     (row,) = (one for one in run(cell_timeout=9).rows if one.recipe == "amp")
     assert isinstance(row, Record)
     assert row.reason == f"{TOO_SLOW} 9"

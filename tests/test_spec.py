@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from densebench import cli
+from densebench.cli import main
 from densebench.errors import InputError, UsageError
-from densebench.recipe import plan
-from densebench.record import BASELINE
-from densebench.spec import FILE_ONLY, RunSpec, command_of, read_suite
+from densebench.recipes.parse import plan
+from densebench.spec import BASELINE, FILE_ONLY, RunSpec, read_suite
 
 words = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12)
 positive = st.floats(0.001, 1e6)
@@ -36,13 +35,21 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "cell-timeout": positive,
     "rounds": st.integers(1, 1000),
     "focus-batch-sizes": st.lists(st.integers(1, 65536), max_size=3),
-    "focus-time": st.floats(0, 1e6),
+    "focus-rounds": st.integers(1, 1000),
     "repeats": st.integers(0, 100),
     "ceilings": st.booleans(),
     "sample-time": positive,
     "accuracy-time": positive,
+    "accuracy-images": st.one_of(st.just("all"), st.integers(1, 10**9)),
+    "deploy-time": st.floats(0, 60),
     "precision-target": positive,
-    "max-accuracy-drop": st.floats(0, 100),
+    "objective": st.sampled_from(["throughput", "latency", "memory", "size"]),
+    "serving-batch-size": st.integers(1, 65536),
+    "max-accuracy-drop": st.floats(0.001, 100),
+    "max-latency-ms": positive,
+    "max-memory-mb": positive,
+    "max-size-mb": positive,
+    "confirmation-rounds": st.integers(0, 1000),
     "trust": st.booleans(),
     "mlflow": words,
 }
@@ -75,6 +82,13 @@ def test_any_subset_of_keys_is_read_as_the_flags_are(
     flags = {key.replace("-", "_"): value for key, value in values.items()}
     assert spec == RunSpec.create(**flags)
     said = spec.model_dump(mode="json")
+    served = flags.get("serving_batch_size")
+    if served is not None:  # it is measured too
+        assert served in spec.batch_sizes
+        flags["batch_sizes"] = [
+            size for size in said["batch_sizes"] if size != served or size in values.get("batch-sizes", [])
+        ]
+        said["batch_sizes"] = flags["batch_sizes"]
     for key, value in flags.items():
         if key == "named":
             assert value.items() <= said[key].items()
@@ -86,6 +100,20 @@ def test_any_subset_of_keys_is_read_as_the_flags_are(
     assert {k: v for k, v in said.items() if k not in flags} == {
         k: v for k, v in untouched.items() if k not in flags
     }
+
+
+@pytest.mark.parametrize(("served", "measured"), [(8, (1, 8)), (4, (1, 8, 4))])
+def test_the_batch_size_that_is_served_is_measured(served: int, measured: tuple[int, ...]) -> None:
+    """`--serving-batch-size` adds its batch size where it isn't among them."""
+    assert RunSpec.create(batch_sizes=[1, 8], serving_batch_size=served).batch_sizes == measured
+
+
+def test_a_resume_keeps_the_objective_and_the_limits_that_it_does_not_name() -> None:
+    """A limit of the run that is resumed holds on, unless the resume has one of its own."""
+    former = RunSpec.create(objective="latency", max_latency_ms=20, max_size_mb=30).model_dump(mode="json")
+    spec = RunSpec.create(resume=True, max_size_mb=50).going_on(former)
+    assert (spec.objective, spec.max_latency_ms, spec.max_size_mb) == ("latency", 20, 50)
+    assert spec.resume
 
 
 def test_a_spec_survives_json() -> None:
@@ -172,13 +200,21 @@ WRONG: dict[str, list[Any]] = {
     "cell-timeout": [0, -3, "long", float("inf"), float("nan")],
     "rounds": [0, 2.5],
     "focus-batch-sizes": [[0], 8],
-    "focus-time": [-1, "long"],
+    "focus-rounds": [0, 2.5],
     "repeats": [-1, "some"],
     "ceilings": ["perhaps"],
     "sample-time": [0, float("nan")],
     "accuracy-time": [0, []],
+    "accuracy-images": [0, -3, "some", "0", "1.5", True, []],
+    "deploy-time": [-1, 61, float("nan")],
     "precision-target": [0, "tight"],
-    "max-accuracy-drop": [-0.1, "none"],
+    "objective": ["speed", 3],
+    "serving-batch-size": [0, -8, "one"],
+    "max-accuracy-drop": [-0.1, 0, "none"],
+    "max-latency-ms": [0, -1, "soon"],
+    "max-memory-mb": [0, -1, "little"],
+    "max-size-mb": [0, -1, "small"],
+    "confirmation-rounds": [-1, "few"],
     "trust": ["maybe"],
     "mlflow": ["", 5],
 }
@@ -221,41 +257,18 @@ def test_a_spec_is_frozen() -> None:
         RunSpec.create().seed = 1  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(
-    ("suite", "flags", "command"),
-    [
-        ("default", {}, "densebench run"),
-        (
-            "quick",
-            {"recipes": ["amp", "bf16+jit"], "threads": None},
-            "densebench run --quick --recipes amp,bf16+jit",
-        ),
-        (
-            Path("my suite.toml"),
-            {"batch_sizes": (1, 8)},
-            "densebench run --suite 'my suite.toml' --batch-sizes 1,8",
-        ),
-        ("default", {"resume": True, "trust": False, "seed": 3}, "densebench run --resume --seed 3"),
-        (
-            "default",
-            {"output_dir": Path("a b"), "focus_batch_sizes": []},
-            "densebench run --output-dir 'a b' --focus-batch-sizes ''",
-        ),
-        (
-            "quick",
-            {"sample_time": 1, "log_dir": Path("x")},
-            """python -c 'import densebench; densebench.run('"'"'quick'"'"', sample_time=1, log_dir='"'"'x'"'"')'""",
-        ),
-    ],
-)
-def test_a_call_from_python_has_a_command_that_does_the_same(
-    suite: str | Path, flags: dict[str, Any], command: str
-) -> None:
-    """The report says how to reproduce it, whoever asked for it."""
-    assert command_of(suite, flags) == command
-
-
 def test_every_key_is_a_flag_or_known_to_be_none() -> None:
     """A command is not made of flags that the command line doesn't have."""
-    flags = set(inspect.signature(cli.run).parameters) - {"suite", "quick", "dry_run"}
+    flags = set(inspect.signature(main.run).parameters) - {"suite", "quick", "dry_run", "as_json"}
     assert flags == set(RunSpec.model_fields) - FILE_ONLY
+
+
+def test_a_key_that_is_gone_names_what_has_its_part(tmp_path: Path) -> None:
+    """In a suite file and in a call."""
+    path = tmp_path / "suite.toml"
+    path.write_text("focus-time = 60\n")
+    said = "the key 'focus-time' is gone: rounds are fixed, and focus-rounds says how many"
+    with pytest.raises(InputError, match=f"suite file .*: {said}"):
+        RunSpec.create(path)
+    with pytest.raises(UsageError, match=said):
+        RunSpec.create(focus_time=60)

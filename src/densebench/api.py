@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from densebench.errors import DensebenchError, RefusedArtifact
-from densebench.record import Row
-from densebench.rows import derive
-from densebench.wording import one_line
+from densebench.results.derive import derive
+from densebench.results.record import Row
+from densebench.spec import FILE_ONLY, RunSpec, flag_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from densebench.artifacts.load import Artifact
 
 
-def run(suite: str | Path = "default", **flags: Any) -> list[Row]:
+def run(suite: str | Path = "default", **flags: object) -> list[Row]:
     """Run a sweep and return its rows.
 
     Args:
@@ -26,16 +26,13 @@ def run(suite: str | Path = "default", **flags: Any) -> list[Row]:
         UsageError: the request can't be carried out; nothing was written.
 
     """
-    from densebench import suite as sweep
-    from densebench.sinks.console import Progress
-    from densebench.spec import RunSpec, command_of
+    from densebench import loop
+    from densebench.sinks.progress import Progress
 
-    return sweep.run(RunSpec.create(suite, **flags), Progress(), command_of(suite, flags)).rows
+    return loop.run(RunSpec.create(suite, **flags), Progress(), command_of(suite, flags)).rows
 
 
-def load(
-    artifact: str | Path, device: str | None = None, *, trust: bool = False
-) -> Callable[[Tensor], Tensor]:
+def load(artifact: str | Path, device: str | None = None, *, trust: bool = False) -> Artifact:
     """Load a saved model as a callable from images (n, c, h, w), float32, to logits (n, classes), float32.
 
     Args:
@@ -47,35 +44,9 @@ def load(
         RefusedArtifact: damaged, foreign code, from a newer densebench, or with other outputs than when it was built.
 
     """
-    import torch
+    from densebench.artifacts.load import open_checked
 
-    from densebench import engines
-    from densebench.artifact import check_probe, read_manifest
-    from densebench.measure.device import turn_tf32_off
-
-    folder = Path(artifact)
-    manifest = read_manifest(folder, trusted=trust)
-    where = device or manifest.device
-    if where != "cpu":
-        turn_tf32_off()  # as where it was built and measured: compiler caches are only good for the same setting
-    try:
-        session = engines.catalogue()[manifest.engine].load(folder, manifest.details, where)
-        try:
-            check_probe(session, manifest, where)
-        except RefusedArtifact as error:
-            session.close()
-            raise RefusedArtifact(f"{folder}: {error}: build the recipe again") from None
-    except DensebenchError:
-        raise
-    except Exception as error:  # whole, but nothing that the engine or its library can read
-        words = one_line(f"{type(error).__name__}: {error}")
-        raise RefusedArtifact(f"{folder} can't be loaded here ({words}): build the recipe again") from error
-
-    def logits(images: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return session(images.to(where))
-
-    return logits
+    return open_checked(Path(artifact), device, trust=trust)
 
 
 def read_records(folder: str | Path) -> list[Row]:
@@ -85,7 +56,32 @@ def read_records(folder: str | Path) -> list[Row]:
         InputError: no journal there, or a damaged one.
 
     """
-    from densebench.sinks import journal
+    from densebench.results import journal
 
-    header, records = journal.read(Path(folder))
+    header, records = journal.records_of(Path(folder))
     return derive(records, header.spec.get("recipes", ()), known=header.known)
+
+
+def command_of(suite: Path | str, flags: Mapping[str, object]) -> str:
+    """What does the same as `densebench.run(suite, **flags)`, to be typed into a shell."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    if FILE_ONLY & set(given):
+        told = "".join(f", {name}={_plain(value)!r}" for name, value in given.items())
+        return shlex.join(["python", "-c", f"import densebench; densebench.run({_plain(suite)!r}{told})"])
+    words = ["densebench", "run"]
+    if suite != "default":
+        words += ["--quick"] if suite == "quick" else ["--suite", str(suite)]
+    for name, value in given.items():
+        flag, plain = flag_of(name), _plain(value)
+        if isinstance(plain, bool):
+            words += [flag] if plain else []
+        else:
+            words += [flag, ",".join(map(str, plain)) if isinstance(plain, list) else str(plain)]
+    return shlex.join(words)
+
+
+def _plain(value: object) -> object:
+    """As it is written in Python without an import."""
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple | set | frozenset) else value

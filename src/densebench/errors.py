@@ -36,6 +36,10 @@ class Unavailable(DensebenchError):  # noqa: N818 - a state of the machine, not 
     """A recipe needs what this machine lacks."""
 
 
+class TooSlow(Unavailable):
+    """A call predicts that the rest would outlast `--cell-timeout`."""
+
+
 class CellFailed(DensebenchError):  # noqa: N818
     """A child process ended without a result.
 

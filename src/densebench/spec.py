@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -10,18 +10,72 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from densebench.errors import InputError, UsageError
-from densebench.stats.comparison import LEAST_ROUNDS, LOOK_FROM
+from densebench.schema import Frozen
+
+BASELINE = "baseline"  # the recipe that all others are compared with
+LEAST_ROUNDS = 3
+FOCUS_ROUNDS = 6
+ACCURACY_BATCH = 32
+BASELINE_PROCESSES = 2  # in each round: every recipe is compared with them
+
+Objective = Literal["throughput", "latency", "memory", "size"]
 
 # keys of a suite that are no flags of the command line
-FILE_ONLY = {"named", "repeats", "ceilings", "sample_time", "accuracy_time"}
+FILE_ONLY = {
+    "named",
+    "repeats",
+    "ceilings",
+    "sample_time",
+    "accuracy_time",
+    "deploy_time",
+    "confirmation_rounds",
+}
+GONE = {"focus-time": "rounds are fixed, and focus-rounds says how many"}  # keys of former versions
 BatchSize = Annotated[int, Field(ge=1, le=65536)]
+
+
+def _whole_number_or_all(value: object) -> object:
+    """A count of images, or `all`: a union's own message would name only one of the two."""
+    if value == "all":
+        return value
+    if isinstance(value, int | str) and re.fullmatch(r"[1-9][0-9]{0,17}", str(value)):
+        return int(value)
+    raise PydanticCustomError("accuracy_images", "give a whole number above 0, or all")
+
+
+Images = Annotated[int | Literal["all"], BeforeValidator(_whole_number_or_all)]
 
 
 def _hyphenated(name: str) -> str:
     return name.replace("_", "-")
+
+
+def flag_of(name: str) -> str:
+    """`--batch-sizes` for `batch_sizes`."""
+    return f"--{_hyphenated(name)}"
+
+
+class Limits(Frozen):
+    """What a recommended recipe must keep. None sets no limit.
+
+    Attributes:
+        max_accuracy_drop: percentage points of top-1 that may be lost, by the upper bound of the loss.
+        max_latency_ms: of one batch: its p95 where the sample is large enough for one, else its p50.
+        max_memory_mb: the process's GPU memory on CUDA, else `deploy_memory_mb`.
+        max_size_mb: of the files that a deployer ships.
+        serving_batch_size: the only batch size that is served.
+
+    """
+
+    max_accuracy_drop: float = 1.0
+    max_latency_ms: float | None = None
+    max_memory_mb: float | None = None
+    max_size_mb: float | None = None
+    serving_batch_size: int | None = None
 
 
 class RunSpec(BaseModel):
@@ -35,38 +89,126 @@ class RunSpec(BaseModel):
         populate_by_name=True,
     )
 
-    recipes: tuple[str, ...] = Field(min_length=1)
-    batch_sizes: tuple[BatchSize, ...] = Field(min_length=1)
+    # a description is the flag's help, and `--help` has the flags in this order
+    recipes: tuple[str, ...] = Field(min_length=1, description="Recipes, separated by commas.")
+    batch_sizes: tuple[BatchSize, ...] = Field(min_length=1, description="Batch sizes, separated by commas.")
+    model: str = Field("densenet121", description="Any torchvision classifier.")
+    weights: str = Field("auto", description="auto, imagenet, digits, random, or a file.")
+    data: str = Field("auto", description="auto, imagenette, digits, none, or a folder of class folders.")
+    image_size: int = Field(224, ge=32, le=4096, description="Height and width of the input, in pixels.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto, cpu or cuda.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="CPU threads; default: one on each physical core of one socket that this process may use.",
+    )
+    output_dir: Path = Field(
+        Path("results"),
+        description="Where the results go; an earlier run's are moved to `previous/<time>/` in it.",
+    )
+    log_dir: Path = Field(
+        Path("logs/tensorboard"), description="Where TensorBoard's files and the traces go."
+    )
+    resume: bool = Field(default=False, description="Go on with the run in the output folder.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of everything drawn at random.")
+    cell_timeout: float = Field(
+        120.0, gt=0, description="Seconds for a process at a batch size; ten times that for a build."
+    )
+    accuracy_images: Images = Field(
+        "all",
+        description="Validation images, the same for every recipe: a number, or all that fit in the time.",
+    )
+    precision_target: float = Field(
+        2.0,
+        gt=0,
+        description="Wanted half-width of intervals, percent: the report says how many rounds would meet it.",
+    )
+    objective: Objective = Field(
+        "throughput", description="What to deploy by: throughput, latency, memory or size."
+    )
+    serving_batch_size: BatchSize | None = Field(
+        None,
+        description="The one batch size that is served, measured too. Without it latency and memory are of the "
+        "smallest one.",
+    )
+    max_accuracy_drop: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="Top-1 that may be lost, in percentage points, by the upper bound of the loss.",
+    )
+    max_latency_ms: float | None = Field(
+        None,
+        gt=0,
+        description="Milliseconds that a batch may take: its p95, or its p50 where the sample is too small for one.",
+    )
+    max_memory_mb: float | None = Field(
+        None,
+        gt=0,
+        description="Memory that the model may take, in MB: GPU memory on CUDA, else that of a program that runs it "
+        "alone.",
+    )
+    max_size_mb: float | None = Field(None, gt=0, description="Size that the saved model may have, in MB.")
+    rounds: int = Field(LEAST_ROUNDS, ge=1, le=1000, description="Fresh processes for each row.")
+    focus_batch_sizes: tuple[BatchSize, ...] = Field(
+        (1, 8), description="Measured in more rounds, in pairs with the baseline; '' for none."
+    )
+    focus_rounds: int = Field(
+        FOCUS_ROUNDS, ge=1, le=1000, description="Fresh processes for each row at a focus batch size."
+    )
+    trust: bool = Field(default=False, description="Load artifacts with code that was not built here.")
+    mlflow: str | None = Field(
+        None, min_length=1, description="Log the rows to MLflow too: a folder, or a tracking address."
+    )
+
+    # what only a suite file says
     named: dict[str, str] = {}  # recipe name -> its one-line form
-    model: str = "densenet121"
-    weights: str = "auto"
-    data: str = "auto"
-    image_size: int = Field(224, ge=32, le=4096)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = Field(None, ge=1, le=4096)
-    output_dir: Path = Path("results")
-    log_dir: Path = Path("logs/tensorboard")
-    resume: bool = False
-    seed: int = Field(0, ge=0, le=2**32 - 1)
-    cell_timeout: float = Field(120.0, gt=0)  # seconds
-    rounds: int = Field(LEAST_ROUNDS, ge=1, le=1000)  # fresh processes of each recipe at each batch size
-    focus_batch_sizes: tuple[BatchSize, ...] = (1, 8)  # where rounds go on until --precision-target is met
-    focus_time: float = Field(30.0, ge=0)  # seconds that these further rounds may take, for each of them
-    repeats: int = Field(3, ge=0)  # disturbed blocks of a row that are measured again, at most
+    repeats: int = Field(3, ge=0)  # of a process that met interference, at most
     ceilings: bool = True  # whether to find out what the machine can do at most
     sample_time: float = Field(0.5, gt=0)  # seconds of timed batches in each process
     accuracy_time: float = Field(300.0, gt=0)  # seconds that one recipe's accuracy pass may take
-    precision_target: float = Field(2.0, gt=0)  # percent
-    max_accuracy_drop: float = Field(1.0, ge=0)  # percentage points
-    trust: bool = False
-    mlflow: str | None = Field(None, min_length=1)  # a folder or a tracking address
+    deploy_time: float = Field(10.0, ge=0, le=60)  # seconds of throughput of the README's code; 0: not run
+    confirmation_rounds: int = Field(6, ge=0, le=1000)  # fresh rounds for the recommended recipe; 0 for none
 
-    def least_rounds(self, batch_size: int) -> int:
-        """Rounds that a batch size is measured in whatever comes of them."""
-        return max(self.rounds, LOOK_FROM) if batch_size in self.focus_batch_sizes else self.rounds
+    @property
+    def limits(self) -> Limits:
+        """What a recommended recipe must keep."""
+        return Limits(**self.model_dump(include=set(Limits.model_fields)))
+
+    @model_validator(mode="after")
+    def _serve_what_is_measured(self) -> RunSpec:
+        """The batch size that is served is measured too."""
+        served = self.serving_batch_size
+        if served is not None and served not in self.batch_sizes:
+            object.__setattr__(self, "batch_sizes", (*self.batch_sizes, served))
+        return self
+
+    def going_on(self, former: Mapping[str, object]) -> RunSpec:
+        """The spec with the objective and the limits of the run that it resumes, where it names none of its own.
+
+        Args:
+            former: the spec of that run, as the journal's header has it.
+
+        """
+        kept = {
+            name: former[name]
+            for name in ("objective", *Limits.model_fields)
+            if name not in self.model_fields_set and name in former
+        }
+        return type(self).model_validate({**self.model_dump(), **kept}) if kept else self
+
+    def rounds_at(self, batch_size: int) -> int:
+        """In how many rounds recipes are measured at a batch size."""
+        return max(self.rounds, self.focus_rounds) if batch_size in self.focus_batch_sizes else self.rounds
+
+    def images_of(self, validation_images: int) -> int:
+        """How many of the validation images accuracy is to be measured on, if the time allows."""
+        wanted = self.accuracy_images
+        return validation_images if wanted == "all" else min(wanted, validation_images)
 
     @classmethod
-    def create(cls, suite: Path | str = "default", **flags: Any) -> RunSpec:
+    def create(cls, suite: Path | str = "default", **flags: object) -> RunSpec:
         """A spec from a suite and the flags that override it; None means not given.
 
         Raises:
@@ -107,10 +249,9 @@ def read_suite(suite: Path | str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"suite file {path} is not TOML: {error}"
         raise InputError(message) from None
-    known = {_hyphenated(name) for name in RunSpec.model_fields}
     for key in given:
-        if key not in known:
-            raise InputError(f"suite file {path}: unknown key '{key}'" + _nearest(key, known))
+        if key not in {_hyphenated(name) for name in RunSpec.model_fields}:
+            raise InputError(f"suite file {path}: {_unknown(key)}")
     named = given.get("named", {})
     if not isinstance(named, Mapping):
         raise InputError(f"suite file {path}: 'named' must be a table of recipes")
@@ -122,47 +263,23 @@ def _shipped(suite: str) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
-def command_of(suite: Path | str, flags: Mapping[str, Any]) -> str:
-    """What does the same as `densebench.run(suite, **flags)`, to be typed into a shell."""
-    given = {name: value for name, value in flags.items() if value is not None}
-    if FILE_ONLY & set(given):
-        told = "".join(f", {name}={_plain(value)!r}" for name, value in given.items())
-        return shlex.join(["python", "-c", f"import densebench; densebench.run({_plain(suite)!r}{told})"])
-    words = ["densebench", "run"]
-    if suite != "default":
-        words += ["--quick"] if suite == "quick" else ["--suite", str(suite)]
-    for name, value in given.items():
-        flag, plain = f"--{_hyphenated(name)}", _plain(value)
-        if isinstance(plain, bool):
-            words += [flag] if plain else []
-        else:
-            words += [flag, ",".join(map(str, plain)) if isinstance(plain, list) else str(plain)]
-    return shlex.join(words)
-
-
-def _plain(value: object) -> object:
-    """As it is written in Python without an import."""
-    if isinstance(value, Path):
-        return str(value)
-    return list(value) if isinstance(value, tuple | set | frozenset) else value
-
-
 def is_onnx_file(model: str) -> bool:
     """Whether `--model` names an ONNX file, and no torchvision model."""
     return model.lower().endswith(".onnx")
 
 
-def _nearest(word: str, known: set[str]) -> str:
-    close = get_close_matches(word, sorted(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+def _unknown(key: str) -> str:
+    """That a key is none, and what may be meant."""
+    if key in GONE:
+        return f"the key '{key}' is gone: {GONE[key]}"
+    close = get_close_matches(key, sorted(_hyphenated(name) for name in RunSpec.model_fields), n=1)
+    return f"unknown key '{key}'" + (f"; did you mean '{close[0]}'?" if close else "")
 
 
 def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
     where = str(first["loc"][0]) if first["loc"] else "suite"
     if first["type"] == "extra_forbidden":
-        return f"unknown key '{where}'" + _nearest(
-            where, {_hyphenated(name) for name in RunSpec.model_fields}
-        )
+        return _unknown(where)
     shown = first.get("input")
-    return f"--{_hyphenated(where)}: {first['msg'].lower()} (got {shown!r})"
+    return f"{flag_of(where)}: {first['msg'].lower()} (got {shown!r})"

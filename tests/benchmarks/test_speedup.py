@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import pytest
 from rich.console import Console
 
-from densebench import jobs
-from densebench.record import Row
-from tests.factory import FACTS, block, described
+from densebench.processes import messages
+from densebench.results.record import Row
+from tests.factory import FACTS, described, samples
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 INT8 = "openvino:precision=int8"
@@ -127,20 +126,20 @@ def test_pairs_are_taken_in_both_orders_from_new_processes(
     (folder / "manifest.json").write_text('{"details": {}}', encoding="utf-8")
     shares, order = iter((0.1, 0.15)), []
 
-    def run(job: jobs.Measure, *_: object) -> jobs.Measured:
+    def run(job: messages.Measure, *_: object) -> messages.Measured:
         order.append("here")
-        return jobs.Measured(blocks={8: block((10.0, 10.0), left_out=next(shares))})
+        return messages.Measured(samples={8: samples((10.0, 10.0), left_out=next(shares))})
 
     @contextmanager
-    def opened(*_: object) -> Iterator[tuple[Any, ...]]:
-        nurseries = SimpleNamespace(plain=SimpleNamespace(run=run), renew=lambda: order.append("renew"))
-        yield nurseries, described(), tmp_path / "timing"
+    def opened(*_: object) -> Iterator[SimpleNamespace]:
+        pool = SimpleNamespace(plain=SimpleNamespace(run=run), renew=lambda: order.append("renew"))
+        yield SimpleNamespace(pool=pool, workload=described(), timing_file=tmp_path / "timing")
 
     def tool(*_: object) -> float:
         order.append("there")
         return 1000.0
 
-    monkeypatch.setattr(in_pairs.suite, "opened", opened)
+    monkeypatch.setattr(in_pairs, "opened", opened)
     monkeypatch.setitem(in_pairs.PEERS, "model.xml", tool)
     spec = SimpleNamespace(threads=1, output_dir=tmp_path, image_size=32)
     rows = [row(INT8, 7.0).model_copy(update={"artifact": "models/x"}), row("eager", 1.0)]

@@ -15,7 +15,8 @@ import torch
 
 from densebench.engines import eager
 from densebench.engines.base import Built, Engine, Session, Target
-from densebench.served import served
+from densebench.model.adapter import served
+from densebench.schema import Effect
 from densebench.techniques.base import Options, Technique
 
 
@@ -47,9 +48,9 @@ class MoodySession(eager.EagerSession):
             os.kill(os.getpid(), signal.SIGSEGV)
         return super().__call__(images)
 
-    def effect(self, images) -> str:
+    def effect(self, images) -> Effect:
         """Run nothing: a check before the measurements has to go well."""
-        return "none: moods change no layer"
+        return Effect(none_because="moods change no layer")
 
 
 def build(model, workload, folder: Path, target: Target, **moods: int) -> Built:
@@ -70,7 +71,15 @@ def lethargy(model, workload=None):
     return served(model)
 
 
-ENGINE = Engine("moody", "goes wrong at some batch sizes", build, load, options=Moods, tolerance=1e-5)
+ENGINE = Engine(
+    "moody",
+    "goes wrong at some batch sizes",
+    build,
+    load,
+    options=Moods,
+    contains_code=False,
+    tolerance=1e-5,
+)
 TECHNIQUE = Technique(
     "lethargy",
     "changes nothing",

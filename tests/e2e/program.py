@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 
+from densebench.results import journal
+
 SMALL = ("--model=squeezenet1_1", "--weights=random", "--data=none", "--image-size=32")
 PATIENCE_S = 120.0  # far more than anything waited for takes
 
@@ -96,6 +98,7 @@ class Program:
 def write_suite(path: Path, **keys: object) -> Path:
     """A suite file with these keys, `_` for `-`; on the CPU with one thread and in a hurry unless told otherwise."""
     quick = {"sample_time": 0.05, "rounds": 1, "focus_batch_sizes": [], "repeats": 0, "ceilings": False}
+    quick["deploy_time"] = 0
     values = {"device": "cpu", "threads": 1, "accuracy_time": 120.0} | quick | keys
     lines = [f"{key.replace('_', '-')} = {json.dumps(value)}" for key, value in values.items()]
     path.write_text("\n".join(lines), encoding="utf-8")
@@ -125,8 +128,8 @@ def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
 def working_child(process: subprocess.Popen[str], age_s: float = 0.0) -> psutil.Process | None:
     """The child that does a job now, if it has been at it for so long: a child of the program's child."""
     try:
-        for zygote in psutil.Process(process.pid).children():
-            for child in zygote.children():
+        for server in psutil.Process(process.pid).children():
+            for child in server.children():
                 if time.time() - child.create_time() >= age_s:
                     return child
     except psutil.NoSuchProcess:
@@ -141,7 +144,16 @@ def all_gone(processes: list[psutil.Process]) -> bool:
 
 
 def journal_rows(folder: Path) -> list[dict[str, Any]]:
-    """The rows in a journal, as they stand there, whole lines only."""
-    path = folder / "journal.jsonl"
+    """What the observations in a journal amount to, cell by cell; nothing where there is none yet."""
+    if not (folder / journal.FILE_NAME).exists():
+        return []
+    records = journal.records_of(folder)[1]
+    return [one.model_dump(mode="json") | {"effect": str(one.effect)} for one in records]
+
+
+def journal_lines(folder: Path, kind: str = "") -> list[dict[str, Any]]:
+    """The observations in a journal, as they stand there, whole lines only; those of one kind, if one is named."""
+    path = folder / journal.FILE_NAME
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    return [line for line in map(json.loads, lines) if line["type"] == "row"]
+    found = [line for line in map(json.loads, lines) if line["type"] == "observation"]
+    return [line for line in found if kind in ("", line["kind"])]

@@ -13,7 +13,9 @@ import PIL.Image
 import pytest
 import torch
 
-from densebench import cli, jobs, worker
+from densebench.cli import main
+from densebench.processes import messages
+from densebench.worker import jobs as worker
 from tests.e2e.program import SMALL, Finished, Program
 
 CPU = ("--device=cpu", "--threads=1", "--batch-sizes=1")
@@ -23,13 +25,13 @@ CPU = ("--device=cpu", "--threads=1", "--batch-sizes=1")
 def in_process(tmp_path, monkeypatch, capfd) -> Iterator[Callable[..., Finished]]:
     """Runs the command line in this process, its children's jobs as well."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("densebench.suite.Nurseries", _NurseryInProcess)
+    monkeypatch.setattr("densebench.executors.opening.ForkServerPool", _ForkServersInProcess)
     before = {stop: signal.getsignal(stop) for stop in (signal.SIGTERM, signal.SIGHUP)}
 
     def run(*arguments: str) -> Finished:
         monkeypatch.setattr(sys, "argv", ["densebench", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main.main()
         said = capfd.readouterr()
         return Finished(end.value.code, said.out, said.err)
 
@@ -38,7 +40,7 @@ def in_process(tmp_path, monkeypatch, capfd) -> Iterator[Callable[..., Finished]
         signal.signal(stop, handler)
 
 
-class _NurseryInProcess:
+class _ForkServersInProcess:
     """Does the first job, which opens the workload, where it is called: a process less to start."""
 
     def __init__(self, *arguments: object) -> None:
@@ -50,12 +52,12 @@ class _NurseryInProcess:
     def __exit__(self, *arguments: object) -> None:
         pass
 
-    def run(self, job: jobs.Describe, answer: type, timeout_s: float) -> jobs.Described:
+    def run(self, job: messages.Describe, answer: type, timeout_s: float) -> messages.Described:
         with torch.random.fork_rng(devices=[]):
             return worker.describe(job, lambda stage: None)
 
 
-class _NoNursery:
+class _NoForkServers:
     def __init__(self, *arguments: object) -> None:
         raise AssertionError("children are made ready for a request that can be refused without one")
 
@@ -63,7 +65,7 @@ class _NoNursery:
 @pytest.fixture
 def early(in_process, monkeypatch) -> Callable[..., Finished]:
     """The same for what is refused before any child starts."""
-    monkeypatch.setattr("densebench.suite.Nurseries", _NoNursery)
+    monkeypatch.setattr("densebench.executors.opening.ForkServerPool", _NoForkServers)
     return in_process
 
 
@@ -88,6 +90,14 @@ def refused(done: Finished, folder: Path, said: Sequence[str]) -> None:
         (["--recipes=jit+channels_last"], ["the engine jit must come last"]),
         (["--recipes=pruning:amount=2"], ["pruning:amount", "less than 1"]),
         (["--recipes=pruning:share=0.5"], ["no option 'share'", "amount"]),
+        (["--recipes=onnx:method=entropy"], ["onnx:method", "needs precision=int8 before it"]),
+        (["--recipes=onnx:calibration=9"], ["onnx:calibration", "needs precision=int8 before it"]),
+        (["--recipes=onnx:precision=int8:calibration=0"], ["onnx:calibration", "greater than or equal to 1"]),
+        (
+            ["--recipes=onnx:precision=int8:percentile=99"],
+            ["onnx:percentile", "needs method=percentile before"],
+        ),
+        (["--recipes=onnx:graph=most"], ["onnx:graph", "'all', 'extended', 'basic' or 'off'"]),
         (["--recipes=,"], ["--recipes"]),
         (["--batch-sizes=0"], ["--batch-sizes", "greater than or equal to 1"]),
         (["--batch-sizes=1,two"], ["--batch-sizes", "whole numbers", "1,two"]),
@@ -99,7 +109,17 @@ def refused(done: Finished, folder: Path, said: Sequence[str]) -> None:
         (["--cell-timeout=-1"], ["--cell-timeout"]),
         (["--rounds=0"], ["--rounds", "greater than or equal to 1"]),
         (["--focus-batch-sizes=1,two"], ["--focus-batch-sizes", "whole numbers", "1,two"]),
-        (["--focus-time=-1"], ["--focus-time"]),
+        (["--focus-rounds=0"], ["--focus-rounds"]),
+        (["--focus-time=1"], ["--focus-time"]),
+        (["--accuracy-images=0"], ["--accuracy-images", "whole number above 0, or all", "'0'"]),
+        (["--accuracy-images=-3"], ["--accuracy-images", "whole number above 0, or all", "'-3'"]),
+        (["--accuracy-images=some"], ["--accuracy-images", "whole number above 0, or all", "'some'"]),
+        (["--objective=speed"], ["--objective", "throughput", "size"]),
+        (["--serving-batch-size=0"], ["--serving-batch-size", "greater than or equal to 1"]),
+        (["--max-latency-ms=-1"], ["--max-latency-ms", "greater than 0"]),
+        (["--max-memory-mb=0"], ["--max-memory-mb", "greater than 0"]),
+        (["--max-size-mb=0"], ["--max-size-mb", "greater than 0"]),
+        (["--max-accuracy-drop=0"], ["--max-accuracy-drop", "greater than 0"]),
         (["--device=tpu"], ["--device", "cpu", "cuda"]),
         (["--suite=nowhere.toml"], ["nowhere.toml", "No such file"]),
         (["--quick", "--suite=quick"], ["--quick", "--suite"]),
@@ -147,6 +167,21 @@ def test_a_project_s_own_readme_is_not_written_over(early, tmp_path):
 def test_logs_among_the_models_are_refused(early, tmp_path):
     """The next run would move the one with the other."""
     refused(early("run", "--log-dir=results/models/log"), tmp_path, ["which runs move", "--log-dir"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a", "b", "--json"], "--json is for one results folder"),
+        (["a", "--prices=prices.toml"], "are for several results folders"),
+        (["a", "--output-dir=across"], "are for several results folders"),
+        (["a", "b", "--prices=prices.toml"], "--prices prices.toml: No such file"),
+    ],
+)
+def test_flags_that_a_report_has_no_use_for_are_refused(early, tmp_path, arguments, said):
+    """One folder has a report of its own, several have one together."""
+    refused(early("report", *arguments), tmp_path, [said])
+    assert not (tmp_path / "across").exists()
 
 
 def test_a_report_of_nothing_is_refused(early, tmp_path):
@@ -209,6 +244,16 @@ def _foreign_data(folder: Path) -> list[str]:
         (_foreign_weights, ["other.pth"]),
         (_empty_data, ["empty"]),
         (_foreign_data, ["flowers", "roses"]),
+        *(
+            (
+                lambda folder, recipe=recipe: [
+                    *("--model=densenet121", "--weights=digits", "--data=digits"),
+                    f"--recipes={recipe}",
+                ],
+                [recipe, "999 images to calibrate on, the data has 733"],
+            )
+            for recipe in ("onnx:precision=int8:calibration=999", "openvino:precision=int8:calibration=999")
+        ),
     ],
     ids=[
         "unknown model",
@@ -218,6 +263,8 @@ def _foreign_data(folder: Path) -> list[str]:
         "weights of another model",
         "empty data",
         "data of other classes",
+        "more calibration images than there are, onnx",
+        "more calibration images than there are, openvino",
     ],
 )
 def test_a_bad_workload_is_refused(in_process, tmp_path, make, said):

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 import densebench
+from densebench.schema import Effect
 from tests.e2e import moody
 from tests.e2e.program import (
     SMALL,
@@ -21,6 +22,7 @@ from tests.e2e.program import (
     Program,
     all_gone,
     family,
+    journal_lines,
     journal_rows,
     wait_for,
     working_child,
@@ -79,7 +81,8 @@ def plugin(home, tmp_path_factory) -> Plugin:
     (info / "entry_points.txt").write_text(
         "[densebench.engines]\nmoody = moody:ENGINE\n[densebench.techniques]\nlethargy = moody:TECHNIQUE\n"
     )
-    program = Program(home, folder, more=(("PYTHONPATH", str(folder)),))
+    ours = Path(densebench.__file__).parents[1]  # wherever these tests import it from
+    program = Program(home, folder, more=(("PYTHONPATH", f"{folder}{os.pathsep}{ours}"),))
     suite = write_suite(
         folder / "suite.toml",
         recipes=["moody:hang=2:memory=4", "lethargy+moody:slow=3", "moody:crash=2"],
@@ -93,9 +96,11 @@ def plugin(home, tmp_path_factory) -> Plugin:
 
 def test_techniques_and_engines_of_other_packages_are_found(plugin):
     """What an installed package registers through the entry points is measured like the built-in ones."""
-    row = plugin.row("lethargy+moody:slow=3", 1)
-    assert row["status"] == "ok"
-    assert row["samples_ms"]
+    rows = {row.key: row for row in densebench.read_records(plugin.folder / "out")}
+    row = rows["lethargy+moody:slow=3", 1]
+    assert row.status == "ok"
+    assert row.samples
+    assert row.effect == Effect(seen=("lethargy sets in on cpu",), none_because="moods change no layer")
     assert plugin.finished.code == 1
     assert "Traceback" not in plugin.finished.err
 
@@ -163,8 +168,9 @@ def killed(home, tmp_path_factory) -> Killed:
         process.kill()
         process.wait()
     assert left
+    assert (folder / "run.log").exists()
     manifest = json.loads((folder / "models/baseline/manifest.json").read_bytes())
-    return Killed(program, journal_rows(folder), manifest["created"], left)
+    return Killed(program, journal_lines(folder), manifest["created"], left)
 
 
 def test_no_process_outlives_a_killed_parent(killed):
@@ -201,8 +207,8 @@ def test_a_resume_completes_a_killed_run(killed):
     )
     resumed = killed.run("--resume", "--suite", suite)
     assert resumed.code == 0, resumed.err
-    rows = journal_rows(killed.folder)
-    assert rows[: len(killed.before)] == killed.before
+    lines = journal_lines(killed.folder)
+    assert lines[: len(killed.before)] == killed.before
     table = densebench.read_records(killed.folder)
     assert [row.key for row in table] == [
         (r, s) for r in ("baseline", "channels_last", "bf16") for s in (1, 2)
@@ -265,6 +271,33 @@ def test_an_interrupted_run_keeps_its_finished_rows(program, end):
     table = (folder / "benchmark_results.csv").read_text(encoding="utf-8").splitlines()
     assert len(table) == 1 + len(rows)
     assert (folder / "REPORT.md").exists()
+
+
+def test_a_second_interrupt_costs_no_results(program):
+    """Ctrl-C again and again while CSV and report are written: they are written, after a line that says so."""
+    suite = write_suite(
+        program.folder / "suite.toml", recipes=["channels_last"], batch_sizes=[1], sample_time=2.0, rounds=2
+    )
+    folder = program.folder / "out"
+    with program.started("run", *SMALL, "--suite", suite, "--output-dir=out", "--log-dir=log") as process:
+        wait_for(lambda: journal_rows(folder) and working_child(process, age_s=0.5), process)
+        left = family(process)
+
+        def again() -> bool:
+            _ctrl_c(process)
+            return (folder / "README.md").exists()
+
+        wait_for(again, process)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert all_gone(left)
+    assert "interrupted: writing the results of what was measured" in out
+    rows = statuses(folder)
+    table = (folder / "benchmark_results.csv").read_text(encoding="utf-8").splitlines()
+    assert len(table) == 1 + len(rows) > 1
+    assert (folder / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert not list(folder.glob(".*"))
 
 
 def test_an_interrupt_before_the_first_row_leaves_nothing(program):

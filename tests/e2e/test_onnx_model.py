@@ -28,7 +28,7 @@ def test_a_sweep_of_a_file(program: Program) -> None:
         batch_sizes=[1, 2],
         rounds=1,
         focus_batch_sizes=[1],
-        focus_time=0,
+        focus_rounds=1,
     )
     done = program.run("run", "--suite", suite, "--output-dir=out", "--log-dir=log", limit_s=280)
     assert done.code == 0, done.err
@@ -40,8 +40,8 @@ def test_a_sweep_of_a_file(program: Program) -> None:
             assert (row["model"], row["weights"], row["image_size"]) == ("mine.onnx", "mine.onnx", SIZE)
             assert row["accuracy_top1"] is not None
             assert recipe == "baseline" or row["top1_agreement"] > 0.5
-            in_turn = [bool(times) for times in row["beside_ms"]]  # with a process of the baseline
-            assert in_turn == [size == 1] * len(row["samples_ms"])
+            paired = [bool(one["samples"]["pairs"]) for one in row["timed_processes"]]
+            assert paired == [size == 1] * len(row["timed_processes"])
         for recipe in NEEDS_PYTORCH:
             row = rows[recipe, size]
             assert row["status"] == "skipped"

@@ -130,7 +130,7 @@ def test_report_opens_from_the_disk(browser: Browser, sweep: Sweep) -> None:
     tab = alone(browser, address, complaints)
     tab.goto(address)
     tab.wait_for_selector("html[data-ready]", timeout=PATIENCE_MS)
-    told = tab.locator("#table tbody th").all_inner_texts()
+    told = tab.locator("#matrix tbody th").all_inner_texts()
     assert all(any(recipe in one for one in told) for recipe in RECIPES)
     charts = tab.locator(".chart").all()
     assert len(charts) > 5

@@ -57,7 +57,7 @@ def test_saved_models_give_their_outputs_in_a_fresh_process(sweep, recipes):
         assert difference <= probe["tolerance"], recipe
     techniques = {name for name in found["modules"] if name.startswith("densebench.techniques.")}
     assert techniques <= {"densebench.techniques.base"}
-    assert "densebench.building" not in found["modules"]
+    assert "densebench.worker.build" not in found["modules"]
     assert "fxgraph_cache_miss" not in found["compiler"]
     assert found["compiler"].get("fxgraph_cache_hit", 0) == recipes.count("channels_last+bf16+compile")
 
@@ -65,7 +65,7 @@ def test_saved_models_give_their_outputs_in_a_fresh_process(sweep, recipes):
 def test_measuring_processes_know_no_technique(sweep):
     """What every child imports before its job has no technique in it, so a measurement can't depend on one."""
     script = (
-        "import json, sys\nfrom densebench import worker\nworker.preload()\n"
+        "import json, sys\nfrom densebench.worker import jobs\njobs.preload()\n"
         "print(json.dumps([name for name in sys.modules if name.startswith('densebench.techniques.')]))"
     )
     assert set(sweep.program.python(script)) <= {"densebench.techniques.base"}

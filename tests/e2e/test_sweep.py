@@ -10,8 +10,8 @@ import shutil
 import pytest
 
 import densebench
-from densebench.machine import emulated
-from densebench.record import COLUMNS
+from densebench.machine.facts import emulated
+from densebench.results.columns import COLUMNS
 from tests.conftest import RECIPES, SIZES, folder_of
 from tests.small import ONEDNN_BF16
 
@@ -22,8 +22,9 @@ CONTRACT = (
     "host_memory_floor_mb, host_memory_peak_mb, vram_peak_mb, vram_driver_peak_mb, model_size_mb, parameters, "
     "macs_g, zero_fraction, accuracy_top1, accuracy_top5, accuracy_drop_pp, accuracy_drop_ci_high_pp, "
     "top1_agreement, output_sqnr_db, effect, build_s, load_s, first_inference_s, cold_start_s, "
+    "deploy_start_s, deploy_memory_mb, deploy_throughput_samples_per_s, "
     "break_even_images, roofline_fraction, energy_j_per_image, image_size, weights, data, threads, seed, "
-    "environment_id, disturbance, artifact, started_at"
+    "environment_id, interference, artifact, started_at"
 )
 
 
@@ -51,13 +52,13 @@ EFFECTS = {
     "openvino_bf16": (
         r"^bfloat16 convolutions 120/120"
         if emulated("bfloat16", "cpu") is None
-        else r"^(bfloat16 convolutions 120/120|none: .*seen: float32).*the processor has no BF16$"
+        else r"^(bfloat16 convolutions 120/120|none: .*seen: float32).*the processor has no BF16(, .*emulated)?$"
     ),
     "openvino_int8": r"^int8 convolutions (119|120)/120",
     "structured_pruning:epochs=1+openvino:precision=int8": r"^int8 convolutions (119|120)/120",
     "allocator+channels_last": r"^NHWC convolutions (\d+)/\1; glibc keeps freed memory: 0 blocks",
     "channels_last+bf16+compile": (
-        r"^1 compiled graph, 0 graph breaks; bfloat16 convolutions 120/120"
+        r"^1 compiled graph, 0 graph breaks; not frozen; bfloat16 convolutions 120/120"
         + (r"; NHWC convolutions (\d+)/\1" if ONEDNN_BF16 else "")
         + end("bfloat16")
     ),
@@ -161,19 +162,24 @@ def test_pruning_sets_three_weights_in_ten_to_zero(sweep):
 
 
 def test_the_journal_has_the_raw_samples(sweep):
-    """Each row of the journal carries the single latencies that the CSV's mean and count come from."""
+    """Each measurement carries the single latencies that the CSV's mean and count come from."""
     lines = [json.loads(line) for line in (sweep.results / "journal.jsonl").read_text().splitlines()]
-    assert [line["type"] for line in lines] == ["run"] + ["row"] * (len(lines) - 1)
-    assert {(line["recipe"], line["batch_size"]) for line in lines[1:]} == set(sweep.rows)
+    assert [line["type"] for line in lines] == ["run"] + ["observation"] * (len(lines) - 1)
     assert lines[0]["identity"]["weights_sha256"]
-    for line in lines[1:]:
-        row = sweep.rows[line["recipe"], line["batch_size"]]
-        if len(line["rounds"]) < int(row["processes"]):
-            continue  # the baseline, as it stood when the first recipes that are compared with it were done
-        samples = [value for process in line["samples_ms"] for value in process]
+    kinds = [line["kind"] for line in lines[1:]]
+    assert {"build", "evaluate", "measure"} == {*kinds}
+    for (recipe, size), row in sweep.rows.items():
+        own = [
+            line["samples"]["samples_ms"]
+            for line in lines[1:]
+            if (line["kind"], line["recipe"], line.get("batch_size")) == ("measure", recipe, size)
+            and line.get("stage", "sweep") == "sweep"
+        ]
+        samples = [value for process in own for value in process]
         assert len(samples) == int(row["samples"])
         assert sum(samples) / len(samples) == pytest.approx(float(row["latency_mean_ms"]), abs=1e-3)
-        assert len(line["correct_top1"]) > 100
+    found = [line["found"] for line in lines[1:] if line["kind"] == "evaluate"]
+    assert all(len(one["correct_top1"]) > 100 for one in found)
 
 
 def test_each_recipe_has_a_trace_at_the_smallest_and_the_largest_batch(sweep):
@@ -185,9 +191,9 @@ def test_each_recipe_has_a_trace_at_the_smallest_and_the_largest_batch(sweep):
             assert "ProfilerStep#0" in names
             assert len(names) > 5
     lines = [json.loads(line) for line in (sweep.results / "journal.jsonl").read_text().splitlines()]
-    for line in lines[1:]:
-        assert all((sweep.logs / trace).is_file() for trace in line["traces"])
-        assert line["traces"]
+    traces = [line["trace"] for line in lines[1:] if line.get("trace")]
+    assert len(traces) == len(RECIPES) * len(SIZES)
+    assert all((sweep.logs / trace).is_file() for trace in traces)
 
 
 def test_the_report_names_every_recipe(sweep):
@@ -198,8 +204,11 @@ def test_the_report_names_every_recipe(sweep):
     table = sweep.finished.out[sweep.finished.out.index("images/s and speed-up over the baseline") :]
     for recipe in RECIPES:
         assert recipe.rpartition("+")[2] in table
-    assert re.search(r"^(Deploy|Keep the baseline)", table, re.MULTILINE)
+    headline = re.search(r"^\*\*(\w+ \w+)", report, re.MULTILINE)
+    assert headline
+    assert re.search(f"^{headline[1]}", table, re.MULTILINE)
     assert f"open {sweep.results.name}/report.html" in table
+    assert table.rstrip().endswith(f"densebench view --log-dir {sweep.logs.name}"), "what shows the logs"
 
 
 def test_the_report_can_be_written_again_from_the_records(sweep, tmp_path):

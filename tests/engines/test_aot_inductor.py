@@ -21,9 +21,9 @@ from densebench.engines._inductor_int8 import quantized
 from densebench.engines._onednn import kinds, log_of
 from densebench.engines.base import Built, Target
 from densebench.errors import Unavailable, UsageError
-from densebench.measure.fidelity import relative_difference, sqnr_db
-from densebench.recipe import resolve
-from densebench.served import Served, served
+from densebench.model.adapter import Served, served
+from densebench.model.fidelity import relative_difference, sqnr_db
+from densebench.recipes.parse import resolve
 from densebench.workloads.base import ImageSet, Preprocessing, Splits, Weights, Workload
 from tests.examples.test_cpp import check, compiled, run
 from tests.small import ONEDNN_BF16, images, tiny_model, tiny_workload
@@ -100,7 +100,7 @@ def answer(made: tuple[Path, Built], batch: Tensor) -> tuple[Tensor, str]:
     session = aot_inductor.load(made[0], made[1].details, "cpu")
     with torch.inference_mode():
         logits = session(batch)
-    effect = session.effect(batch)
+    effect = str(session.effect(batch))
     session.close()
     return logits, effect
 
@@ -215,7 +215,7 @@ def test_int8_says_what_it_needs(model, tmp_path):
     half = served(model, dtype="bfloat16")
     with pytest.raises(UsageError, match="quantizes an FP32 model"):
         make(half, tmp_path, calibration=16, precision="int8")
-    with pytest.raises(UsageError, match="always frozen"):
+    with pytest.raises(UsageError, match="needs precision=fp32 before it"):
         resolve("aot_inductor:precision=int8:freezing=false", {})
 
 

@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,10 +20,11 @@ import torch._inductor.cpu_vec_isa
 from densebench import engines
 from densebench.engines import _inductor, eager, torch_compile
 from densebench.engines.base import Built, Engine, Session, Target
-from densebench.measure.fidelity import relative_difference
-from densebench.served import Served, served
-from densebench.techniques.base import DEVICES
-from densebench.workloads.base import Workload
+from densebench.model.adapter import Served, served
+from densebench.model.fidelity import relative_difference
+from densebench.schema import Effect
+from densebench.techniques.base import DEVICES, worth_trying
+from densebench.workloads.base import ImageSet, Workload
 from tests.small import CLASSES, images
 
 pytest_plugins = ["tests.fixtures"]
@@ -37,6 +39,38 @@ EFFECTS = {  # engine -> how its effect on a plain FP32 model begins; an engine 
     "openvino": "graph fused: ",
     "tensorrt": "float16 convolutions",
 }
+# Engine -> options that it is tried with beside its defaults, each option that a search may try among them
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "onnx": [
+        {"graph": "extended"},
+        {"graph": "basic"},
+        {"graph": "off"},
+        {"arena": False},
+        {"streams": 2},
+        {"precision": "int8", "calibration": 9},
+        {"precision": "int8", "method": "entropy"},
+        {"precision": "int8", "method": "percentile", "percentile": 99.9, "graph": "extended"},
+    ],
+    "openvino": [
+        {"precision": "int8"} | more
+        for more in (
+            {"rest": "f32"},
+            {"rest": "bf16"},
+            {"calibration": 100},
+            {"preset": "mixed"},
+            {"ranges": "minmax"},
+            {"ranges": "mean_minmax"},
+            {"ranges": "median_minmax"},
+            {"ranges": "mean_no_outliers_minmax"},
+            {"ranges": "mean_quantile", "preset": "mixed"},
+            {"ranges": "histogram", "preset": "mixed"},
+            {"bias_correction": "full"},
+            {"accuracy_control": True, "max_drop": 50.0, "calibration": 50},
+            {"streams": 2},
+        )
+    ],
+}
+FARTHEST = 0.15  # relative difference of INT8 from FP32
 BATCHES = (2,)  # each more may be a graph more to compile
 
 
@@ -114,9 +148,47 @@ def test_it_answers_as_the_model_did(made: Made, session: Session) -> None:
 
 def test_its_effect_is_told(made: Made, session: Session) -> None:
     """What it says of a plain model is what is expected of it, and the session still answers afterwards."""
-    assert session.effect(images(2)).startswith(EFFECTS[made.engine.name])
+    assert str(session.effect(images(2))).startswith(EFFECTS[made.engine.name])
     with torch.inference_mode():
         assert session(images(2)).shape == (2, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [(name, one) for name in SETTINGS for one in SETTINGS[name]], ids=str
+)
+def test_it_keeps_its_promises_with_other_options(
+    name: str, options: dict[str, Any], tiny: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers as the model did and has an effect; the README's code runs it with the same options."""
+    engine = CATALOGUE[name]
+    if reason := engine.unavailable("cpu"):
+        pytest.skip(reason)
+    there = images(200, seed=1)
+    found = ImageSet((0,) * len(there), lambda positions: there[list(positions)])
+    workload = replace(tiny, data=replace(tiny.data, calibration=found, training=found))
+    model = served(tiny.build_model())
+    given = engine.options.model_validate(options).model_dump()
+    built = engine.build(model, workload, tmp_path, Target("cpu", BATCHES, 1), **given)
+    details = json.loads(json.dumps(built.details))
+    session = engine.load(tmp_path, details, "cpu")
+    names: dict[str, Any] = {"images": images(2).numpy()}
+    monkeypatch.chdir(tmp_path)
+    exec(engine.usage(details, "cpu"), names)
+    with torch.inference_mode():
+        outputs, expected = session(images(2)), model(images(2))
+    assert relative_difference(outputs, expected) <= (
+        FARTHEST if built.rounds else max(engine.tolerance, 1e-6)
+    )
+    assert relative_difference(torch.from_numpy(names["logits"]), outputs) <= max(engine.tolerance, 1e-6)
+    assert not session.effect(images(2)).none_because
+    session.close()
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_every_option_worth_trying_is_tried(name: str) -> None:
+    """A new option of such an engine is in SETTINGS."""
+    tried = {option for options in SETTINGS[name] for option in options}
+    assert set(worth_trying(CATALOGUE[name].options)) <= tried
 
 
 def test_nothing_is_left_after_close(made: Made, temporary: Path) -> None:
@@ -166,6 +238,11 @@ def test_a_device_that_it_never_runs_on_is_unavailable(name: str) -> None:
         assert engine.unavailable(device)
 
 
+def test_an_engine_that_says_nothing_of_code_is_not_trusted() -> None:
+    """An engine of another package whose author forgot the question has its artifacts signed and checked."""
+    assert Engine("other", "of another package", eager.build, eager.load).contains_code
+
+
 def test_only_data_is_in_an_artifact_without_code(made: Made) -> None:
     """An engine that claims to ship no code writes no pickle, archive or library."""
     if not made.engine.contains_code:
@@ -190,11 +267,60 @@ def test_a_compiled_artifact_compiles_nothing_again(
     session.close()
 
 
-def test_compile_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a CPU without g++ the engine says what to install; a GPU needs none."""
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert torch_compile.unavailable("cpu") == "install g++"
-    assert torch_compile.unavailable("cuda") is None
+ON_A_CPU = ("compile", "aot_inductor")
+
+
+@pytest.fixture
+def programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """A machine without compilers that has Python's headers, and what installs a program by its name."""
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setattr(_inductor.sysconfig, "get_path", lambda name, scheme: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.delenv("CC", raising=False)
+
+    def install(name: str) -> None:
+        (tmp_path / name).touch(0o755)
+
+    return install
+
+
+@pytest.mark.parametrize("name", ON_A_CPU)
+def test_inductor_needs_a_cpp_compiler(
+    name: str, programs: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CXX is a command: a launcher or flags in it are no missing compiler, and a missing one is named."""
+    engine = engines.catalogue()[name]
+    assert engine.unavailable("cpu") == "install g++"
+    programs("g++")
+    assert engine.unavailable("cpu") is None
+    for command in ("clang++", "ccache g++", "/no/such/g++", "", "'"):
+        monkeypatch.setenv("CXX", command)
+        assert engine.unavailable("cpu") == f"install g++, or name a C++ compiler in CXX (now '{command}')"
+    programs("ccache")
+    for command in ("g++ -O2", "ccache g++"):
+        monkeypatch.setenv("CXX", command)
+        assert engine.unavailable("cpu") is None
+    monkeypatch.setenv("CXX", "ccache clang++")
+    assert engine.unavailable("cpu")
+
+
+@pytest.mark.parametrize("name", ON_A_CPU)
+def test_triton_needs_a_c_compiler_and_pythons_headers(
+    name: str, programs: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A GPU's rows are skipped with what to install, not failed in the middle of a build."""
+    engine = engines.catalogue()[name]
+    programs("g++")
+    assert engine.unavailable("cuda") == "install gcc"
+    programs("clang")
+    assert engine.unavailable("cuda") is None
+    monkeypatch.setenv("CC", "ccache gcc")  # Triton takes it as the name of one program
+    assert "one program" in (engine.unavailable("cuda") or "")
+    monkeypatch.setenv("CC", "clang")
+    assert engine.unavailable("cuda") is None
+    (tmp_path / "Python.h").unlink()
+    assert "python3-dev" in (engine.unavailable("cuda") or "")
 
 
 def test_compile_needs_pythons_headers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -205,7 +331,7 @@ def test_compile_needs_pythons_headers(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert _inductor.no_headers() is None
     monkeypatch.setattr(torch_compile, "no_compiler", lambda: None)
     monkeypatch.setattr(torch_compile, "no_headers", lambda: "none")
-    assert (torch_compile.unavailable("cpu"), torch_compile.unavailable("cuda")) == ("none", None)
+    assert torch_compile.unavailable("cpu") == "none"
 
 
 def test_a_cache_that_was_left_out_is_no_error(tiny: Workload, tmp_path: Path) -> None:
@@ -233,11 +359,12 @@ def test_a_claim_without_a_deed_has_no_effect(tiny: Workload, tmp_path: Path) ->
     """A technique that says bf16 and changes nothing is found out: an effect is what is seen, not claimed."""
     claimed = served(tiny.build_model())
     built = eager.build(claimed, tiny, tmp_path, Target("cpu", (1,), 1))
-    assert eager.load(tmp_path, built.details, "cpu").effect(images(1)).startswith("none:")
+    assert eager.load(tmp_path, built.details, "cpu").effect(images(1)).none_because
     cast = served(tiny.build_model(), dtype="bfloat16")
     cast.core.to(torch.bfloat16)
     done = eager.build(cast, tiny, tmp_path, Target("cpu", (1,), 1))
-    assert eager.load(tmp_path, done.details, "cpu").effect(images(1)) == "bfloat16 convolutions 2/2"
+    effect = eager.load(tmp_path, done.details, "cpu").effect(images(1))
+    assert effect == Effect(seen=("bfloat16 convolutions 2/2",))
 
 
 def test_the_default_engine_restores_every_setting(tiny: Workload, tmp_path: Path) -> None:

@@ -12,15 +12,19 @@ import torch
 import torch._inductor.cpu_vec_isa
 from torch import nn
 
-from densebench import engines, jobs, techniques
-from densebench.artifact import Manifest, read_manifest
-from densebench.building import build_artifact
-from densebench.channels import channels_removed
+from densebench import engines, techniques
+from densebench.artifacts.load import open_artifact, read_manifest
+from densebench.artifacts.manifest import Manifest
 from densebench.engines import _ran, aot_inductor, onnxruntime, openvino, torchscript
 from densebench.engines.base import Target
-from densebench.recipe import Recipe, Step, resolve
-from densebench.served import Served, served
+from densebench.model.adapter import Served, served
+from densebench.model.pruned_shapes import channels_removed
+from densebench.processes import messages
+from densebench.recipes.parse import resolve
+from densebench.recipes.recipe import Recipe, Step
+from densebench.schema import Effect
 from densebench.techniques.base import unchanged
+from densebench.worker.build import build_artifact
 from densebench.workloads.base import Workload
 from tests.small import ONEDNN_BF16, SIZE, images, tiny_model, tiny_workload
 
@@ -37,8 +41,8 @@ def plain_code(monkeypatch):
 
 def built(recipe: Recipe, tiny: Workload, folder: Path) -> Manifest:
     """The recipe's artifact, made as a sweep's child makes it."""
-    job = jobs.Build(
-        workload=jobs.WorkloadJob(model="tiny", weights="random", data="none", image_size=SIZE, seed=0),
+    job = messages.Build(
+        workload=messages.WorkloadJob(model="tiny", weights="random", data="none", image_size=SIZE, seed=0),
         recipe=recipe.name,
         named={},
         device="cpu",
@@ -50,13 +54,10 @@ def built(recipe: Recipe, tiny: Workload, folder: Path) -> Manifest:
     return read_manifest(folder)
 
 
-def effect(manifest: Manifest, folder: Path) -> str:
+def effect(folder: Path) -> Effect:
     """What the artifact, loaded as a deployer does, is seen to do."""
-    session = engines.catalogue()[manifest.engine].load(folder, manifest.details, "cpu")
-    try:
-        return session.effect(images(2))
-    finally:
-        session.close()
+    with open_artifact(folder) as artifact:
+        return artifact.session.effect(images(2))
 
 
 def idle(line: str) -> Recipe:
@@ -78,9 +79,8 @@ def test_a_claim_without_a_deed_is_found_out(line, tiny, tmp_path):
     manifest = built(recipe, tiny, tmp_path / "made")
     claimed = recipe.precision("cpu")
     assert manifest.details["claims"] == {"precision": claimed, "layers": 3, "channels": 26}
-    assert effect(manifest, tmp_path / "made") == (
-        f"none: no convolution runs in {claimed} (seen: float32 convolutions 2/2)"
-    )
+    found = effect(tmp_path / "made")
+    assert found.none_because == f"no convolution runs in {claimed} (seen: float32 convolutions 2/2)"
 
 
 @pytest.mark.parametrize(
@@ -91,18 +91,18 @@ def test_a_claim_without_a_deed_is_found_out(line, tiny, tmp_path):
         ("quantize+jit", "; float16 convolutions 2/2"),
         (
             "amp+compile",
-            "1 compiled graph, 0 graph breaks; bfloat16 convolutions 2/2"
+            "1 compiled graph, 0 graph breaks; not frozen; bfloat16 convolutions 2/2"
             + "; NHWC convolutions 2/2" * ONEDNN_BF16,
         ),
-        ("compile", "1 compiled graph, 0 graph breaks; NHWC convolutions 2/2"),
+        ("compile", "1 compiled graph, 0 graph breaks; not frozen; NHWC convolutions 2/2"),
     ],
 )
 def test_what_really_ran_is_told(line, said, tiny, tmp_path):
     """FP16 too, which no oneDNN kernel takes on most processors; Inductor lays out for NHWC by itself."""
-    manifest = built(resolve(line, {}), tiny, tmp_path / "made")
-    found = effect(manifest, tmp_path / "made")
-    assert said in found  # layouts may follow, where oneDNN chose NHWC
-    assert not found.startswith("none")
+    built(resolve(line, {}), tiny, tmp_path / "made")
+    found = effect(tmp_path / "made")
+    assert said in str(found)  # layouts may follow, where oneDNN chose NHWC
+    assert not found.none_because
 
 
 def test_it_is_the_compiled_code_that_is_watched(tiny, tmp_path, monkeypatch):
@@ -114,7 +114,7 @@ def test_it_is_the_compiled_code_that_is_watched(tiny, tmp_path, monkeypatch):
         session(images(2))
     monkeypatch.setattr(session, "compiled", torch.compile(plain))
     session._compiled_for.clear()
-    assert session.effect(images(2)).startswith("none: no convolution runs in bfloat16")
+    assert str(session.effect(images(2))).startswith("none: no convolution runs in bfloat16")
     session.close()
 
 
@@ -122,7 +122,7 @@ def test_a_package_that_does_not_do_what_is_claimed(tmp_path):
     """An ahead-of-time package of an FP32 model, in an artifact that says BF16."""
     made = aot_inductor.build(served(tiny_model()), tiny_workload(), tmp_path, Target("cpu", (2,), 1))
     details = {**made.details, "claims": {"precision": "bfloat16", "channels": 26}}
-    assert aot_inductor.load(tmp_path, details, "cpu").effect(images(2)) == (
+    assert str(aot_inductor.load(tmp_path, details, "cpu").effect(images(2))) == (
         "none: no convolution runs in bfloat16 (seen: float32 convolutions 2/2)"
     )
 
@@ -135,11 +135,11 @@ def test_on_a_gpu_the_dispatcher_is_watched(tmp_path, monkeypatch):
     package.claimed, package.convolutions = "bfloat16", 2
     package.details = {}
     on_gpu = SimpleNamespace(device=torch.device("cuda"), is_cuda=True)
-    assert package.effect(on_gpu).endswith("isn't observed on a GPU")
+    assert str(package.effect(on_gpu)).endswith("isn't observed on a GPU")
     seen["float32"] = 2
-    assert package.effect(on_gpu).startswith("none: no convolution runs in bfloat16")
+    assert str(package.effect(on_gpu)).startswith("none: no convolution runs in bfloat16")
     seen.update({"bfloat16": 1})
-    assert package.effect(on_gpu) == (
+    assert str(package.effect(on_gpu)) == (
         "ahead-of-time package: float32 convolutions 2/2, bfloat16 convolutions 1/2"
     )
 
@@ -150,7 +150,7 @@ def test_a_frozen_program_tells_its_layout(tmp_path, monkeypatch):
     session = torchscript.load(tmp_path, {}, "cpu")
     seen = _ran.Ran(Counter({"float32": 2}), Counter({"NHWC": 1, "other": 1}))
     monkeypatch.setattr(_ran, "convolutions", lambda run, device: seen)
-    assert session.effect(images(2)).endswith("; NHWC convolutions 1/2")
+    assert str(session.effect(images(2))).endswith("; NHWC convolutions 1/2")
 
 
 def executed(precision: str, layout: str) -> str:
@@ -171,9 +171,9 @@ def test_a_package_tells_its_layout_and_how_much_is_int8(monkeypatch):
     package.convolutions = 2
     counts = "ahead-of-time package: int8 convolutions 1/2, float32 convolutions 1/2"
     package.details = {"quantized": {"convolutions": 1, "linears": 0, "macs_share": 0.25}}
-    assert package.effect(images(2)) == f"{counts}, 25 % of the MACs; NHWC convolutions 1/2"
+    assert str(package.effect(images(2))) == f"{counts}, 25 % of the MACs; NHWC convolutions 1/2"
     package.details["quantized"]["convolutions"] = 2
-    assert package.effect(images(2)) == f"{counts}; NHWC convolutions 1/2"
+    assert str(package.effect(images(2))) == f"{counts}; NHWC convolutions 1/2"
 
 
 def test_in_cuda_graphs_the_module_speaks_for_itself(tiny, tmp_path, monkeypatch):
@@ -208,7 +208,7 @@ def test_pruning_is_seen_in_the_saved_graph(engine, layers, constructed, tmp_pat
     made = engine.build(model, tiny_workload(), tmp_path, Target("cpu", (2,), 1))
     claims = {"precision": "float32", "layers": layers, "channels": constructed}
     session = engine.load(tmp_path, {**made.details, "claims": claims}, "cpu")
-    said = session.effect(images(2)).split("; ")
+    said = str(session.effect(images(2))).split("; ")
     session.close()
     assert said[-1] == "49.3 % of the weights are zero, multiplied all the same"
     assert ("4 of 30 channels removed" in said) == ((layers, constructed) == (3, 30))

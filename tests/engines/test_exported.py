@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from densebench.engines import _exported, aot_inductor
-from densebench.measure.observe import observe
-from densebench.served import served
+from densebench.model.adapter import served
+from densebench.model.inspection import observe
 from tests.small import images, tiny_model
 
 BATCH = 4

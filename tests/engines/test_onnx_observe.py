@@ -16,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as problems
 from densebench.engines import onnxruntime
 from densebench.engines._onnx_observe import COMPILES, CPU, Node, describe
 from densebench.engines.base import Target
-from densebench.served import served
+from densebench.model.adapter import served
 from tests.small import CLASSES, images, tiny_model, tiny_workload
 
 CUDA = "CUDAExecutionProvider"
@@ -83,7 +83,7 @@ def of(operator: str, provider: str, count: int = 1) -> list[Node]:
 )
 def test_each_provider_is_told_for_itself(ran: list[Node], int8: bool, asked: str, said: str) -> None:  # noqa: FBT001
     """What was asked for and didn't run is no effect, and CUDA's nodes are not TensorRT's."""
-    assert describe(ran, int8=int8, asked=asked) == said
+    assert str(describe(ran, int8=int8, asked=asked)) == said
 
 
 class Compiled:
@@ -137,6 +137,6 @@ def test_what_tensorrt_compiled_is_seen_without_saving_it(
     Compiled.loaded.clear()
 
     session = onnxruntime.load(tmp_path, {**built.details, "provider": "tensorrt"}, "cuda")
-    assert session.effect(images(2)) == (f"{PARTS.format('1 part', 0)}; 1/1 nodes in {COMPILES}")
+    assert str(session.effect(images(2))) == (f"{PARTS.format('1 part', 0)}; 1/1 nodes in {COMPILES}")
     assert Compiled.loaded == [installed] * 2
     assert isinstance(sys.modules["tensorrt"], ModuleType) == installed

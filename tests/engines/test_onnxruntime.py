@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,19 +13,21 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as runtime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torchvision.models import DenseNet
 
-from densebench import recipe
+from densebench.build_cache import SCRATCH
 from densebench.engines import _onnx_quantize, onnxruntime
+from densebench.engines._onnx_export import INPUT
 from densebench.engines.base import Built, Target
 from densebench.errors import RefusedArtifact, Unavailable, UsageError
-from densebench.machine import SCRATCH
-from densebench.measure.fidelity import relative_difference
-from densebench.served import served
+from densebench.model.adapter import served
+from densebench.model.fidelity import relative_difference
+from densebench.recipes import parse
 from densebench.workloads.base import ImageSet, Workload
 from tests.small import CLASSES, images, tiny_model, tiny_workload
 
@@ -114,7 +117,7 @@ def test_int8_runs_in_int8(make: Callable[[str, str], Made], name: str, layers: 
     session = made.load()
     assert made.built.rounds
     assert relative_difference(session(made.images), made.expected()) < 0.1
-    effect = session.effect(made.images)
+    effect = str(session.effect(made.images))
     assert effect.startswith(f"int8 convolutions {layers}/{layers}, int8 linear layers 1/1"), effect
     assert "100 % of the MACs" in effect
     if name == "densenet":
@@ -123,7 +126,7 @@ def test_int8_runs_in_int8(make: Callable[[str, str], Made], name: str, layers: 
 
 def test_the_fp32_effect_counts_what_was_fused(make: Callable[[str, str], Made]) -> None:
     """No batch norm is left by itself, and the convolutions before an activation do it themselves."""
-    effect = make("densenet", "fp32").load().effect(images(2, SIZE))
+    effect = str(make("densenet", "fp32").load().effect(images(2, SIZE)))
     assert effect.startswith("optimized graph: 10 convolutions, ")
     assert effect.endswith("0 batch norms left")
     assert " 0 nodes with their activation" not in effect
@@ -131,7 +134,7 @@ def test_the_fp32_effect_counts_what_was_fused(make: Callable[[str, str], Made])
 
 def test_a_claim_of_int8_that_is_none_is_found_out(make: Callable[[str, str], Made]) -> None:
     """A file that was never quantized, in an artifact that says INT8, has no effect to tell of."""
-    assert make("tiny", "fp32").load(precision="int8").effect(images(2)).startswith("none: ")
+    assert str(make("tiny", "fp32").load(precision="int8").effect(images(2))).startswith("none: ")
 
 
 def test_the_trace_shows_layers_and_steps(make: Callable[[str, str], Made]) -> None:
@@ -233,23 +236,167 @@ def test_one_calibration_image_is_too_few(tmp_path: Path) -> None:
         onnxruntime.build(tiny_model(), workload, tmp_path, Target("cpu", (1,), 1), precision="int8")
 
 
-def test_calibration_reads_in_batches_and_over_the_whole_set() -> None:
-    """At most 256 images, spread over a large set, never all in memory."""
+def read_for(folder: Path, images_there: int, training: int = 0, **options: object) -> list[Sequence[int]]:
+    """The positions that an INT8 build reads, batch by batch; those of training images are negative."""
     asked: list[Sequence[int]] = []
+    several = images(8, seed=11)
 
-    def read(positions: Sequence[int]) -> Tensor:
-        asked.append(positions)
-        return torch.zeros(len(positions), 3, 4, 4)
+    def images_of(count: int, sign: int) -> ImageSet:
+        def read(positions: Sequence[int]) -> Tensor:
+            asked.append([sign * position for position in positions])
+            return several[[position % len(several) for position in positions]]
 
-    reader = _onnx_quantize.Reader(ImageSet((0,) * 1000, read))
-    assert asked == []
-    while reader.get_next() is not None:
-        pass
+        return ImageSet((0,) * count, read)
+
+    workload = workload_of("tiny")
+    there = {
+        "calibration": images_of(images_there, 1),
+        "training": images_of(training, -1) if training else None,
+    }
+    workload = replace(workload, data=replace(workload.data, **there))
+    model = served(workload.build_model())
+    onnxruntime.build(model, workload, folder, Target("cpu", (1,), 1), precision="int8", **options)
+    return asked
+
+
+def test_calibration_reads_in_batches_and_over_the_whole_set(tmp_path: Path) -> None:
+    """256 images, spread over a large set, never all in memory; all of a small one."""
+    asked = read_for(tmp_path, 1000)
     positions = [position for batch in asked for position in batch]
-    assert 200 < len(positions) <= 256
+    assert len(set(positions)) == 256
     assert positions[0] == 0
     assert positions[-1] > 990
-    assert max(len(batch) for batch in asked) <= 8
+    assert max(len(batch) for batch in asked) <= 4
+    assert sum(map(len, read_for(tmp_path, 100))) == 100
+
+
+@pytest.mark.parametrize("method", ["minmax", "entropy", "percentile"])
+def test_calibration_takes_the_number_that_is_asked_for(tmp_path: Path, method: str) -> None:
+    """To the image, also where the last batch is then a smaller one."""
+    asked = read_for(tmp_path, 100, calibration=13, method=method)
+    positions = [position for batch in asked for position in batch]
+    assert positions == [n * 100 // 13 for n in range(13)]
+
+
+def test_more_calibration_images_come_from_training(tmp_path: Path) -> None:
+    """Which has those of calibration in it; more than there are is an error that says how many there are."""
+    asked = read_for(tmp_path, 20, training=50, calibration=40)
+    assert sum(map(len, asked)) == 40
+    assert min(position for batch in asked for position in batch) < -40
+    with pytest.raises(UsageError, match=r"^51 images to calibrate INT8 with were asked for, 50 are there: "):
+        read_for(tmp_path, 20, training=50, calibration=51)
+    with pytest.raises(
+        UsageError, match=r"^257 images to calibrate INT8 with were asked for, 20 are there: "
+    ):
+        read_for(tmp_path, 20, calibration=257)
+
+
+def scale_of(path: Path, tensor: str) -> float:
+    """One of the 256 steps that a tensor's range has in an INT8 file."""
+    graph = onnx.load(path).graph
+    (scale,) = {
+        node.input[1] for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == tensor
+    }
+    return float(numpy_helper.to_array(next(one for one in graph.initializer if one.name == scale)))
+
+
+def test_rare_values_are_cut_off_where_that_is_asked_for(tmp_path: Path) -> None:
+    """One pixel that is far brighter than all others sets the range of `minmax`, and of no other method."""
+    there = images(32, seed=11).clamp(-3, 3)
+    there[5, 0, 0, 0] = 12.0
+    workload = workload_of("tiny")
+    found = ImageSet((0,) * len(there), lambda positions: there[list(positions)])
+    workload = replace(workload, data=replace(workload.data, calibration=found))
+    steps = {}
+    for options in (
+        {"method": "minmax"},
+        {"method": "entropy"},
+        {"method": "percentile"},
+        {"method": "percentile", "percentile": 95.0},
+    ):
+        folder = tmp_path / str(len(steps))
+        folder.mkdir()
+        model = served(workload.build_model())
+        built = onnxruntime.build(
+            model, workload, folder, Target("cpu", (1,), 1), precision="int8", **options
+        )
+        assert {**built.details, **options} == built.details
+        steps[tuple(options.values())] = 255 * scale_of(folder / onnxruntime.MODEL, INPUT)
+    assert steps["minmax",] == pytest.approx(15, abs=0.1)  # -3 to 12
+    assert steps["entropy",] < 12
+    assert steps["percentile",] == pytest.approx(6, abs=0.2)
+    assert steps["percentile", 95.0] == pytest.approx(3.9, abs=0.2)  # 1.96 to both sides
+
+
+@pytest.mark.parametrize(
+    ("graph", "said"),
+    [
+        (
+            "all",
+            r"optimized graph: (\d+) convolutions, [1-9]\d* nodes .*, 6 batch norms run as convolutions, 0 batch",
+        ),
+        (
+            "extended",
+            r"optimized graph: (\d+) convolutions, [1-9]\d* nodes with their activation fused, 6 batch norms",
+        ),
+        ("basic", r"graph as it is in the file: (\d+) convolutions, 0 nodes .*, 6 batch norms left"),
+        ("off", r"graph as it is in the file: (\d+) convolutions, 0 nodes .*, 6 batch norms left"),
+    ],
+)
+def test_each_level_of_optimization_is_seen(make: Callable[[str, str], Made], graph: str, said: str) -> None:
+    """The effect counts what the level leaves; the answers are the same, and INT8 needs the fusions of `extended`."""
+    made = make("densenet", "fp32")
+    session = made.load(graph=graph)
+    found = re.match(said, effect := str(session.effect(images(2, SIZE))))
+    assert found, effect
+    assert found[1] == "10"
+    assert relative_difference(session(made.images), made.expected()) < onnxruntime.ENGINE.tolerance
+    int8 = str(make("densenet", "int8").load(graph=graph).effect(images(2, SIZE)))
+    if graph in {"all", "extended"}:
+        assert int8.startswith("int8 convolutions 10/10, int8 linear layers 1/1, int8 batch norms 6/6, 100 %")
+    else:
+        assert int8.startswith("none: no convolution or linear layer ran in INT8")
+
+
+def idle_node(path: Path) -> None:
+    """A node that does nothing, which the exporter would not have left."""
+    model = onnx.load(path)
+    first = next(node for node in model.graph.node if INPUT in node.input)
+    first.input[0] = "same"
+    model.graph.node.insert(0, helper.make_node("Identity", [INPUT], ["same"], "idle"))
+    path.write_bytes(model.SerializeToString())
+
+
+def test_the_basic_level_is_told_from_none(make: Callable[[str, str], Made], tmp_path: Path) -> None:
+    """Where the file has something that it can take out: what the exporter writes has nothing such."""
+    details = damaged(make("tiny", "fp32"), tmp_path, idle_node)
+    told = {
+        graph: str(onnxruntime.load(tmp_path, {**details, "graph": graph}, "cpu").effect(images(2)))
+        for graph in ("basic", "off")
+    }
+    assert told["basic"].startswith("optimized graph: 2 convolutions, ")
+    assert told["off"].startswith("graph as it is in the file: 2 convolutions, ")
+
+
+def test_the_arena_is_seen_to_be_off(make: Callable[[str, str], Made]) -> None:
+    """In the memory that the session gives its images."""
+    made = make("tiny", "fp32")
+    assert "arena" not in str(made.load().effect(made.images))
+    assert str(made.load(arena=False).effect(made.images)).endswith("; no memory arena")
+
+
+def test_the_defaults_are_onnx_runtimes_own(make: Callable[[str, str], Made]) -> None:
+    """So the README's code leaves them out, and an artifact from before the options is loaded as it was built."""
+    made = make("tiny", "fp32")
+    old = {key: value for key, value in made.built.details.items() if key not in {"graph", "arena"}}
+    assert set(made.built.details) - set(old) == {"graph", "arena"}
+    plain = runtime.SessionOptions()
+    for details in (old, made.built.details):
+        options = onnxruntime.load(made.folder, details, "cpu").session.get_session_options()
+        assert options.graph_optimization_level == plain.graph_optimization_level
+        assert options.enable_cpu_mem_arena == plain.enable_cpu_mem_arena
+        assert "arena" not in onnxruntime.usage(details)
+        assert "level" not in onnxruntime.usage(details)
 
 
 def test_weights_keep_to_seven_bits_without_vnni(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +502,7 @@ def test_a_compiled_engine_inside_is_code(make: Callable[[str, str], Made], tmp_
 def test_a_precision_before_it_is_refused(technique: str) -> None:
     """The message names the option that does it."""
     with pytest.raises(UsageError, match="write onnx:precision=int8"):
-        recipe.resolve(f"{technique}+onnx", {})
+        parse.resolve(f"{technique}+onnx", {})
 
 
 def test_where_it_cannot_run_it_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

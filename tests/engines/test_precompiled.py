@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from densebench.build_cache import SCRATCH
 from densebench.engines._precompiled import precompiled_headers
-from densebench.machine import SCRATCH
 
 STAND_IN = """#!/bin/sh
 printf '%s\\n' "$*" >>'{log}'

@@ -10,10 +10,10 @@ import torch
 import torch._inductor.cpu_vec_isa
 from torch import nn
 
-from densebench import engines, jobs
-from densebench.artifact import check_probe, read_manifest
-from densebench.building import build_artifact
-from densebench.recipe import resolve
+from densebench.artifacts.load import open_artifact
+from densebench.processes import messages
+from densebench.recipes.parse import resolve
+from densebench.worker.build import build_artifact
 from densebench.workloads.base import ImageSet, Workload
 from tests.small import CLASSES, NAME, ONEDNN_BF16, SIZE, images
 
@@ -62,8 +62,8 @@ def test_what_was_built_answers_as_its_probe(line: str, said: str, tiny: Workloa
     recipe = resolve(line, {})
     if reason := recipe.unavailable("cpu"):
         pytest.skip(reason)
-    job = jobs.Build(
-        workload=jobs.WorkloadJob(model=NAME, weights="random", data="none", image_size=SIZE, seed=0),
+    job = messages.Build(
+        workload=messages.WorkloadJob(model=NAME, weights="random", data="none", image_size=SIZE, seed=0),
         recipe=recipe.name,
         named={},
         device="cpu",
@@ -74,11 +74,6 @@ def test_what_was_built_answers_as_its_probe(line: str, said: str, tiny: Workloa
     workload = quantizable(tiny) if recipe.precision("cpu") == "int8" else tiny
     build_artifact(job, recipe, workload, lambda stage: None)
     torch._dynamo.reset()
-    manifest = read_manifest(job.folder)
-    assert manifest.steps == line
-    session = engines.catalogue()[manifest.engine].load(job.folder, manifest.details, "cpu")
-    try:
-        batch = check_probe(session, manifest, "cpu")
-        assert session.effect(batch).startswith(said)
-    finally:
-        session.close()
+    with open_artifact(job.folder) as artifact:
+        assert artifact.manifest.steps == line
+        assert str(artifact.session.effect(artifact.check_probe())).startswith(said)

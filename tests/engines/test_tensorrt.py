@@ -16,13 +16,13 @@ import pytest
 import torch
 from onnx import helper
 
+from densebench.build_cache import SCRATCH
 from densebench.engines import _tensorrt_graph, _tensorrt_layers, _tensorrt_plan, _tensorrt_session, tensorrt
 from densebench.engines._layer_times import LAID
 from densebench.engines.base import Built, Target
 from densebench.errors import CellFailed, DensebenchError, RefusedArtifact, Unavailable, UsageError
-from densebench.machine import SCRATCH
-from densebench.measure.fidelity import relative_difference
-from densebench.served import served
+from densebench.model.adapter import served
+from densebench.model.fidelity import relative_difference
 from densebench.workloads.base import ImageSet, Workload
 from tests.engines import fake_tensorrt
 from tests.small import CLASSES, images
@@ -251,7 +251,7 @@ def test_the_effect_is_read_from_the_plan(
     monkeypatch.setattr(fake_tensorrt, "__version__", version)
     session = make(calibrated, tmp_path, precision).load()
     found = {"fp32": "float32", "fp16": "float16", "int8": "int8"}[precision]
-    assert session.effect(images(2)).startswith(f"{found} convolutions 2/2; ")
+    assert str(session.effect(images(2))).startswith(f"{found} convolutions 2/2; ")
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_a_claim_without_a_deed_is_found_out(
 ) -> None:
     """A build that skips its cast or its quantization says so in the row."""
     monkeypatch.setattr(_tensorrt_graph, step, replacement)
-    assert make(calibrated, tmp_path, precision).load().effect(images(2)) == said
+    assert str(make(calibrated, tmp_path, precision).load().effect(images(2))) == said
 
 
 def test_int8_is_in_the_graph(calibrated: Workload) -> None:
@@ -433,7 +433,9 @@ CONVOLUTION = {  # what NVIDIA's guide shows of version 10
 def seen(*layers: Any, precision: str = "int8") -> str:
     """What is said of a graph of two convolutions."""
     operators = {"a/Conv": "Conv", "a/Relu": "Relu", "b/Conv": "Conv"}
-    return _tensorrt_layers.describe(_tensorrt_layers.layers_of({"Layers": layers}), operators, precision)
+    return str(
+        _tensorrt_layers.describe(_tensorrt_layers.layers_of({"Layers": layers}), operators, precision)
+    )
 
 
 def layer(*types: str, node: str = "b/Conv", kind: str = "conv") -> dict[str, Any]:
@@ -463,7 +465,7 @@ def test_what_is_not_seen_is_not_claimed() -> None:
 
 def test_precision_is_the_engines_own_option() -> None:
     """A cast before it is refused, with what to write instead; both names are one engine."""
-    from densebench.recipe import resolve
+    from densebench.recipes.parse import resolve
 
     for line in ("bf16+tensorrt", "amp+trt", "quantize+tensorrt"):
         with pytest.raises(UsageError, match="write tensorrt:precision="):

@@ -19,8 +19,8 @@ from densebench.engines import eager, torch_compile
 from densebench.engines._inductor import CACHE_VARIABLE, inductor
 from densebench.engines._precompiled import precompiled_headers
 from densebench.engines.base import Target
-from densebench.measure.fidelity import relative_difference
-from densebench.served import Served, served
+from densebench.model.adapter import Served, served
+from densebench.model.fidelity import relative_difference
 from densebench.workloads.base import Workload
 from tests.small import ONEDNN_BF16, Tiny, images, tiny_model
 
@@ -82,10 +82,11 @@ def test_freezing_packs_the_weights(tiny, tmp_path, monkeypatch):
     session = torch_compile.load(tmp_path / "frozen", details, "cpu")
     with torch.inference_mode():
         assert relative_difference(session(images(2)), model(images(2))) < 3e-2
-        said = session.effect(images(2)).split("; ")
+        said = str(session.effect(images(2))).split("; ")
     session.close()
     assert said[0] == "1 compiled graph, 0 graph breaks"
-    assert said[1] == ("weights of 3 layers packed" if ONEDNN_BF16 else "no layer's weights were packed")
+    packed = "weights of 3 layers packed" if ONEDNN_BF16 else "no layer's weights were packed"
+    assert said[1] == f"frozen, {packed}"
     assert "bfloat16 convolutions 2/2" in said
     assert "reduce-overhead is CUDA graphs, which a CPU has none of" in said
 

@@ -18,12 +18,12 @@ from onnxruntime.capi.onnxruntime_inference_collection import check_and_normaliz
 from torch import Tensor
 
 from densebench import engines
-from densebench.artifact import Manifest
-from densebench.deploy_notes import deploy_notes
+from densebench.artifacts.manifest import Manifest
+from densebench.artifacts.usage_readme import deploy_notes
 from densebench.engines import aot_inductor, eager, onnxruntime, tensorrt, torch_compile, torchscript
 from densebench.engines.base import Target
-from densebench.measure.fidelity import relative_difference
-from densebench.served import Served, served
+from densebench.model.adapter import Served, served
+from densebench.model.fidelity import relative_difference
 from densebench.workloads.base import Workload
 from tests.factory import input_of
 from tests.small import Tiny, images, tiny_model

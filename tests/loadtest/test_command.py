@@ -12,14 +12,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from densebench import artifact, cli, jobs, worker
+from densebench.artifacts import manifest
+from densebench.cli import main
 from densebench.errors import CellTimedOut, UsageError
 from densebench.loadtest import parent, plan
 from densebench.loadtest.asking import Asked, request
 from densebench.loadtest.plan import Found, Run
 from densebench.loadtest.printing import print_load
+from densebench.processes import messages
+from densebench.worker import jobs as worker
+from tests.artifacts.test_manifest import CODE, make
 from tests.e2e.program import Program, wait_for
-from tests.test_artifact import CODE, make
 
 pytest_plugins = ["tests.fixtures"]
 
@@ -28,8 +31,8 @@ pytest_plugins = ["tests.fixtures"]
 def squeezenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SqueezeNet with random weights for 32 pixels, run by PyTorch as it is."""
     folder = tmp_path_factory.mktemp("models") / "eager"
-    job = jobs.Build(
-        workload=jobs.WorkloadJob(
+    job = messages.Build(
+        workload=messages.WorkloadJob(
             model="squeezenet1_1", weights="random", data="none", image_size=32, seed=0
         ),
         recipe="eager",
@@ -78,7 +81,7 @@ def test_a_saved_model_under_load(program: Program, squeezenet: Path, scenario, 
 
 @pytest.mark.usefixtures("own_key")
 def test_the_answer_is_said_with_all_it_rests_on(tmp_path: Path, monkeypatch, capfd):
-    """Rate, bound and p99 there; the count, the time, the seed, and what disturbed it."""
+    """Rate, bound and p99 there; the count, the time, the seed, and what else used the machine."""
     alone = Run(samples=299, duration_s=1, samples_per_s=299, latency_p99_ms=4.0)
     server = Run(
         samples=1234,
@@ -87,7 +90,7 @@ def test_the_answer_is_said_with_all_it_rests_on(tmp_path: Path, monkeypatch, ca
         latency_p50_ms=7.0,
         latency_p99_ms=42.5,
         target_per_s=123.4,
-        disturbance="other processes took 0.50 of 2 cores",
+        interference="other processes took 0.50 of 2 cores",
     )
     found = Found(runs=(alone, server), best=1, loadgen="6")
     monkeypatch.setattr("densebench.loadtest.printing.load_test", lambda *asked: found)
@@ -141,7 +144,7 @@ def test_artifacts_that_must_not_be_loaded_are_refused(tmp_path: Path, monkeypat
 def test_a_fixed_batch_is_kept(tmp_path: Path):
     """A model that takes one batch size alone gets it offline, and is refused where queries are single images."""
     shape = {
-        **json.loads((make(tmp_path / "any") / artifact.MANIFEST).read_text())["input"],
+        **json.loads((make(tmp_path / "any") / manifest.MANIFEST).read_text())["input"],
         "shape": (4, 3, 16, 16),
     }
     fixed = make(tmp_path / "fixed", input=shape)
@@ -158,7 +161,7 @@ def test_without_loadgen_it_says_what_to_install(tmp_path: Path, monkeypatch, ca
     monkeypatch.setattr("densebench.loadtest.asking.find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["densebench", "load", str(make(tmp_path / "m")), "--scenario=offline"])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     said = capfd.readouterr().err.splitlines()
     assert end.value.code == 2
     assert len(said) == 1

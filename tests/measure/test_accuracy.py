@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from densebench.measure import accuracy as module
-from densebench.measure.accuracy import Accuracy, Outputs, accuracy, agreement
-from densebench.workloads.base import ImageSet
+from densebench.measure.accuracy import Accuracy, Outputs, accuracy, agreement, subset
+from densebench.processes import messages
+from densebench.schema import Effect
+from densebench.worker import jobs as worker
+from densebench.workloads.base import ImageSet, Splits
+from tests.small import tiny_workload
 
 CLASSES = 8
 
@@ -28,8 +34,8 @@ class HandMade:
         self.sizes.append(len(images))
         return self.logits[images[:, 0, 0, 0].long()]
 
-    def effect(self, images: Tensor) -> str:
-        return "none: made by hand"
+    def effect(self, images: Tensor) -> Effect:
+        return Effect(none_because="made by hand")
 
     def close(self) -> None:
         pass
@@ -154,6 +160,103 @@ def test_fast_enough_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     found = accuracy(session, image_set([0] * 20), "cpu", 2, 7.5)
     assert isinstance(found, Accuracy)
     assert found.top1 == 100
+
+
+@pytest.mark.parametrize(("count", "total"), [(1, 9), (4, 9), (8, 9), (9, 9), (20, 9)])
+def test_a_subset_is_the_same_for_every_recipe(count: int, total: int) -> None:
+    """Seed and count alone choose the images, which keep their order and labels; no other image is read."""
+    read: list[int] = []
+
+    def noted(positions: Sequence[int]) -> Tensor:
+        read.extend(positions)
+        return torch.tensor(list(positions)).float().reshape(-1, 1, 1, 1)
+
+    images = ImageSet(tuple(range(100, 100 + total)), noted)
+    taken = subset(images, count, seed=3)
+    seen = [
+        (int(image), int(label)) for batch in taken.batches(2) for image, label in zip(*batch, strict=True)
+    ]
+    assert len(taken) == len(seen) == len(set(seen)) == min(count, total)
+    assert seen == sorted(seen)
+    assert all(label == 100 + image for image, label in seen)
+    assert read == [image for image, _ in seen]
+    assert subset(images, count, seed=3).labels == taken.labels
+    others = {subset(images, count, seed=seed).labels for seed in range(9)}
+    assert (len(others) > 1) == (count < total)
+
+
+class Evaluations:
+    """Evaluates recipes of any speed on the same images with the same limit, each batch at so many seconds."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, total: int) -> None:
+        labels = [position % CLASSES for position in range(total)]
+        data = Splits("numbers", None, image_set(labels), torch.zeros)
+        workload = replace(tiny_workload(), data=data)
+        self.folder, self.monkeypatch = folder, monkeypatch
+        self.logits = ranked(*([label] if label % 2 else [7] for label in labels))
+        monkeypatch.setattr(worker, "_open", lambda job: workload)
+
+    def quality(self, batch_s: float, images: int, **changes: Any) -> dict[str, Any]:
+        """What an evaluation finds out about accuracy, within 100 seconds."""
+        clock = Clock([batch_s] * 10_000)
+        self.monkeypatch.setattr(module, "time", clock)
+        facts: dict[str, Any] = {
+            "folder": self.folder,
+            "device": "cpu",
+            "threads": 1,
+            "trust": False,
+            "workload": messages.WorkloadJob(
+                model="tiny", weights="tiny", data="none", image_size=16, seed=5
+            ),
+            "batch_size": 2,
+            "reference": self.folder / "reference",
+            "is_reference": False,
+            "seconds": 100.0,
+            "images": images,
+        }
+        return worker._accuracy(messages.Evaluate(**facts | changes), Slow(self.logits, clock))
+
+
+@pytest.fixture
+def evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluations:
+    """Of 1,000 images, which take a second for each two at the baseline's speed: 500 s."""
+    return Evaluations(tmp_path, monkeypatch, 1000)
+
+
+def test_a_slow_baseline_is_measured_on_fewer_images(evaluations: Evaluations) -> None:
+    """Where all images take too long, a part is taken that fits, with room for slower recipes on the same images."""
+    baseline = evaluations.quality(1.0, 1000, is_reference=True, may_take_fewer=True)
+    used = len(baseline["correct_top1"])
+    assert 0 < used < 200
+    assert baseline["validation_images"] == 1000
+    assert baseline["all_images_s"] == pytest.approx(500, rel=0.05)
+    assert baseline["accuracy_top1"] == pytest.approx(50, abs=15)
+    slower = evaluations.quality(1.5, used)
+    assert slower["correct_top1"] == baseline["correct_top1"]
+    assert slower["top1_agreement"] == 1
+    (evaluations.folder / "reference").unlink()
+    assert evaluations.quality(0.01, used)["correct_top1"] == baseline["correct_top1"]
+
+
+def test_a_recipe_too_slow_for_the_baselines_images_says_so(evaluations: Evaluations) -> None:
+    """It is not measured on other images; the reason has the number of images and their time."""
+    found = evaluations.quality(9.0, 100)
+    assert found["reason"].startswith("accuracy not measured: 100 images would take about 4")
+    assert "accuracy_top1" not in found
+
+
+def test_a_fast_baseline_sees_every_image(evaluations: Evaluations) -> None:
+    """Where all fit, all are taken; where fewer are asked for, as many as were asked for."""
+    for asked in (1000, 300):
+        found = evaluations.quality(0.001, asked, is_reference=True, may_take_fewer=True)
+        assert len(found["correct_top1"]) == asked
+        assert "all_images_s" not in found
+
+
+def test_outputs_of_other_images_are_not_compared(evaluations: Evaluations) -> None:
+    """A file that an evaluation on another number of images left behind gives no agreement."""
+    evaluations.quality(0.001, 300, is_reference=True)
+    assert "top1_agreement" not in evaluations.quality(0.001, 200)
 
 
 def test_agreement_with_the_baseline() -> None:

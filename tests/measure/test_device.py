@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,9 +12,12 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from densebench import jobs, worker
+from densebench.machine.nvml import open_gpu
 from densebench.measure import device as devices
 from densebench.measure.device import EVENT_STEP_US, Cpu, Cuda, clock_step_us, open_device
+from densebench.processes import messages
+from densebench.worker import jobs as worker
+from tests.machine.fake_nvml import FakeNvml
 
 
 class FakeEvent:
@@ -82,7 +86,21 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
         "allocated": 0,
     }.items():
         monkeypatch.setattr(FakeCuda, name, value)
-    return Cuda(FakeCuda)
+    return Cuda(FakeCuda, lambda: "no driver")
+
+
+@pytest.fixture
+def nvml() -> FakeNvml:
+    """A driver that knows this process, whose context takes 400 MB."""
+    found = FakeNvml()
+    found.pids, found.memory = [os.getpid(), -1], {os.getpid(): 400_000_000}
+    return found
+
+
+@pytest.fixture
+def known(cuda: Cuda, nvml: FakeNvml) -> Cuda:
+    """A CUDA device whose driver answers."""
+    return Cuda(FakeCuda, lambda: open_gpu(nvml))
 
 
 def work(ms: float, takes: int = 0) -> Any:
@@ -116,8 +134,35 @@ def test_a_reset_waits_and_forgets(cuda: Cuda) -> None:
     assert cuda.peak_mb() == (0.0, 0.0)
 
 
-def test_the_driver_sees_what_the_allocator_does_not(cuda: Cuda) -> None:
-    """The allocator's peak is its own; the driver's is what the device's free memory lost at its lowest."""
+def test_the_drivers_peak_is_the_process_s_with_its_context(known: Cuda, nvml: FakeNvml) -> None:
+    """What the driver says of this process at its most, from the reset on; not what others take meanwhile."""
+    known.reset_peak()
+    assert known.peak_mb() == (0.0, 400.0)
+    for used, takes in ((900_000_000, 500_000_000), (700_000_000, 0), (700_000_000, 5_000_000_000)):
+        nvml.memory[os.getpid()] = used
+        known.time_ms(work(1, takes))
+    assert known.peak_mb()[1] == 900.0
+    known.reset_peak()
+    assert known.peak_mb()[1] == 700.0
+    nvml.memory[os.getpid()] = 800_000_000
+    FakeCuda.free -= 100_000_000
+    assert known.peak_mb()[1] == 800.0  # taken by no call, but before the end
+
+
+def test_the_driver_is_asked_only_when_memory_was_taken(known: Cuda, nvml: FakeNvml) -> None:
+    """Its list of processes takes far longer than a short call, and a call that takes nothing new has no peak."""
+    known.reset_peak()
+    known.time_ms(work(1, takes=1))
+    nvml.refused = {"nvmlDeviceGetComputeRunningProcesses"}  # would make it unknown
+    for _ in range(3):
+        known.time_ms(work(1))
+    assert known.peak_mb()[1] == 400.0
+    known.time_ms(work(1, takes=1_000_000))
+    assert known.peak_mb()[1] == pytest.approx(1.0, abs=0.01)
+
+
+def test_without_the_drivers_word_it_is_what_the_device_lost(cuda: Cuda) -> None:
+    """The allocator's peak is its own; the other one is what the device's free memory lost at its lowest."""
     cuda.reset_peak()
     cuda.time_ms(work(1, takes=300_000_000))
     FakeCuda.free += 200_000_000
@@ -220,9 +265,9 @@ def test_every_job_computes_fp32_in_fp32(
     tf32: tuple[Any, Any], kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What is built, checked and traced on a GPU is what is timed: TF32 is off in all of them."""
-    workload = jobs.WorkloadJob(model="m", weights="w", data="d", image_size=32, seed=0)
+    workload = messages.WorkloadJob(model="m", weights="w", data="d", image_size=32, seed=0)
     file = tmp_path / "file"
-    job = jobs.Envelope.model_validate(
+    job = messages.Envelope.model_validate(
         {
             "job": {
                 "build": {
@@ -239,6 +284,7 @@ def test_every_job_computes_fp32_in_fp32(
                     "reference": file,
                     "is_reference": True,
                     "seconds": 1,
+                    "images": 1,
                     "trust": False,
                 },
                 "measure": {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from densebench.measure import energy
 from densebench.measure.energy import idle_watts, joules_per_image, open_meter, since
-from tests.measure.fake_nvml import FakeNvml
+from tests.machine.fake_nvml import FakeNvml
 
 RANGE_UJ = 262_143_328_850
 

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 import densebench
-from densebench import cli, engines
-from densebench.artifact import MANIFEST, hash_files, read_manifest
+from densebench import engines
+from densebench.artifacts.folder import hash_files
+from densebench.artifacts.load import read_manifest
+from densebench.artifacts.manifest import MANIFEST
+from densebench.cli import main
 from densebench.errors import RefusedArtifact
+from tests.artifacts.test_manifest import CODE, content_of, make, rewrite
 from tests.reliability.test_fuzz import Trap
-from tests.test_artifact import CODE, content_of, make, rewrite
 
 pytest_plugins = ["tests.fixtures"]
 pytestmark = pytest.mark.usefixtures("own_key")
@@ -44,7 +47,7 @@ def test_a_payload_of_code_is_refused_in_one_line_and_not_run(
         densebench.load(folder)
     monkeypatch.setattr(sys, "argv", ["densebench", "predict", str(folder), "image.png"])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     said = capsys.readouterr().err
     assert (end.value.code, len(said.splitlines())) == (2, 1), said
     assert not (tmp_path / "sprung").exists()

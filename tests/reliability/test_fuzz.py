@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import io
 import json
@@ -20,10 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from densebench.errors import InputError, UsageError
-from densebench.recipe import plan
+from densebench.recipes.parse import plan
+from densebench.report.html import page
 from densebench.report.markdown import report
-from densebench.rows import derive
-from densebench.sinks import journal
+from densebench.results import journal
+from densebench.results.assemble import confirmation_records
+from densebench.results.derive import derive
+from densebench.results.header import METHODS
 from densebench.sinks.csv_file import write_csv
 from densebench.spec import RunSpec
 from densebench.viewer.parsing import parse
@@ -31,7 +33,9 @@ from densebench.viewer.reading import NoTrace
 from densebench.workloads.base import Preprocessing, Weights
 from densebench.workloads.checkpoint_file import read_tensors
 from densebench.workloads.folder import open_folder
-from tests.factory import header, timed
+from tests.factory import record, rounded
+from tests.journals import measured, observations_of, write_lines
+from tests.report.html.shapes import CEILINGS, COUNTED
 from tests.viewer.making import document, network
 
 bounded = functools.partial(
@@ -122,24 +126,38 @@ def paths(content: object, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str
         yield from paths(value, (*at, key))
 
 
-@pytest.fixture(scope="module")
-def lines(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """The lines of a journal, as JSON."""
-    folder = tmp_path_factory.mktemp("journal")
-    spec = {"recipes": ["a"], "batch_sizes": [1, 8], "max_accuracy_drop": 1.0, "log_dir": "log"}
-    spec |= {"named": {"b": "eager"}, "rounds": 3, "precision_target": 2.0}
-    kept = journal.create(folder, header(spec=spec))
+def lines(folder: Path) -> list[Any]:
+    """The lines of a journal, written in this folder, as JSON."""
+    spec = {"recipes": ["baseline", "a"], "batch_sizes": [1, 8], "max_accuracy_drop": 1.0, "log_dir": "log"}
+    spec |= {"named": {"b": "eager"}, "rounds": 3, "precision_target": 2.0, "objective": "throughput"}
+    spec |= {"serving_batch_size": 1, "max_latency_ms": 1e3, "max_size_mb": None}
+    facts: dict[str, Any] = {"build_s": 1.0, "correct_top1": "110", "precision": "int8", **COUNTED}
+    facts |= {"accuracy_top1": 90.0, "output_sqnr_db": 40.0, "energy_j_per_image": 1.2}
+    records = []
     for recipe, speed in (("baseline", 10.0), ("a", 20.0)):
-        kept.append(timed(recipe, 1, speed, build_s=1.0, accuracy_top1=90.0, correct_top1="110", rounds=(0,)))
-    kept.close()
+        records += [rounded(recipe, 1, speed, stage=stage, **facts) for stage in ("sweep", "confirmation")]
+        pairs = [[((9.0, 9.0), (5.0,)), ((speed,), (9.0,))], [((speed,), (5.0, 5.0))]]
+        faults = (2000.0, 5000.0)
+        records.append(record(recipe=recipe, batch_size=8, pairs=pairs, page_faults=faults, **facts))
+    repeated = measured("a", 9, discarded=True)
+    failed = measured("a", 9, status="timed_out", reason="60 s were over", limit_s=60.0)
+    write_lines(
+        folder,
+        [*observations_of(records), repeated, failed],
+        spec=spec,
+        ceilings=CEILINGS.model_dump(mode="json"),
+        energy=METHODS[0],
+        clock_step_us=0.1,
+    )
     return [json.loads(line) for line in (folder / journal.FILE_NAME).read_bytes().splitlines()]
 
 
 @bounded(max_examples=80)
 @given(data=st.data())
-def test_any_journal_is_reported_or_refused(tmp_path: Path, lines: list[Any], data: st.DataObject) -> None:
+def test_any_journal_is_reported_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     """One value edited by hand, or bytes damaged: the rows, the CSV and the report are made, or a line says where."""
-    edited = copy.deepcopy(lines)
+    (tmp_path / journal.FILE_NAME).unlink(missing_ok=True)  # the last case's
+    edited = lines(tmp_path)
     at = data.draw(st.sampled_from(list(paths(edited))))
     holder = functools.reduce(lambda inner, key: inner[key], at[:-1], edited)
     if data.draw(st.booleans()):
@@ -151,13 +169,16 @@ def test_any_journal_is_reported_or_refused(tmp_path: Path, lines: list[Any], da
         content = data.draw(damaged(content))
     (tmp_path / journal.FILE_NAME).write_bytes(content)
     try:
-        found, records = journal.read(tmp_path)
+        found, observations = journal.read(tmp_path)
     except InputError as refusal:
         said(refusal, journal.FILE_NAME)
         return
+    records = journal.records_of(tmp_path)[1]
     rows = derive(records, found.spec.get("recipes", ()), known=found.known)
     write_csv(tmp_path / "rows.csv", rows)
-    assert report(found, rows)
+    fresh = confirmation_records(observations, found.identity)
+    assert report(found, rows, fresh)
+    assert page(found, rows, [], fresh)
 
 
 class Trap:

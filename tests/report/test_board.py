@@ -18,7 +18,6 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugin_util import markdown_to_safe_html
 
-from densebench.record import Row, Status
 from densebench.report.analysis import PERFORMANCE
 from densebench.report.board import RUN, for_tensorboard, write_board
 from densebench.report.facts import sweep_of
@@ -28,16 +27,19 @@ from densebench.report.html.style import DASHES, SYMBOLS, THEMES, series_of
 from densebench.report.markdown import bullets
 from densebench.report.picture import LINES, MARKERS, WIDTH, picture
 from densebench.report.tables import escape
+from densebench.results.observation import Status
+from densebench.results.record import Row
 from densebench.sinks.event_file import event_files
 from densebench.sinks.tensorboard import TensorBoardSink
-from densebench.wording import one_line
-from tests.factory import broken, header, rows_of
+from densebench.text import one_line
+from tests.factory import broken, confirmed, header, rounded, rows_of
 from tests.tensorboards import ask, server
 
 NASTY = "<script>alert(1)</script>"
 ROWS = [
     *rows_of(
         {"baseline": {1: 20, 8: 30}, NASTY: {1: 40, 8: 90}},
+        rounded,
         accuracy_top1={"baseline": 99.0, NASTY: 98.5},
         model_size_mb={"baseline": 32.3, NASTY: 16.1},
         host_memory_peak_mb={"baseline": 500.0, NASTY: 450.0},
@@ -74,7 +76,7 @@ def colours(png: bytes) -> set[str]:
 def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log folder with the report of all rows."""
     folder = tmp_path_factory.mktemp("board")
-    write_board(folder, header(), ROWS)
+    write_board(folder, header(), ROWS, confirmed(ROWS))
     return folder
 
 
@@ -123,7 +125,7 @@ def test_text_is_that_of_the_report(board: Path) -> None:
         for value in event.summary.value
         if value.metadata.plugin_data.plugin_name == "text"
     }
-    assert texts["analysis/2 performance"] == bullets(sweep_of(header(), ROWS), PERFORMANCE, with_rows=True)
+    assert texts["analysis/2 performance"] == bullets(sweep_of(header(), ROWS), PERFORMANCE)
 
 
 def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from densebench.report import recommendation_of
+from densebench.report import answer_in_words
 from densebench.report.analysis import analyse
 from densebench.report.board import RUN, write_board
 from densebench.report.html import page
@@ -16,22 +16,22 @@ from densebench.report.html.pareto_chart import pareto
 from densebench.report.html.style import series_of
 from densebench.report.html.tiles import tiles
 from densebench.report.markdown import report, summary
-from densebench.report.recommendation import choose
 from densebench.report.sweep import Sweep
-from densebench.rows import derive
+from densebench.results.derive import derive
 from densebench.sinks.event_file import event_files
-from tests.factory import header, record, timed
+from tests.factory import confirmed, header, record, rounded, timed
 
 HERE, THERE = "0badcafe", "feedbeef"
 ROWS = derive(
     [
-        timed("baseline", 8, 30, accuracy_top1=99.0),
-        timed("slow here", 8, 20, accuracy_top1=99.0),
-        timed("baseline", 8, 60, accuracy_top1=99.0, environment_id=THERE),
-        timed("quick there", 8, 90, accuracy_top1=99.0, environment_id=THERE),
+        rounded("baseline", 8, 30, accuracy_top1=99.0),
+        rounded("slow here", 8, 20, accuracy_top1=99.0),
+        rounded("baseline", 8, 60, accuracy_top1=99.0, environment_id=THERE),
+        rounded("quick there", 8, 90, accuracy_top1=99.0, environment_id=THERE),
         record(recipe="quick there", batch_size=1, environment_id=THERE, status="failed", reason="boom"),
     ]
 )
+SWEEP = Sweep(tuple(ROWS), confirmation=confirmed(ROWS))
 WARNING = (
     "Warning: the rows come from 2 environments, 0badcafe (2 rows) and feedbeef (3 rows): speeds of different ones "
     "can't be compared."
@@ -40,9 +40,9 @@ WARNING = (
 
 def test_each_environment_is_told_apart() -> None:
     """Every sentence but one begins with the environment that it is of, and names no recipe of the other."""
-    (warning,) = [one for one in analyse(ROWS) if not one.environment]
+    (warning,) = [one for one in analyse(SWEEP) if not one.environment]
     assert warning.sentence == WARNING
-    for one in analyse(ROWS):
+    for one in analyse(SWEEP):
         if one.environment:
             assert one.sentence.startswith(f"On {one.environment}: ")
             foreign = {HERE: "quick there", THERE: "slow here"}[one.environment]
@@ -52,19 +52,20 @@ def test_each_environment_is_told_apart() -> None:
 
 def test_each_environment_has_its_recommendation() -> None:
     """What to deploy is said of each, and no row is the answer for both."""
-    said = recommendation_of(ROWS)
-    assert said.startswith("On 0badcafe: Keep the baseline (30.0 images/s at batch 8)")
-    assert "On feedbeef: Deploy quick there: 90.0 images/s at batch 8, 1.50x the baseline;" in said
-    assert choose(Sweep(tuple(ROWS))) is None
-    assert tiles(Sweep(tuple(ROWS)), None) == []
-    assert "recommended</small>" not in page(header(), ROWS)
+    said = answer_in_words(SWEEP)
+    assert said.startswith("On 0badcafe: Keep the baseline at batch 8 (30.0 images/s)")
+    assert "On feedbeef: Deploy quick there at batch 8: 1.50x" in said
+    assert SWEEP.chosen is None
+    assert SWEEP.artifact == ""
+    assert tiles(SWEEP, None) == []
+    assert "recommended</small>" not in page(header(), ROWS, confirmation=confirmed(ROWS))
 
 
 def test_one_environment_is_told_as_before() -> None:
     """Without a second one nothing is named after it."""
     rows = [row for row in ROWS if row.environment_id == HERE]
-    assert not any(one.environment for one in analyse(rows))
-    assert HERE not in report(header(), rows)
+    assert not any(one.environment for one in analyse(Sweep(tuple(rows))))
+    assert f"On {HERE}" not in report(header(), rows)
 
 
 def test_markdown_loses_no_row() -> None:
@@ -81,7 +82,7 @@ def test_markdown_loses_no_row() -> None:
 
 def test_the_front_is_of_one_environment() -> None:
     """A recipe is beaten by none of another machine: each has its own front and its own table."""
-    chart = pareto(Sweep(tuple(ROWS)), series_of(ROWS))
+    chart = pareto(SWEEP, series_of(ROWS))
     assert chart is not None
     assert [view.label for view in chart.views] == [
         "each at its best batch size @ 0badcafe",

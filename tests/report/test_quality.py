@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from densebench.record import Row
 from densebench.report.quality import accuracy, large_loss
 from densebench.report.sweep import Sweep
+from densebench.results.record import Row
+from densebench.spec import Limits
 from tests.factory import rows_of
 
 
@@ -25,7 +26,7 @@ def rows_with(**changed: tuple[int, int]) -> list[Row]:
 
 def test_more_than_the_limit_is_lost_only_where_that_is_certain() -> None:
     """By the lower bound of what was lost; beyond the limit as measured is not enough."""
-    sweep = Sweep(tuple(rows_with(sure=(9, 0), unsure=(8, 2))), 0.2)
+    sweep = Sweep(tuple(rows_with(sure=(9, 0), unsure=(8, 2))), Limits(max_accuracy_drop=0.2))
     certain, doubt = (one.sentence for one in accuracy(sweep))
     assert certain == (
         "The baseline's top-1 is 99.00 %. Loses more than 0.2 percentage points: sure (-0.90, to 98.10 %; 9 images "

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from densebench.measure.ceilings import Ceilings
-from densebench.record import Row
 from densebench.report.analysis import PERFORMANCE
 from densebench.report.sweep import Sweep, apply
+from densebench.results.ceilings import Ceilings
+from densebench.results.record import Row
 from tests.factory import rows_of
 from tests.report.html.shapes import CEILINGS
 
@@ -77,9 +77,9 @@ def test_what_was_not_counted_is_left_out() -> None:
         )
 
 
-def test_disturbed_ceilings_are_told() -> None:
+def test_ceilings_measured_with_interference_are_told() -> None:
     """A roof measured under other work is too low."""
-    low = CEILINGS.model_copy(update={"disturbance": "other processes took 1.50 of 2 cores"})
+    low = CEILINGS.model_copy(update={"interference": "other processes took 1.50 of 2 cores"})
     (sentence,) = said(rows(), low)
     assert sentence.endswith(
         "(other processes took 1.50 of 2 cores), so it can do more, and the shares are too high."
@@ -89,7 +89,7 @@ def test_disturbed_ceilings_are_told() -> None:
 @pytest.mark.parametrize(
     ("macs_g", "told"),
     [
-        (2.0, "baseline is saturated from batch 8 at 30 % of its arithmetic roof: neither roof stops it."),
+        (2.0, "baseline is saturated from batch 8 at 30 % of its arithmetic roof, so neither roof stops it."),
         (6.0, "baseline is saturated from batch 8 at 90 % of its arithmetic roof."),
     ],
 )

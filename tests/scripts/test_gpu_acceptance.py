@@ -15,7 +15,7 @@ from typing import get_args
 import pytest
 
 from densebench.engines import torch_compile
-from densebench.recipe import plan
+from densebench.recipes.parse import plan
 from densebench.spec import RunSpec
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -98,7 +98,8 @@ def test_rows_that_did_what_they_claim_pass(tmp_path: Path) -> None:
         (
             {
                 "recipe": "compile:mode=reduce-overhead",
-                "effect": "1 compiled graph, 0 graph breaks; reduce-overhead is CUDA graphs, which a CPU has none of",
+                "effect": "1 compiled graph, 0 graph breaks; not frozen; reduce-overhead is CUDA graphs, which "
+                "a CPU has none of",
             },
             "expected",
         ),

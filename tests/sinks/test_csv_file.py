@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from densebench import atomic
-from densebench.record import COLUMNS, Status
-from densebench.rows import derive
+from densebench import files
+from densebench.results.columns import COLUMNS
+from densebench.results.derive import derive
+from densebench.results.observation import Status
 from densebench.sinks.csv_file import write_csv
 from tests.factory import record, timed
-from tests.test_record import CONTRACT
+from tests.results.test_record import CONTRACT
 
 
 def test_header_is_the_contracts(tmp_path: Path) -> None:
@@ -61,8 +62,8 @@ def test_a_failed_write_leaves_the_old_file(
 
 def test_atomic_write_keeps_bytes_and_permissions(tmp_path: Path) -> None:
     """Text is written as it is, newlines too, and is as readable as any new file."""
-    atomic.write_text(tmp_path / "a", "ä\r\n\n")
-    atomic.write_bytes(tmp_path / "a", (tmp_path / "a").read_bytes() + b"\x00")
+    files.write_text(tmp_path / "a", "ä\r\n\n")
+    files.write_bytes(tmp_path / "a", (tmp_path / "a").read_bytes() + b"\x00")
     (tmp_path / "plain").touch()
     assert (tmp_path / "a").read_bytes() == "ä\r\n\n\x00".encode()
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
@@ -71,5 +72,5 @@ def test_atomic_write_keeps_bytes_and_permissions(tmp_path: Path) -> None:
 def test_atomic_write_needs_its_folder(tmp_path: Path) -> None:
     """A missing folder is an error of the system, with nothing left behind."""
     with pytest.raises(FileNotFoundError):
-        atomic.write_text(tmp_path / "missing" / "a", "text")
+        files.write_text(tmp_path / "missing" / "a", "text")
     assert list(tmp_path.iterdir()) == []

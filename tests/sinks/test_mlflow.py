@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from densebench.errors import InputError, UsageError
-from densebench.record import Row, Status
+from densebench.results.observation import Status
+from densebench.results.record import Row
 from densebench.sinks import mlflow as sink_module
 from densebench.sinks.mlflow import DATABASE, EXPERIMENT, METRICS, MODEL, MlflowSink, check_mlflow
 from tests.factory import broken, rows_of
@@ -160,6 +161,17 @@ def test_a_resume_doubles_nothing(tmp_path: Path, folder: Path) -> None:
     assert {one.info.run_id for one in before.values()} <= {one.info.run_id for one in after.values()}
     assert after[RECIPE, 1].data.metrics["speedup"] == 9.0
     assert after[RECIPE, 8].data.tags["model_run"] == before[RECIPE, 1].info.run_id
+
+
+@needs_mlflow
+def test_the_answer_is_in_the_tags_of_the_run(tmp_path: Path, folder: Path) -> None:
+    """Long texts are cut, and what a later report says of a row takes the place of what an earlier one said."""
+    (row, *_) = made(tmp_path)
+    for answer in ("Keep the baseline", "Deploy another " * 100):
+        MlflowSink(str(folder), tmp_path).log([row], {row.key: {"recommended": "true", "answer": answer}})
+        tags = runs(folder)[row.key].data.tags
+        assert tags["recommended"] == "true"
+        assert tags["answer"][:15] == answer[:15]
 
 
 @needs_mlflow

@@ -12,17 +12,19 @@ from urllib.parse import urlencode
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from densebench.record import COLUMNS, Row, Status
-from densebench.rows import derive
+from densebench.results.columns import COLUMNS
+from densebench.results.derive import derive
+from densebench.results.observation import Status
+from densebench.results.record import Row
 from densebench.sinks.event_file import event_files
-from densebench.sinks.tensorboard import MEASURED, TensorBoardSink, folder_name, tag_of
+from densebench.sinks.tensorboard import MEASURED, TensorBoardSink, tag_of
 from tests.factory import broken, rows_of, timed
 from tests.tensorboards import ask, server
 
 ROWS = [
     *rows_of(
-        {"baseline": {1: 20, 8: 30}, "A+b:c=1": {1: 40, 8: 60}},
-        accuracy_top1={"baseline": 99.0, "A+b:c=1": 98.5},
+        {"baseline": {1: 20, 8: 30}, "a+b:c=1": {1: 40, 8: 60}},
+        accuracy_top1={"baseline": 99.0, "a+b:c=1": 98.5},
         host_memory_peak_mb={"baseline": 500.0},
     ),
     *broken("broken", [1], Status.FAILED, "boom"),
@@ -94,7 +96,7 @@ def test_a_real_tensorboard_lists_the_scalars(tmp_path: Path) -> None:
         for group in asked["sessionGroups"]
     }
     assert set(sessions) == {row.key for row in ROWS}
-    metrics = {one["name"]["tag"]: one["value"] for one in sessions["A+b:c=1", 8]["metricValues"]}
+    metrics = {one["name"]["tag"]: one["value"] for one in sessions["a+b:c=1", 8]["metricValues"]}
     assert metrics["hparams/throughput/samples_per_s"] == pytest.approx(60)
     assert sessions["broken", 1]["sessions"][0]["status"] == "STATUS_FAILURE"
 
@@ -205,11 +207,3 @@ def test_no_thread_and_no_torch(tmp_path: Path) -> None:
         "assert not {'torch', 'tensorflow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-@pytest.mark.parametrize(
-    ("recipe", "folder"), [("A+b:c=1", "a_b_c_1"), ("..", "_"), ("../x", "_x"), ("<|>", "___")]
-)
-def test_folder_names_stay_inside(recipe: str, folder: str) -> None:
-    """Whatever a recipe is called, its folder is one plain name."""
-    assert folder_name(recipe) == folder

@@ -1,4 +1,4 @@
-"""Putting stand-in jobs into the children of a nursery."""
+"""Putting stand-in jobs into the children of a fork server."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
-from densebench.stats.comparison import Block
+from densebench.stats.speedup import Process
 from densebench.stats.two_runs import difference, rejected, round_logs
 
 LOGS = st.lists(st.floats(-3, 3).map(lambda x: round(x, 3)), min_size=2, max_size=12)
@@ -54,7 +54,7 @@ def test_one_round_shows_nothing() -> None:
 
 def test_processes_of_one_round_are_one_observation() -> None:
     """They ran close to one another, so they are not independent."""
-    blocks = [Block(0, 1.0), Block(0, math.e**2), Block(1, 1.0)]
+    blocks = [Process(0, 1.0), Process(0, math.e**2), Process(1, 1.0)]
     assert round_logs(blocks) == pytest.approx([-1.0, 0.0])
 
 

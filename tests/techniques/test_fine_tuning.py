@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from densebench.errors import Unavailable
-from densebench.measure.fidelity import sqnr_db
-from densebench.recipe import resolve
-from densebench.served import Served, served
+from densebench.model.adapter import Served, served
+from densebench.model.fidelity import sqnr_db
+from densebench.recipes.parse import resolve
 from densebench.techniques import _fine_tuning
 from densebench.techniques._fine_tuning import imitate, training_images
 from densebench.techniques.pruning import pruning

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from densebench.errors import Unavailable
-from densebench.isolation import plain_environment
-from densebench.recipe import resolve
+from densebench.processes.environment import plain_environment
+from densebench.recipes.parse import resolve
 from densebench.techniques import allocator, huge_pages
 
 SEEN = """
 import json, sys
 import torch
-from densebench.measure.host import host_effect
+from densebench.worker.effect import observed
 torch.set_num_threads(1)
 blocks = [torch.ones(1 << 22) for _ in range(4)]
-print(json.dumps(host_effect(json.loads(sys.argv[1]))))
+print(json.dumps([str(effect) for effect in observed(json.loads(sys.argv[1]))]))
 """
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from densebench.measure.observe import zero_fraction
-from densebench.served import Served
+from densebench.model.adapter import Served
+from densebench.model.inspection import zero_fraction
+from densebench.model.state_dict_file import save_weights
 from densebench.techniques.pruning import pruning
-from densebench.weights_file import save_weights
 
 pytest_plugins = ["tests.fixtures"]
 

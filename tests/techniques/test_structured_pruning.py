@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from densebench import recipe
-from densebench.channels import channels_removed
 from densebench.engines import eager
 from densebench.engines.base import Target
 from densebench.errors import Unavailable, UsageError
-from densebench.measure.observe import observe
-from densebench.served import Served
+from densebench.model.adapter import Served
+from densebench.model.inspection import observe
+from densebench.model.pruned_shapes import channels_removed
+from densebench.recipes import parse
 from densebench.techniques import catalogue
 from densebench.techniques.structured_pruning import ROUND_TO, structured_pruning
 from densebench.workloads import Workload, WorkloadRequest, models, open_workload
@@ -131,7 +131,7 @@ def test_a_claim_without_a_deed_is_found_out(made: Made, tmp_path: Path) -> None
     """A model that no channel was taken from has none of this effect."""
     built = eager.build(made.original, made.workload, tmp_path, Target("cpu", (1,), 1))
     assert "channels_removed" not in built.details["architecture"]
-    assert eager.load(tmp_path, built.details, "cpu").effect(torch.zeros(1, 3, 32, 32)).startswith("none:")
+    assert eager.load(tmp_path, built.details, "cpu").effect(torch.zeros(1, 3, 32, 32)).none_because
 
 
 def test_it_stacks(made: Made) -> None:
@@ -139,16 +139,16 @@ def test_it_stacks(made: Made) -> None:
     stack: nn.Module = made.changed
     for name in ("channels_last", "bf16"):
         stack = catalogue()[name].apply(stack, made.workload)
-    said = eager.EagerSession(stack).effect(torch.zeros(1, 3, 32, 32))
+    said = str(eager.EagerSession(stack).effect(torch.zeros(1, 3, 32, 32)))
     for sign in ("bfloat16 convolutions 120/120", "NHWC convolutions", "channels removed"):
         assert sign in said
-    assert recipe.resolve("structured_pruning:ratio=0.2+channels_last+bf16", {}).techniques[0].options[
+    assert parse.resolve("structured_pruning:ratio=0.2+channels_last+bf16", {}).techniques[0].options[
         "ratio"
     ] == pytest.approx(0.2)
     with pytest.raises(UsageError, match="put structured_pruning before bf16"):
-        recipe.resolve("bf16+structured_pruning", {})
+        parse.resolve("bf16+structured_pruning", {})
     with pytest.raises(UsageError, match="both decide the weights"):
-        recipe.resolve("structured_pruning+pruning", {})
+        parse.resolve("structured_pruning+pruning", {})
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +203,7 @@ def test_channels_are_removed_in_steps(
     images = training.read(range(8))
     with torch.inference_mode():
         assert torch.allclose(session(images), stepwise(images), rtol=1e-4, atol=1e-5)
-    assert f"{channels_removed(stepwise)[0]} of 138 channels removed" in session.effect(images[:1])
+    assert f"{channels_removed(stepwise)[0]} of 138 channels removed" in str(session.effect(images[:1]))
 
 
 def test_a_notebook_needs_no_workload_to_remove_channels(small: Workload) -> None:
@@ -282,7 +282,7 @@ def test_other_families_come_back_too(name: str, tmp_path: Path, monkeypatch: py
     with torch.inference_mode():
         expected = changed(images)
         assert torch.allclose(session(images), expected, rtol=1e-4, atol=1e-5)
-    assert f"{removed:,} of " in session.effect(images[:1])
+    assert f"{removed:,} of " in str(session.effect(images[:1]))
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"images": images.numpy()}
     exec(eager.ENGINE.usage(built.details, "cpu"), names)

@@ -14,8 +14,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from densebench import jobs, worker
 from densebench.errors import InputError
+from densebench.processes import messages
+from densebench.worker import jobs as worker
 from densebench.workloads import WorkloadRequest, folder, open_workload
 from densebench.workloads.base import Preprocessing, Weights
 from densebench.workloads.decoding import read_image, undecodable
@@ -219,12 +220,12 @@ def test_a_folder_as_data_of_a_run(draw_folder: Draw, resnet_file: Path) -> None
 def test_what_may_not_be_read_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's refusal is told in one line that names the file, as a request that can't be carried out."""
 
-    def refused(workload: jobs.WorkloadJob) -> None:
+    def refused(workload: messages.WorkloadJob) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/data/val")
 
     monkeypatch.setattr(worker, "_open", refused)
-    workload = jobs.WorkloadJob(model="resnet18", weights="random", data="/data", image_size=32, seed=0)
-    job = jobs.Describe(
+    workload = messages.WorkloadJob(model="resnet18", weights="random", data="/data", image_size=32, seed=0)
+    job = messages.Describe(
         workload=workload, device="cpu", batch_sizes=(1,), timing_file=tmp_path / "file", threads=1
     )
     with pytest.raises(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 from densebench.errors import InputError, Unavailable, UsageError
-from densebench.measure.observe import observe
+from densebench.model.inspection import observe
 from densebench.spec import RunSpec
 from densebench.workloads import Workload, WorkloadRequest, open_workload
 from densebench.workloads.onnx_file import fitted

@@ -12,7 +12,8 @@ from densebench.errors import UsageError
 from densebench.workloads import digits_data, training
 from densebench.workloads.checkpoint_writing import write_checkpoint
 from densebench.workloads.digits import open_digits_weights
-from densebench.workloads.training import Plan, Progress, Stage, train
+from densebench.workloads.schedule import Stage
+from densebench.workloads.training import Plan, Progress, train
 
 TINY = {"digits-tiny": Plan((Stage((32,), 8, 2), Stage((32,), 8, 1, settled=True)), 1e-3, {32: 0.0})}
 

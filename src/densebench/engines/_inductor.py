@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+LAUNCHERS = {"ccache", "sccache", "distcc", "icecc"}  # each runs the compiler that its first argument names
 
 
 @contextmanager
-def inductor(cache: str, *, freezing: bool, **settings: Any) -> Iterator[None]:
+def inductor(cache: str, *, freezing: bool, **settings: object) -> Iterator[None]:
     """Within this context Inductor writes to the folder `cache` and has these settings, beside those of all builds.
 
     They are part of its cache's key, so a build and the process that loads its cache must have the same.
@@ -61,4 +62,28 @@ def no_headers() -> str | None:
 
 def no_compiler() -> str | None:
     """What to install where Inductor finds no C++ compiler."""
-    return None if shutil.which(os.environ.get("CXX", "g++")) else "install g++"
+    command = os.environ.get("CXX")
+    if command is None:
+        return None if shutil.which("g++") else "install g++"
+    return None if _runs(command) else f"install g++, or name a C++ compiler in CXX (now '{command}')"
+
+
+def _runs(command: str) -> bool:
+    """Whether the programs of a compiler's command exist: the compiler, and a launcher such as ccache before it."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # an open quote
+        return False
+    programs = words[: 2 if words and Path(words[0]).name in LAUNCHERS else 1]
+    return bool(programs) and all(shutil.which(program) for program in programs)
+
+
+def no_triton() -> str | None:
+    """What to install where Triton can't compile what starts its kernels on a GPU: a C compiler, Python's headers."""
+    command = os.environ.get("CC")
+    if command is None:
+        found = shutil.which("gcc") or shutil.which("clang")
+        return no_headers() if found else "install gcc"
+    if shutil.which(command):
+        return no_headers()
+    return f"install gcc, or name a C compiler in CC, one program without arguments (now '{command}')"

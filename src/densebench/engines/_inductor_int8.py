@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from densebench.engines._calibration import LEAST
-from densebench.machine import INT8_FLAGS, cpu_flags
+from densebench.machine.facts import INT8_FLAGS, cpu_flags
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,7 +9,6 @@ converts it as before.
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Any
 
 import torch
 from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
@@ -43,5 +42,5 @@ class PackConvolutions(CustomGraphPass):
             if not weight.users:
                 graph.erase_node(weight)
 
-    def uuid(self) -> Any:
+    def uuid(self) -> bytes:
         return get_hash_for_files((__file__,))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from densebench.engines.base import TraceEvent
 
 LAID = "durations laid end to end: the engine's profiler gives no start times"
 
@@ -25,9 +26,9 @@ class LayerTime:
     args: dict[str, str]
 
 
-def chrome_events(inferences: Iterable[Sequence[LayerTime]], category: str) -> list[dict[str, Any]]:
+def chrome_events(inferences: Iterable[Sequence[LayerTime]], category: str) -> list[TraceEvent]:
     """The layers of each inference end to end, below a mark `ProfilerStep#k` as PyTorch's profiler makes it."""
-    events: list[dict[str, Any]] = []
+    events: list[TraceEvent] = []
     start_us = 0.0
     for step, layers in enumerate(inferences):
         whole_us = sum(layer.us for layer in layers)
@@ -38,5 +39,5 @@ def chrome_events(inferences: Iterable[Sequence[LayerTime]], category: str) -> l
     return events
 
 
-def _event(name: str, category: str, ts: float, dur: float, args: dict[str, str]) -> dict[str, Any]:
+def _event(name: str, category: str, ts: float, dur: float, args: dict[str, str]) -> TraceEvent:
     return {"ph": "X", "cat": category, "name": name, "pid": 0, "tid": 0, "ts": ts, "dur": dur, "args": args}

@@ -19,6 +19,7 @@ _EXECUTED = re.compile(r"^onednn_verbose,.*?exec,cpu,(\w+),[^,]*,[^,]*,src[:_](\
 _LAYOUT = re.compile(
     r"exec,cpu,convolution,[^,]*,[^,]*,src[:_]\w+?:\w*:blocked:(\w+):.*?_ic(\d+)oc.*?_ih(\d+)oh.*?_iw(\d+)ow"
 )
+_INSTRUCTIONS = re.compile(r"^onednn_verbose,.*?info,cpu,isa:(.*)", re.MULTILINE)
 NHWC = "acdb"  # as oneDNN writes it: n, h, w, c; its own layouts hold blocks of channels, such as aBcd16b
 
 
@@ -38,6 +39,15 @@ def layouts(log: str) -> Counter[str]:
         for layout, channels, height, width in _LAYOUT.findall(log)
         if channels != "1" and (height, width) != ("1", "1")
     )
+
+
+def instructions() -> str:
+    """The instruction sets that oneDNN says it uses; it says so once in a process, else this is empty."""
+    import torch
+
+    images, weights = torch.ones(2, 16, 32, 32), torch.ones(16, 16, 3, 3)
+    found = _INSTRUCTIONS.search(log_of(lambda: torch.nn.functional.conv2d(images, weights)))
+    return found[1].strip() if found else ""
 
 
 def log_of(run: Callable[[], object]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from onnx_ir import Graph
     from torch import nn
 
 INPUT, OUTPUT, BATCH = "images", "logits", "batch"
@@ -33,7 +34,7 @@ def export_onnx(
     import torch
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
-    from densebench.served import served
+    from densebench.model.adapter import served
 
     # A batch of 1 would be traced as a constant
     traced_at = min((size for size in batch_sizes if size > 1), default=2)
@@ -55,7 +56,7 @@ def export_onnx(
     onnx.checker.check_model(path, full_check=True)
 
 
-def _name_after_modules(graph: Any) -> None:
+def _name_after_modules(graph: Graph) -> None:
     """`features.conv0/Conv` for each node and its output, so that profiles and messages say which layer it was."""
     taken: Counter[str] = Counter()
     for node in graph:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from densebench.build_cache import once
 from densebench.engines._onnx_export import BATCH, INPUT, OUTPUT, export_onnx
 from densebench.errors import Unavailable
-from densebench.once import once
 from densebench.workloads.base import OnnxFile
 
 if TYPE_CHECKING:

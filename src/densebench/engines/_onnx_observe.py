@@ -9,7 +9,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+from densebench.engines.base import TraceEvent
+from densebench.schema import Effect
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 CONVOLUTIONS = {"Conv", "FusedConv", "NhwcFusedConv", "ConvInteger", "QLinearConv"}
 LINEARS = {"Gemm", "FusedGemm", "MatMul", "FusedMatMul", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat"}
@@ -19,6 +25,30 @@ COMPILES = "TensorrtExecutionProvider"  # whole parts of the graph, each of whic
 KERNEL_EVENT = "_kernel_time"
 RUN_EVENT = "model_run"
 OWN_SUFFIX = r"(_nchwc|_bn_nchwc|_token_\d+)$"  # ONNX Runtime's, on names of the layers that it changed
+
+
+Shapes = Sequence[Mapping[str, Sequence[int]]]  # of each tensor, by the name of its type
+
+
+class Ran(TypedDict):
+    """What the profiler says of a node that ran."""
+
+    op_name: str
+    provider: str
+    input_type_shape: NotRequired[Shapes]
+    output_type_shape: Shapes
+
+
+class Event(TypedDict):
+    """An event as ONNX Runtime's profiler writes it; `args` are a node's where the category is `Node`."""
+
+    cat: str
+    name: str
+    ts: int
+    dur: int
+    pid: int
+    tid: int
+    args: Ran
 
 
 @dataclass(frozen=True)
@@ -36,7 +66,7 @@ class Node:
     fused: bool = False
 
 
-def nodes(optimized: Path | None, events: Sequence[Mapping[str, Any]], batch_size: int) -> Iterator[Node]:
+def nodes(optimized: Path | None, events: Sequence[Event], batch_size: int) -> Iterator[Node]:
     """The nodes of one inference, weights taken from the optimized graph's file where there is one."""
     import onnx
 
@@ -60,9 +90,16 @@ def nodes(optimized: Path | None, events: Sequence[Mapping[str, Any]], batch_siz
             norm = _is_norm(weight, attributes["group"].i if "group" in attributes else 1)
         else:
             transposed = "transB" in attributes and attributes["transB"].i == 1
-            kernel, norm = (weight[1 if transposed else 0] if weight else 0), False
+            kernel = weight[1 if transposed else 0] if weight else _columns(seen)
+            norm = False
         outputs = sum(math.prod(shape) for output in seen["output_type_shape"] for shape in output.values())
         yield Node(operator, provider, outputs // batch_size * kernel, norm, "activation" in attributes)
+
+
+def _columns(seen: Ran) -> int:
+    """Columns of a node's first operand, where its second one is no weight: attention multiplies what it computes."""
+    shapes = [shape for tensor in seen.get("input_type_shape", []) for shape in tensor.values()]
+    return int(shapes[0][-1]) if shapes and shapes[0] else 0
 
 
 def weights(saved: Path) -> list[tuple[int, int, int]]:
@@ -96,19 +133,38 @@ def _is_norm(weight: tuple[int, ...], group: int) -> bool:
     return len(weight) > 0 and math.prod(weight[1:]) == 1 and group == weight[0] > 1
 
 
-def describe(ran: Sequence[Node], *, int8: bool, asked: str = CPU) -> str:
+def rewritten(saved: Path, ran: Sequence[Node]) -> bool:
+    """Whether other operators ran than the file has; constants are none."""
+    import onnx
+
+    graph = onnx.load(saved, load_external_data=False).graph
+    written = Counter(node.op_type for node in graph.node if node.op_type != "Constant")
+    return written != Counter(node.operator for node in ran)
+
+
+def memory(session: InferenceSession) -> list[str]:
+    """That the images' memory is of no arena, where that is seen."""
+    import onnxruntime
+
+    kinds = [info.allocator_type for info in session.get_input_memory_infos()]
+    arena = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    return ["no memory arena"] if kinds and arena not in kinds else []
+
+
+def describe(ran: Sequence[Node], *, int8: bool, asked: str = CPU, optimized: bool = True) -> Effect:
     """What differs from one FP32 kernel after the other; for a model that claims INT8, how much of it is.
 
     `asked` is the provider that the session was opened for. Others take what it can't run, and may take all.
+    `optimized` says that the graph that ran is another than the file's.
     """
     if asked == CPU:
-        return _integer(ran) if int8 else _float(ran)
+        return _integer(ran) if int8 else _float(ran, optimized=optimized)
     if not any(node.provider == asked for node in ran):
-        return f"none: {_fallen(ran)}"
+        return Effect(none_because=_fallen(ran))
     where = _places(ran, asked)
     if asked == COMPILES:
-        return f"{_compiled(ran, int8=int8)}; {where}"
-    return f"{_integer(ran) if int8 else _float(ran)}; {where}"
+        return Effect(seen=(*_compiled(ran, int8=int8), where))
+    return (_integer(ran) if int8 else _float(ran, optimized=optimized)).plus(where)
 
 
 def _places(ran: Sequence[Node], asked: str) -> str:
@@ -131,22 +187,22 @@ def _fallen(ran: Sequence[Node]) -> str:
     return f"all {len(ran)} nodes fell back, {where}"
 
 
-def _compiled(ran: Sequence[Node], *, int8: bool) -> str:
+def _compiled(ran: Sequence[Node], *, int8: bool) -> list[str]:
     """How much of the graph was compiled. What the compiled parts compute in shows nowhere."""
     parts = sum(node.provider == COMPILES for node in ran)
     outside = sum(node.operator in CONVOLUTIONS for node in ran)
     graph = f"{parts} part{'s' * (parts != 1)} of the graph compiled by TensorRT"
     said = f"{graph}, {outside} convolutions outside"
-    return f"{said}; int8 was asked for, which TensorRT doesn't show here" if int8 else said
+    return [said, *(["int8 was asked for, which TensorRT doesn't show here"] if int8 else [])]
 
 
-def _integer(ran: Sequence[Node]) -> str:
+def _integer(ran: Sequence[Node]) -> Effect:
     convolutions = [node for node in ran if node.operator in CONVOLUTIONS and not node.norm]
     norms = [node for node in ran if node.norm or node.operator == "BatchNormalization"]
     linears = [node for node in ran if node.operator in LINEARS]
     kinds = (("convolutions", convolutions), ("linear layers", linears), ("batch norms", norms))
     if not any(node.operator in INTEGER for node in ran):
-        return "none: no convolution or linear layer ran in INT8"
+        return Effect(none_because="no convolution or linear layer ran in INT8")
     counts = [
         f"int8 {what} {sum(node.operator in INTEGER for node in them)}/{len(them)}"
         for what, them in kinds
@@ -155,21 +211,23 @@ def _integer(ran: Sequence[Node]) -> str:
     total = sum(node.macs for node in ran)
     done = sum(node.macs for node in ran if node.operator in INTEGER)
     between = sum(node.operator in {"QuantizeLinear", "DequantizeLinear"} for node in ran)
-    return f"{', '.join(counts)}, {100 * done / max(total, 1):.3g} % of the MACs; {between} casts to or from FP32"
+    share = f"{100 * done / max(total, 1):.3g} % of the MACs"
+    return Effect(seen=(f"{', '.join(counts)}, {share}", f"{between} casts to or from FP32"))
 
 
-def _float(ran: Sequence[Node]) -> str:
+def _float(ran: Sequence[Node], *, optimized: bool) -> Effect:
     convolutions = [node for node in ran if node.operator in CONVOLUTIONS and not node.norm]
     fused = sum(node.fused for node in ran)
     norms = sum(node.operator == "BatchNormalization" for node in ran)
     turned = sum(node.norm for node in ran)
-    said = f"optimized graph: {len(convolutions)} convolutions, {fused} nodes with their activation fused"
+    graph = "optimized graph" if optimized else "graph as it is in the file"
+    said = f"{graph}: {len(convolutions)} convolutions, {fused} nodes with their activation fused"
     if turned:
         said += f", {turned} batch norms run as convolutions"
-    return f"{said}, {norms} batch norms left"
+    return Effect(seen=(f"{said}, {norms} batch norms left",))
 
 
-def chrome_events(events: Sequence[Mapping[str, Any]], warm_up: int) -> list[dict[str, Any]]:
+def chrome_events(events: Sequence[Event], warm_up: int) -> list[TraceEvent]:
     """The profiler's events as Chrome trace events, those of the first `warm_up` inferences left out.
 
     Times are in microseconds from the first event. Each inference is marked `ProfilerStep#k`.
@@ -193,9 +251,7 @@ def chrome_events(events: Sequence[Mapping[str, Any]], warm_up: int) -> list[dic
     return sorted(made, key=lambda event: event["ts"])
 
 
-def _event(
-    name: str, category: str, event: Mapping[str, Any], start: int, args: dict[str, Any]
-) -> dict[str, Any]:
+def _event(name: str, category: str, event: Event, start: int, args: Mapping[str, object]) -> TraceEvent:
     return {
         "ph": "X",
         "name": name,
@@ -208,11 +264,11 @@ def _event(
     }
 
 
-def _is_kernel(event: Mapping[str, Any]) -> bool:
+def _is_kernel(event: Event) -> bool:
     return event.get("cat") == "Node" and str(event["name"]).endswith(KERNEL_EVENT)
 
 
-def read_events(path: Path) -> list[dict[str, Any]]:
+def read_events(path: Path) -> list[Event]:
     """What the profiler wrote."""
-    events: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    events: list[Event] = json.loads(path.read_text(encoding="utf-8"))
     return events

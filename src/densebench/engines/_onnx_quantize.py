@@ -12,24 +12,19 @@ Inference", 2018.
 
 from __future__ import annotations
 
-import math
 import platform
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from densebench.engines._onnx_export import INPUT
-from densebench.machine import INT8_FLAGS, cpu_flags
+from densebench.engines._onnx_ranges import METHOD, PERCENTILE, ranges
+from densebench.machine.facts import INT8_FLAGS, cpu_flags
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx
 
     from densebench.workloads.base import ImageSet
 
-MOST = 256  # calibration images
-BATCH_SIZE = 8
 # What stays in INT8 between convolutions: what only moves, compares or sums values
 OPERATORS = [
     *("Conv", "Gemm", "MatMul", "Relu", "Clip", "Add", "Concat"),
@@ -38,39 +33,32 @@ OPERATORS = [
 LINEAR = ["Gemm", "MatMul"]  # the last one's outputs are the logits: 256 steps would make classes tie
 
 
-class Reader:
-    """Feeds calibration images to ONNX Runtime, in batches: all of them, or `MOST` spread over the set."""
-
-    def __init__(self, images: ImageSet, batch_size: int = BATCH_SIZE) -> None:
-        positions = range(0, len(images), math.ceil(len(images) / MOST))
-        starts = range(0, len(positions), batch_size)
-        self._batches: Iterator[np.ndarray] = (
-            images.read(positions[start : start + batch_size]).numpy() for start in starts
-        )
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        """The next batch by the name of the model's input; None after the last."""
-        batch = next(self._batches, None)
-        return None if batch is None else {INPUT: batch}
-
-
-def quantize(source: Path, result: Path, images: ImageSet, *, symmetric: bool = False) -> None:
-    """Write the INT8 form of an FP32 ONNX file.
+def quantize(
+    source: Path,
+    result: Path,
+    images: ImageSet,
+    *,
+    symmetric: bool = False,
+    method: str = METHOD,
+    percentile: float = PERCENTILE,
+) -> None:
+    """Write the INT8 form of an FP32 ONNX file, with quantize and dequantize nodes (QDQ).
 
     Weights are symmetric INT8 with a scale for each output channel, activations 8 bits with a scale for each
-    tensor, by the least and largest value seen. x86 processors without VNNI add pairs of products in 16 bits:
-    there, weights keep to 7 bits.
+    tensor. x86 processors without VNNI add pairs of products in 16 bits: there, weights keep to 7 bits.
 
     Args:
         source: from `write_graph`.
         result: the file to write.
-        images: of `calibration_images`.
+        images: of `wanted_images`, all of which are run.
         symmetric: signed activations around zero and FP32 biases, as TensorRT wants them; else unsigned ones
             with a zero point, into which an activation function before them vanishes.
+        method: how ranges of activations are found, as `ranges` says.
+        percentile: for the method of this name.
 
     """
     import onnx
-    from onnxruntime.quantization import QuantFormat, QuantType, quant_pre_process, quantize_static
+    from onnxruntime.quantization import QDQQuantizer, QuantType, quant_pre_process
 
     # 0 where any is taken
     fixed_batch = (
@@ -86,22 +74,27 @@ def quantize(source: Path, result: Path, images: ImageSet, *, symmetric: bool = 
             model = onnx.load(prepared)
             batch_norms_as_convolutions(model)
             onnx.save(model, prepared)
-        quantize_static(
-            prepared,
-            result,
-            Reader(images, fixed_batch or BATCH_SIZE),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=OPERATORS,
+        found = ranges(
+            prepared, images, OPERATORS, method=method, percentile=percentile, batch_size=fixed_batch
+        )
+        quantizer = QDQQuantizer(
+            onnx.load(prepared),
             per_channel=True,
             reduce_range=_pairs_saturate() and not symmetric,
-            activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QInt8 if symmetric else QuantType.QUInt8,
+            tensors_range=found,
+            nodes_to_quantize=[],
+            nodes_to_exclude=[],
+            op_types_to_quantize=OPERATORS,
             extra_options={
                 "OpTypesToExcludeOutputQuantization": LINEAR,
                 "MatMulConstBOnly": True,
                 **forms,
             },
         )
+        quantizer.quantize_model()
+        quantizer.model.save_model_to_file(result)
 
 
 def batch_norms_as_convolutions(model: onnx.ModelProto) -> None:

@@ -14,17 +14,18 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from densebench.engines._calibration import calibration_images
+from densebench.engines._openvino_options import CALIBRATION, OpenVinoOptions
 from densebench.engines._openvino_telemetry import no_telemetry
 from densebench.errors import Unavailable
 
 if TYPE_CHECKING:
     import numpy as np
+    from nncf import AdvancedQuantizationParameters
     from openvino import CompiledModel, Model
 
     from densebench.workloads.base import ImageSet, Splits
 
-MOST = 300  # images; NNCF's own default, beyond which ranges hardly move
-MOST_CHECKED = 1000
+MOST_CHECKED = 1000  # images
 
 
 @dataclass(frozen=True)
@@ -57,30 +58,31 @@ class Images:
         return sum(right) / max(len(right), 1), right
 
 
-def pick(data: Splits, *, accuracy_control: bool) -> Images:
+def pick(data: Splits, asked: OpenVinoOptions) -> Images:
     """The images to quantize with; for accuracy control, every second training image is kept for the check.
 
     Raises:
         Unavailable: NNCF isn't installed, or the data has no images to calibrate on.
-        UsageError: it has too few.
+        UsageError: it has too few, or fewer than were asked for.
 
     """
     if find_spec("nncf") is None:
         raise Unavailable("INT8 needs NNCF: pip install 'densebench[openvino]'")
-    source = calibration_images(data, parts=2 if accuracy_control else 1)
+    parts = 2 if asked.accuracy_control else 1
+    wanted = 0 if asked.calibration == CALIBRATION else asked.calibration
+    source = calibration_images(data, parts=parts, wanted=wanted)
     everything = range(len(source))
-    if not accuracy_control:
-        return Images(source, everything[:MOST])
-    return Images(source, everything[::2][:MOST], everything[1::2][:MOST_CHECKED])
+    checked = everything[1::2][:MOST_CHECKED] if asked.accuracy_control else ()
+    return Images(source, everything[::parts][: asked.calibration], checked)
 
 
-def quantize(model: Model, images: Images, max_drop_pp: float) -> Model:
+def quantize(model: Model, images: Images, asked: OpenVinoOptions) -> Model:
     """The model with quantizers in it; layers go back to FP32 where accuracy control finds them to cost too much.
 
     Args:
         model: FP32, with one input.
         images: with `checked` ones, accuracy control is on.
-        max_drop_pp: percentage points of top-1 accuracy on the checked images that may be lost.
+        asked: how ranges are found, and what accuracy control may lose on the checked images.
 
     """
     with no_telemetry(), redirect_stdout(io.StringIO()):  # progress bars and remarks; errors are raised
@@ -88,20 +90,32 @@ def quantize(model: Model, images: Images, max_drop_pp: float) -> Model:
 
         nncf.disable_logging()
         calibration = nncf.Dataset(images.calibration, images.read)
+        common = {
+            "preset": nncf.QuantizationPreset(asked.preset),
+            "subset_size": len(images.calibration),
+            "fast_bias_correction": asked.bias_correction == "fast",
+        }
+        advanced = _advanced(asked.ranges)
         if not images.checked:
-            return nncf.quantize(
-                model,
-                calibration,
-                preset=nncf.QuantizationPreset.PERFORMANCE,
-                subset_size=len(images.calibration),
-            )
+            return nncf.quantize(model, calibration, advanced_parameters=advanced, **common)
         return nncf.quantize_with_accuracy_control(
             model,
             calibration,
             nncf.Dataset(images.checked, images.read),
             images.accuracy,
-            max_drop=max_drop_pp / 100,
+            max_drop=asked.max_drop / 100,
             drop_type=nncf.DropType.ABSOLUTE,
-            preset=nncf.QuantizationPreset.PERFORMANCE,
-            subset_size=len(images.calibration),
+            advanced_quantization_parameters=advanced,
+            **common,
         )
+
+
+def _advanced(ranges: str) -> AdvancedQuantizationParameters | None:
+    """How NNCF is to estimate the ranges of activations; None for its own way."""
+    import nncf
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
+
+    if ranges == "auto":
+        return None
+    estimator = getattr(RangeEstimatorParametersSet, ranges.upper())
+    return nncf.AdvancedQuantizationParameters(activations_range_estimator_params=estimator)

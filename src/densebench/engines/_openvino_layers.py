@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from densebench.engines._layer_times import LayerTime
+from densebench.schema import Effect
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Model, Node, ProfilingInfo
@@ -71,10 +72,10 @@ def layers(compiled: CompiledModel) -> list[Layer]:
     return found
 
 
-def describe(found: Iterable[Layer], claimed: str, macs: Mapping[str, int]) -> str:
+def describe(found: Iterable[Layer], claimed: str, macs: Mapping[str, int]) -> Effect:
     """How many convolutions and linear layers run in the claimed precision, by which kernel, and what the rest does.
 
-    `none: …` where none does. For INT8 also the share of `macs`, multiply-accumulates of the saved graph's layers.
+    No effect where none does. For INT8 also the share of `macs`, multiply-accumulates of the saved graph's layers.
     """
     computing = [
         layer for layer in found if not (layer.kernel.startswith("unknown") or layer.kind == "Reorder")
@@ -83,7 +84,7 @@ def describe(found: Iterable[Layer], claimed: str, macs: Mapping[str, int]) -> s
     done = [layer for layer in multiplying if layer.precision == claimed]
     if not done:
         seen = ", ".join(sorted({layer.precision for layer in multiplying})) or "nothing of the kind"
-        return f"none: no convolution or linear layer runs in {claimed} (seen: {seen})"
+        return Effect(none_because=f"no convolution or linear layer runs in {claimed} (seen: {seen})")
     counts = [
         f"{name} {sum(layer.kind == kind for layer in done)}/{total}"
         for kind, name in MULTIPLYING.items()
@@ -93,13 +94,16 @@ def describe(found: Iterable[Layer], claimed: str, macs: Mapping[str, int]) -> s
     said = f"{claimed} {', '.join(counts)} ({kernel})"
     if claimed == "int8":
         names = {name.partition(_OWN_SUFFIX)[0] for layer in done for name in layer.operations}
-        share = sum(macs.get(name, 0) for name in names) / max(sum(macs.values()), 1)
+        share = sum(macs.get(name, 0) for name in names) / max(sum(macs.values()), 1)  # of attention's too
         said += f", {100 * share:.3g} % of the MACs"
     if claimed == "float32":
         operations = sum(len(layer.operations) for layer in computing)
-        return f"graph fused: {operations} operations in {len(computing)} layers; {said}"
+        return Effect(seen=(f"graph fused: {operations} operations in {len(computing)} layers", said))
     other = Counter(layer.precision for layer in computing if layer.precision != claimed)
-    return f"{said}; other layers {other.most_common(1)[0][0]}" if other else said
+    kinds = [
+        precision if len(other) == 1 else f"{precision} {count}" for precision, count in other.most_common()
+    ]
+    return Effect(seen=(said, *(["other layers " + ", ".join(kinds)] if kinds else [])))
 
 
 def weights(graph: Model) -> list[tuple[int, int, int]]:
@@ -116,13 +120,23 @@ def weights(graph: Model) -> list[tuple[int, int, int]]:
 
 
 def macs(graph: Model) -> dict[str, int]:
-    """Multiply-accumulates of each convolution and linear layer of a graph whose shapes are known, by its name."""
-    return {
-        node.get_friendly_name(): math.prod(node.get_output_shape(0))
-        * math.prod(constant.get_output_shape(0))
-        // channels
-        for node, constant, channels in _multiplying(graph)
-    }
+    """Multiply-accumulates of each operation of a graph whose shapes are known, by its name."""
+    counts = {node.get_friendly_name(): _macs(node) for node in graph.get_ops()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _macs(node: Node) -> int:
+    """Of one operation, whether its operands are weights or both computed, as attention's are; 0 for other kinds."""
+    kind = node.get_type_name()
+    if kind not in {"Convolution", "GroupConvolution", "MatMul", "ScaledDotProductAttention"}:
+        return 0
+    outputs = math.prod(int(length) for length in node.get_output_shape(0))
+    first, second = ([int(length) for length in node.get_input_shape(place)] for place in (0, 1))
+    if kind == "MatMul":
+        return outputs * first[-2 if node.get_attributes()["transpose_a"] else -1]
+    if kind == "ScaledDotProductAttention":  # queries times keys, and that times the values
+        return (math.prod(first) + outputs) * second[-2]
+    return outputs * math.prod(second[2 if kind == "GroupConvolution" else 1 :])  # no output channels
 
 
 def _multiplying(graph: Model) -> Iterator[tuple[Node, Node, int]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from densebench.engines.base import Details
 
 _MASKED = """\
 from safetensors import safe_open
@@ -55,7 +54,7 @@ for name in {names!r}:  # of every four weights two are zero: this GPU's sparse 
 """
 
 
-def model_code(details: Mapping[str, Any], device: str) -> str:
+def model_code(details: Details, device: str) -> str:
     """Code that ends with the module `model`, in eval mode, on the device."""
     from densebench.workloads.models import constructor_options
 
@@ -75,16 +74,18 @@ def model_code(details: Mapping[str, Any], device: str) -> str:
     )
 
 
-def call_code(details: Mapping[str, Any], device: str, model: str = "model") -> str:
-    """Code from `images` to `logits`, both float32 NumPy arrays."""
+def call_code(details: Details, device: str, model: str = "model") -> str:
+    """Code that defines `infer`, from an array of images to one of logits, and calls it."""
     served = details["served"]
     change, back = moves(device)
     change += "" if served["dtype"] == "float32" else f".to(torch.{served['dtype']})"
     change += ".contiguous(memory_format=torch.channels_last)" if served["channels_last"] else ""
     autocast = f', torch.autocast("{device}", torch.{served["autocast"]})' if served["autocast"] else ""
     return (
-        f"with torch.inference_mode(){autocast}:\n"
-        f"    logits = {model}(torch.from_numpy(images){change}).float(){back}.numpy()\n"
+        f"def infer(images):\n"
+        f"    with torch.inference_mode(){autocast}:\n"
+        f"        return {model}(torch.from_numpy(images){change}).float(){back}.numpy()\n"
+        f"logits = infer(images)\n"
     )
 
 
@@ -93,6 +94,6 @@ def moves(device: str) -> tuple[str, str]:
     return ("", "") if device == "cpu" else (f'.to("{device}")', ".cpu()")
 
 
-def usage(details: Mapping[str, Any], device: str = "cpu") -> str:
+def usage(details: Details, device: str = "cpu") -> str:
     """The whole of it."""
     return model_code(details, device) + call_code(details, device)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from densebench.machine import SCRATCH
+from densebench.build_cache import SCRATCH
 
 # The real one is called by its name: Inductor keeps what it learned of a compiler under what `g++ -v` says, in which
 # its path would stand, and would learn it again in each process that loads the cache.

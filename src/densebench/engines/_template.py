@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from densebench.engines.base import Built, Engine, Session, Target
+from densebench.engines.base import Built, Details, Engine, Session, Target
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +18,7 @@ def build(model: nn.Module, workload: Workload, folder: Path, target: Target) ->
     raise NotImplementedError
 
 
-def load(folder: Path, details: Mapping[str, Any], device: str) -> Session:
+def load(folder: Path, details: Details, device: str) -> Session:
     """Read it back in a process that has seen nothing else."""
     raise NotImplementedError
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from densebench.engines._calibration import calibration_images
+from densebench.engines._calibration import wanted_images
 from densebench.engines._onnx_file import PER_CHANNEL, check_quantizable, write_graph
 from densebench.engines._onnx_quantize import quantize
+from densebench.engines._onnx_ranges import MOST
 from densebench.workloads.base import OnnxFile
 
 if TYPE_CHECKING:
@@ -45,11 +46,11 @@ def graph_of(
     """
     import onnx
 
-    from densebench.served import served
+    from densebench.model.adapter import served
 
     if precision == "int8":
         check_quantizable(model, PER_CHANNEL)
-    images = calibration_images(workload.data) if precision == "int8" else None
+    images = wanted_images(workload.data, MOST, MOST) if precision == "int8" else None
     with tempfile.TemporaryDirectory(prefix="densebench-plan-") as scratch:
         path = Path(scratch) / "model.onnx"
         # which layout is fastest is the builder's choice, layer by layer

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
+
+from densebench.schema import Effect
 
 CONVOLUTION = "Conv"
 CLAIMED = {"fp16": "float16", "int8": "int8", "fp32": "float32"}
@@ -35,12 +37,21 @@ class Layer:
     reads: str
 
 
-def layers_of(information: Mapping[str, Any]) -> list[Layer]:
-    """The layers in the inspector's JSON; none where the plan was built without details."""
-    return [_layer(entry) for entry in information.get("Layers", []) if isinstance(entry, dict)]
+class Entry(TypedDict, total=False):
+    """A layer in the inspector's JSON."""
+
+    Name: str
+    LayerType: str
+    Metadata: str
+    Inputs: list[Mapping[str, object]]
 
 
-def _layer(entry: Mapping[str, Any]) -> Layer:
+def layers_of(information: Mapping[str, Sequence[Entry | str]]) -> list[Layer]:
+    """The layers in the inspector's JSON; none where the plan was built without details, which leaves their names."""
+    return [_layer(entry) for entry in information.get("Layers", []) if not isinstance(entry, str)]
+
+
+def _layer(entry: Entry) -> Layer:
     nodes = _NODE.findall(entry.get("Metadata", ""))
     types = [found for tensor in entry.get("Inputs", []) if (found := _type(tensor))]
     return Layer(
@@ -51,7 +62,7 @@ def _layer(entry: Mapping[str, Any]) -> Layer:
     )
 
 
-def _type(tensor: Mapping[str, Any]) -> str:
+def _type(tensor: Mapping[str, object]) -> str:
     said = " ".join(
         str(tensor[key]) for key in ("DataType", "Datatype", "Format/Datatype", "Format") if key in tensor
     )
@@ -75,10 +86,10 @@ def convolutions(layers: Iterable[Layer], operators: Mapping[str, str]) -> Count
     )
 
 
-def describe(layers: list[Layer], operators: Mapping[str, str], precision: str) -> str:
-    """The precisions seen, or `none: <why>` where the claimed one ("fp32", "fp16", "int8") is at no convolution."""
+def describe(layers: list[Layer], operators: Mapping[str, str], precision: str) -> Effect:
+    """The precisions seen; no effect where the claimed one ("fp32", "fp16", "int8") is at no convolution."""
     if not layers:
-        return "none: the plan doesn't tell what its layers compute"
+        return Effect(none_because="the plan doesn't tell what its layers compute")
     seen = convolutions(layers, operators)
     total = seen.total()
     said = [f"{name} convolutions {count}/{total}" for name, count in seen.most_common() if name]
@@ -86,8 +97,8 @@ def describe(layers: list[Layer], operators: Mapping[str, str], precision: str) 
         said.append(f"{seen['']} not seen in any layer")
     claimed = CLAIMED[precision]
     if total and not seen[claimed]:
-        return f"none: no {claimed} convolution was seen ({', '.join(said)})"
-    return "; ".join([*said, f"{len(operators)} graph nodes in {len(layers)} layers"])
+        return Effect(none_because=f"no {claimed} convolution was seen ({', '.join(said)})")
+    return Effect(seen=(*said, f"{len(operators)} graph nodes in {len(layers)} layers"))
 
 
 def operator_of(layer: Layer, operators: Mapping[str, str]) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median_high
 from typing import Any
 
-from densebench import once
+from densebench import build_cache
 from densebench.errors import CellFailed
-from densebench.machine import MB
+from densebench.machine.facts import MB
 
 TIMINGS = "timing.cache"
 
@@ -51,7 +51,7 @@ def log_of(library: Any) -> Any:
 
 def known_timings(bound: Mapping[str, str]) -> bytes:
     """What earlier builds of the sweep learned of the kernels, for plans that are bound to the same."""
-    found = once.recall(_shared(bound))
+    found = build_cache.recall(_shared(bound))
     return (found.folder / TIMINGS).read_bytes() if found else b""
 
 
@@ -62,7 +62,7 @@ def keep_timings(bound: Mapping[str, str], content: bytes) -> None:
         (folder / TIMINGS).write_bytes(content)
 
     spares_s = 0.0  # nobody knows: it depends on which of them another plan asks for
-    once.keep(_shared(bound), spares_s, fill)
+    build_cache.keep(_shared(bound), spares_s, fill)
 
 
 def _shared(bound: Mapping[str, str]) -> list[object]:

@@ -10,7 +10,9 @@ from densebench.engines import _tensorrt_layers as plan_layers
 from densebench.engines._layer_times import LayerTime, chrome_events
 from densebench.engines._onnx_export import INPUT, OUTPUT
 from densebench.engines._tensorrt_plan import log_of
+from densebench.engines.base import TraceEvent
 from densebench.errors import CellFailed, RefusedArtifact, UsageError
+from densebench.schema import Effect
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,11 +83,11 @@ class PlanSession:
         text = inspector.get_engine_information(self.library.LayerInformationFormat.JSON)
         return plan_layers.layers_of(json.loads(text))
 
-    def effect(self, images: Tensor) -> str:
+    def effect(self, images: Tensor) -> Effect:
         self._run(self.context, images)
         return plan_layers.describe(self._layers(self.context), self.operators, self.precision)
 
-    def trace(self, images: Tensor) -> list[dict[str, Any]]:
+    def trace(self, images: Tensor) -> list[TraceEvent]:
         """Layer times by TensorRT's profiler, laid end to end: it tells durations, not when a layer began."""
         import torch
 

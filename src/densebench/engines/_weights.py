@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from densebench.engines.base import Details
 
 
-def describe_weights(weights: Sequence[tuple[int, int, int]], details: Mapping[str, Any]) -> list[str]:
+def describe_weights(weights: Sequence[tuple[int, int, int]], details: Details) -> list[str]:
     """What pruning left, in a few words.
 
     Args:
@@ -15,7 +16,7 @@ def describe_weights(weights: Sequence[tuple[int, int, int]], details: Mapping[s
             graph has others (attention may be one node), nothing is said of channels.
 
     """
-    from densebench.measure.observe import describe_removed, describe_zeros
+    from densebench.model.inspection import describe_removed, describe_zeros
 
     claims = details.get("claims", {})
     whole = claims.get("channels", 0) if claims.get("layers") == len(weights) else 0

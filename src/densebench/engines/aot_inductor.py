@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from densebench.engines import _exported, _ran
 from densebench.engines import _inductor_int8 as int8
 from densebench.engines._calibration import calibration_images
-from densebench.engines._inductor import inductor, no_compiler
+from densebench.engines._inductor import inductor, no_compiler, no_triton
 from densebench.engines._onednn import kinds, layouts, log_of
 from densebench.engines._plain_pytorch import FP32, moves
 from densebench.engines._weights import describe_weights
-from densebench.engines.base import Built, Engine, Target, claimed
+from densebench.engines.base import Built, Details, Engine, Target, claimed
 from densebench.errors import Unavailable, UsageError
-from densebench.techniques.base import DEVICES, Options
+from densebench.schema import Caveat, Effect
+from densebench.techniques.base import DEVICES, Option, Options
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,17 +42,12 @@ MOST_IMAGES = 65_535  # a batch: cuDNN normalizes no more at once, so that no gr
 class AotOptions(Options):
     """What the package computes in."""
 
-    precision: Literal["fp32", "int8"] = Field(
+    precision: Annotated[Literal["fp32", "int8"], Option(("int8", "fp32"), (2.2, 1.0))] = Field(
         "fp32", description="fp32: as the techniques left it; int8: static, calibrated"
     )
-    freezing: bool = Field(default=True, description="weights are folded and packed at build")
-
-    @field_validator("freezing")
-    @classmethod
-    def _int8_is_frozen(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001
-        if not value and info.data.get("precision") == "int8":
-            raise PydanticCustomError("unused", "precision=int8 is always frozen")
-        return value
+    freezing: Annotated[bool, Option((True, False), needs={"precision": "fp32"})] = Field(
+        default=True, description="weights are folded and packed at build; INT8 always does that"
+    )
 
 
 def build(
@@ -75,7 +69,7 @@ def build(
     import torch
     from torch._inductor import aoti_compile_and_package
 
-    from densebench.served import served
+    from densebench.model.adapter import served
 
     module: nn.Module = served(model)
     if precision == "int8":
@@ -124,7 +118,7 @@ def exported(module: nn.Module, example: Tensor) -> ExportedProgram:
 class PackagedSession:
     """A loaded package."""
 
-    def __init__(self, file: Path, details: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path, details: Details) -> None:
         self.details = details
         self.precision: str = details["precision"]
         self.claimed = claimed(details)
@@ -135,12 +129,12 @@ class PackagedSession:
         assert self._package is not None, "the session is closed"
         return self._package.boxed_run([images.contiguous()])[0]
 
-    def effect(self, images: Tensor) -> str:
+    def effect(self, images: Tensor) -> Effect:
         """Count what oneDNN executes, by precision and layout; on a GPU, what goes through PyTorch's dispatcher.
 
         What the weights are is told of the program that was compiled: in the package they are packed.
         """
-        from densebench.measure.observe import describe_layout, unseen
+        from densebench.model.inspection import describe_layout, unseen
 
         if images.is_cuda:
             return self._effect_on_gpu(images)
@@ -161,11 +155,11 @@ class PackagedSession:
         if moved := sum(n for (kind, _), n in seen.items() if kind == "reorder"):
             said.append(f"{moved} tensors laid out anew in each call")
         if self.precision == "int8" and not (convolutions["int8"] or linears):
-            return f"none: nothing runs in int8 (seen: {', '.join(said)})"
+            return Effect(none_because=f"nothing runs in int8 (seen: {', '.join(said)})")
         if self.claimed != "int8" and (nothing := unseen(self.claimed, convolutions)):
             return nothing
         package = f"ahead-of-time package: {', '.join(said)}"
-        return "; ".join([package, *describe_layout(layouts(log)), *self._weights()])
+        return Effect(seen=(package, *describe_layout(layouts(log)), *self._weights()))
 
     def _share(self, convolutions: int, linears: int) -> list[str]:
         """The share of the multiplications in INT8, where as many layers ran so as were quantized."""
@@ -178,18 +172,18 @@ class PackagedSession:
         """What is missing or zero in the program; older packages don't say."""
         return describe_weights(self.details.get("layer_weights", ()), self.details)
 
-    def _effect_on_gpu(self, images: Tensor) -> str:
-        from densebench.measure.observe import unseen
+    def _effect_on_gpu(self, images: Tensor) -> Effect:
+        from densebench.model.inspection import unseen
 
         ran = _ran.convolutions(lambda: self(images), images.device.type).precisions
         if not ran:
             package = "ahead-of-time package; what it computes in isn't observed on a GPU"
-            return "; ".join([package, *self._weights()])
+            return Effect(seen=(package, *self._weights()))
         said = ", ".join(
             f"{precision} convolutions {n}/{self.convolutions}" for precision, n in ran.most_common()
         )
-        package = "; ".join([f"ahead-of-time package: {said}", *self._weights()])
-        return unseen(self.claimed, ran) or package
+        package = f"ahead-of-time package: {said}"
+        return unseen(self.claimed, ran) or Effect(seen=(package, *self._weights()))
 
     def trace(self, images: Tensor) -> None:
         pass
@@ -210,12 +204,12 @@ def _open(file: Path) -> AOTIModelPackageLoader:
     return torch._C._aoti.AOTIModelPackageLoader(str(file), MODEL, False, 1, -1)  # noqa: SLF001
 
 
-def load(folder: Path, details: Mapping[str, Any], device: str) -> PackagedSession:  # noqa: ARG001
+def load(folder: Path, details: Details, device: str) -> PackagedSession:  # noqa: ARG001
     """A session on the package."""
     return PackagedSession(folder / PACKAGE, details)
 
 
-def usage(details: Mapping[str, Any], device: str = "cpu") -> str:  # noqa: ARG001
+def usage(details: Details, device: str = "cpu") -> str:  # noqa: ARG001
     """PyTorch alone."""
     there, back = moves(device)
     return f"""\
@@ -224,8 +218,11 @@ import torch
 {"" if device == "cpu" else FP32}\
 # torch._inductor.aoti_load_package gives the same, after trying out the processor's instructions with g++
 package = torch._C._aoti.AOTIModelPackageLoader("{PACKAGE}", "{MODEL}", False, 1, -1)
-with torch.inference_mode():
-    logits = package.boxed_run([torch.from_numpy(images){there}.contiguous()])[0]{back}.numpy()
+def infer(images):
+    with torch.inference_mode():
+        return package.boxed_run([torch.from_numpy(images){there}.contiguous()])[0]{back}.numpy()
+
+logits = infer(images)
 """
 
 
@@ -243,11 +240,13 @@ ENGINE = Engine(
         else {}
     ),
     usage=usage,
-    contains_code=True,
     tolerance=1e-3,
     typical_build_s=120.0,
     devices=lambda options: ("cpu",) if options["precision"] == "int8" else DEVICES,
-    unavailable=lambda device: no_compiler(),
-    caveat="The package holds machine code for this kind of processor or GPU, this PyTorch version and the number "
-    "of threads that it was built with. It needs no compiler and no Python: see examples/cpp.",
+    unavailable=lambda device: no_compiler() or (no_triton() if device == "cuda" else None),
+    caveat=Caveat(
+        text="The package holds machine code for this kind of processor or GPU, this PyTorch version and the number "
+        "of threads that it was built with. It needs no compiler and no Python: see examples/cpp.",
+        kind="portability",
+    ),
 )

@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, runtime_checkable
 
+from densebench.schema import Caveat, Effect
 from densebench.techniques.base import DEVICES, Options
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Details = Mapping[str, Any]  # JSON with keys of the engine's own: what its `build` says to its `load`
+
+
+class TraceEvent(TypedDict):
+    """An event of a Chrome trace, by the names of that format; times in microseconds."""
+
+    ph: str
+    cat: str
+    name: str
+    pid: int
+    tid: int
+    ts: float
+    dur: float
+    args: Mapping[str, object]
 
 
 class Session(Protocol):
@@ -20,11 +36,11 @@ class Session(Protocol):
         """Images (n, c, h, w), float32, on the device -> logits (n, classes), float32, on the device."""
         ...
 
-    def effect(self, images: Tensor) -> str:
-        """What is seen to differ from plain FP32 execution, or `none: <why>`."""
+    def effect(self, images: Tensor) -> Effect:
+        """What is seen to differ from plain FP32 execution, or why nothing does."""
         ...
 
-    def trace(self, images: Tensor) -> list[dict[str, Any]] | None:
+    def trace(self, images: Tensor) -> list[TraceEvent] | None:
         """Chrome trace events of a few inferences, from the engine's own profiler.
 
         None where PyTorch's profiler sees what the engine runs. Times in microseconds from the first event;
@@ -35,6 +51,25 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Give back what outlives the object: threads, temporary folders."""
+        ...
+
+
+@runtime_checkable
+class Streaming(Session, Protocol):
+    """A session that can answer several batches at once, each in a stream with threads of its own."""
+
+    @property
+    def streams(self) -> int:
+        """How many batches are answered at once; 1 for a session like any other."""
+        ...
+
+    def answer(self, images: Tensor, count: int) -> list[float]:
+        """Answer the images `count` times, in all streams at once.
+
+        Returns:
+            When each answer was there, in seconds of `time.perf_counter`, in any order.
+
+        """
         ...
 
 
@@ -64,7 +99,7 @@ class Built:
     earlier build's work saved this one, as `once` says: they are part of what it takes to build.
     """
 
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Details = field(default_factory=dict)
     caches: tuple[str, ...] = ()
     cold_start_s: float | None = None
     rounds: bool = False
@@ -72,7 +107,7 @@ class Built:
     spared_s: float = 0.0
 
 
-def claimed(details: Mapping[str, Any]) -> str:
+def claimed(details: Details) -> str:
     """The precision that the recipe says most multiplications run in; older artifacts don't say."""
     precision: str = details.get("claims", {}).get("precision", "float32")
     return precision
@@ -88,6 +123,7 @@ class Triton:
         input: name of the tensor of images (n, c, h, w), float32.
         output: name of the tensor of logits (n, classes), float32.
         parameters: `(details, threads) -> names and values` that the backend documents, to run as was measured.
+        more: `details -> lines of config.pbtxt` that say what the backend has no parameter for, or "".
         lost: `(details, device) -> what can't be said there`, in a sentence, or "".
 
     """
@@ -96,8 +132,9 @@ class Triton:
     files: Mapping[str, str]
     input: str
     output: str
-    parameters: Callable[[Mapping[str, Any], int], Mapping[str, str]] = lambda details, threads: {}
-    lost: Callable[[Mapping[str, Any], str], str] = lambda details, device: ""
+    parameters: Callable[[Details, int], Mapping[str, str]] = lambda details, threads: {}
+    more: Callable[[Details], str] = lambda details: ""
+    lost: Callable[[Details, str], str] = lambda details, device: ""
 
 
 @dataclass(frozen=True, eq=False)  # a registration is itself alone, and can be a key
@@ -112,21 +149,25 @@ class Engine:
         refuses: word that a technique `gives` -> why such a model can't be built here, whatever the options.
         refuses_with: options -> what is refused besides, because of them.
         usage: `(details, device) -> Python code`, about ten lines, that loads the files without densebench onto the
-            device: from a float32 NumPy array `images` (n, c, h, w) to an array `logits` (n, classes), in the
-            artifact's folder.
+            device, in the artifact's folder. It defines `infer`, from a float32 NumPy array of images (n, c, h, w)
+            to an array of logits (n, classes), and ends with `logits = infer(images)`.
         precision: options -> what most multiplications run in (`float32`, `bfloat16`, `float16` or `int8`), or
             None where that is as the model has it.
         ceilings: precision -> options for it, where the engine can run large convolutions at about the speed of
             the hardware, whatever module they are in, and builds within seconds.
+        calibrates_on: options -> images that they ask for by number, which the data must have to calibrate on; 0 for
+            none, or for as many as there are.
         own_memory: whether it takes a GPU's memory past PyTorch's allocator, which then can't tell its peak.
         takes_onnx: whether `build` takes an `OnnxFile`, which is a model of the user's own, in the module's place.
         default: whether it runs the recipes that name no engine.
-        contains_code: whether loading the artifact runs code that is in it.
+        contains_code: whether loading the artifact may run code that is in it. Such artifacts are signed, and foreign
+            ones are refused. An engine says False only where its artifact is nothing but data.
         tolerance: relative L2 difference that the engine may add between build and reload.
         typical_build_s: seconds that a DenseNet-121 build is known to take, for estimates only.
         devices: options -> devices that it can run on with them, whatever is installed.
         unavailable: device -> what to install or why not, or None. It imports nothing heavy.
-        caveat: what a deployer should know, or "".
+        uses: what the library says that it uses of this processor, in a few words; may import the library.
+        caveat: what a deployer should know, or None.
         triton: how Triton takes its artifacts, or None where it doesn't.
 
     """
@@ -134,21 +175,24 @@ class Engine:
     name: str
     about: str
     build: Callable[..., Built]
-    load: Callable[[Path, Mapping[str, Any], str], Session]
+    load: Callable[[Path, Details, str], Session]
     aliases: tuple[str, ...] = ()
     options: type[Options] = Options
     refuses: Mapping[str, str] = field(default_factory=dict)
-    refuses_with: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda options: {}
-    usage: Callable[[Mapping[str, Any], str], str] = lambda details, device: ""
-    precision: Callable[[Mapping[str, Any]], str | None] = lambda options: None
-    ceilings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    refuses_with: Callable[[Mapping[str, object]], Mapping[str, str]] = lambda options: {}
+    usage: Callable[[Details, str], str] = lambda details, device: ""
+    precision: Callable[[Mapping[str, object]], str | None] = lambda options: None
+    ceilings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    calibrates_on: Callable[[Mapping[str, object]], int] = lambda options: 0
     own_memory: bool = False
     takes_onnx: bool = False
     default: bool = False
-    contains_code: bool = False
+    any_batch: bool = False
+    contains_code: bool = True
     tolerance: float = 0.0
     typical_build_s: float = 1.0
-    devices: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda options: DEVICES
+    devices: Callable[[Mapping[str, object]], tuple[str, ...]] = lambda options: DEVICES
     unavailable: Callable[[str], str | None] = lambda device: None
-    caveat: str = ""
+    uses: Callable[[], str] = lambda: ""
+    caveat: Caveat | None = None
     triton: Triton | None = None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from densebench.engines import _plain_pytorch
+from densebench.engines import _onednn, _plain_pytorch
 from densebench.engines._semi_sparse import compress, compressible
-from densebench.engines.base import Built, Engine, Target, claimed
+from densebench.engines.base import Built, Details, Engine, Target, claimed
+from densebench.schema import Effect
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from densebench.served import Served
+    from densebench.model.adapter import Served
     from densebench.workloads.base import Workload
 
 WEIGHTS = "weights.safetensors"
@@ -21,13 +21,13 @@ WEIGHTS = "weights.safetensors"
 
 def build(model: nn.Module, workload: Workload, folder: Path, target: Target) -> Built:
     """Save the weights, and what it takes to make the module again around them."""
-    from densebench.channels import channels_removed
-    from densebench.served import served
-    from densebench.weights_file import save_weights
+    from densebench.model.adapter import served
+    from densebench.model.pruned_shapes import channels_removed
+    from densebench.model.state_dict_file import save_weights
 
     module = served(model)
     stored = save_weights(folder / WEIGHTS, module.core.state_dict())
-    architecture: dict[str, Any] = {
+    architecture: dict[str, object] = {
         "model": workload.model_name,
         "classes": len(workload.weights.classes),
         "channels": workload.input_shape[0],
@@ -35,19 +35,23 @@ def build(model: nn.Module, workload: Workload, folder: Path, target: Target) ->
     removed, whole = channels_removed(module.core)
     if removed:
         architecture["channels_removed"] = {"removed": removed, "of": whole}
-    details: dict[str, Any] = {"architecture": architecture, "served": module.settings(), "weights": stored}
+    details: dict[str, object] = {
+        "architecture": architecture,
+        "served": module.settings(),
+        "weights": stored,
+    }
     if names := compressible(module.core, target.device):
         details["semi_sparse"] = names
     return Built(details=details)
 
 
-def load_module(folder: Path, details: Mapping[str, Any], device: str) -> Served:
+def load_module(folder: Path, details: Details, device: str) -> Served:
     """The saved module, in eval mode on the device."""
     import torch
 
-    from densebench.channels import fit_channels
-    from densebench.served import Served
-    from densebench.weights_file import load_weights
+    from densebench.model.adapter import Served
+    from densebench.model.pruned_shapes import fit_channels
+    from densebench.model.state_dict_file import load_weights
     from densebench.workloads.models import construct
 
     architecture = details["architecture"]
@@ -72,17 +76,16 @@ class EagerSession:
     def __call__(self, images: Tensor) -> Tensor:
         return self.module(images)  # type: ignore[no-any-return]
 
-    def effect(self, images: Tensor) -> str:
-        from densebench.measure import observe
+    def effect(self, images: Tensor) -> Effect:
+        from densebench.model import inspection
 
         core = self.module.core
-        seen = observe.observe(core, self, images)
-        nothing = observe.unseen(self.claimed, seen.convolutions)
-        return (
-            nothing
-            or "; ".join(observe.describe_effect(core, seen))
-            or "none: plain FP32 NCHW eager execution"
-        )
+        seen = inspection.observe(core, self, images)
+        if nothing := inspection.unseen(self.claimed, seen.convolutions):
+            return nothing
+        differences = inspection.describe_effect(core, seen)
+        plain = "" if differences else "plain FP32 NCHW eager execution"
+        return Effect(seen=tuple(differences), none_because=plain)
 
     def trace(self, images: Tensor) -> None:
         pass
@@ -91,9 +94,17 @@ class EagerSession:
         pass
 
 
-def load(folder: Path, details: Mapping[str, Any], device: str) -> EagerSession:
+def load(folder: Path, details: Details, device: str) -> EagerSession:
     """A session on the saved module."""
     return EagerSession(load_module(folder, details, device), claimed(details))
+
+
+def uses() -> str:
+    """Instruction sets of PyTorch's own kernels, and of oneDNN, which has its convolutions."""
+    import torch
+
+    own, convolutions = torch.backends.cpu.get_cpu_capability(), _onednn.instructions()
+    return f"PyTorch's kernels: {own}" + (f"; oneDNN's: {convolutions}" if convolutions else "")
 
 
 ENGINE = Engine(
@@ -103,5 +114,8 @@ ENGINE = Engine(
     load,
     usage=_plain_pytorch.usage,
     default=True,
+    any_batch=True,
+    contains_code=False,
     tolerance=1e-5,
+    uses=uses,
 )

@@ -8,25 +8,30 @@ operators unless it is given their library: nothing in the artifact is code.
 from __future__ import annotations
 
 import importlib
+import itertools
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING
 
 from densebench.engines import _onnx_observe as observed
-from densebench.engines._calibration import calibration_images
-from densebench.engines._onnx_deploy import MODEL, TRITON, providers, usage
+from densebench.engines import _streams
+from densebench.engines._calibration import wanted_images
+from densebench.engines._onnx_deploy import ARENA, GRAPH, MODEL, TRITON, providers, usage
 from densebench.engines._onnx_export import INPUT, OUTPUT
 from densebench.engines._onnx_file import PER_CHANNEL, check_quantizable, write_graph
+from densebench.engines._onnx_options import OnnxOptions
 from densebench.engines._onnx_quantize import quantize
+from densebench.engines._onnx_ranges import METHOD, MOST, PERCENTILE
+from densebench.engines._onnx_session import all_threads, session_options
 from densebench.engines._weights import describe_weights
-from densebench.engines.base import Built, Engine, Target
+from densebench.engines.base import Built, Details, Engine, Target, TraceEvent
 from densebench.errors import RefusedArtifact, Unavailable
-from densebench.techniques.base import DEVICES, Options
+from densebench.schema import Effect
+from densebench.techniques.base import DEVICES
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
@@ -38,16 +43,6 @@ CUDA_LIBRARY = "libonnxruntime_providers_cuda.so"
 TRACED = 3  # inferences
 WARM_UP = 1
 OWN_PRECISION = "precision inside it is its own option: write onnx:precision=int8, or leave FP32"
-ERRORS = 3  # ONNX Runtime's severity: warnings of fallbacks are told by `effect`
-
-
-class OnnxOptions(Options):
-    """What the graph computes in, and whose kernels."""
-
-    precision: Literal["fp32", "int8"] = "fp32"
-    provider: Literal["auto", "tensorrt"] = Field(
-        "auto", description="auto: the CPU's or CUDA's kernels, as --device says"
-    )
 
 
 def build(
@@ -58,8 +53,16 @@ def build(
     *,
     precision: str = "fp32",
     provider: str = "auto",
+    graph: str = GRAPH,
+    arena: bool = ARENA,
+    calibration: int = MOST,
+    method: str = METHOD,
+    percentile: float = PERCENTILE,
+    streams: int | str = 1,
 ) -> Built:
     """Export the model or take its graph, check it, and quantize it for INT8.
+
+    `graph`, `arena` and `streams` are for the session; the file is the same with all of them.
 
     Raises:
         Unavailable: no calibration images, a file that can't be quantized, or a device that the provider or INT8
@@ -69,28 +72,34 @@ def build(
     """
     if provider == "tensorrt" and target.device == "cpu":
         raise Unavailable("provider=tensorrt runs on CUDA devices")
-    details: dict[str, Any] = {"precision": precision, "provider": provider, "threads": target.threads}
-    graph: dict[str, Any] = {"batch_sizes": target.batch_sizes, "name": target.model}
+    details: dict[str, object] = {"precision": precision, "provider": provider, "threads": target.threads}
+    details |= {"graph": graph, "arena": arena} | ({"streams": streams} if streams != 1 else {})
+    write = partial(
+        write_graph, model, workload.input_shape, batch_sizes=target.batch_sizes, name=target.model
+    )
     if precision == "fp32":
-        spared_s = write_graph(model, workload.input_shape, folder / MODEL, **graph)
+        spared_s = write(folder / MODEL)
         return Built(details=details, spared_s=spared_s)
     if target.device != "cpu" and provider == "auto":
         raise Unavailable(
             "ONNX Runtime has no INT8 kernels for CUDA: add provider=tensorrt, or use --device cpu"
         )
     check_quantizable(model, PER_CHANNEL)
-    images = calibration_images(workload.data)
+    images = wanted_images(workload.data, calibration, MOST)
+    details |= {"calibration": len(images), "method": method}
+    details |= {"percentile": percentile} if method == "percentile" else {}
+    symmetric = provider == "tensorrt"
     with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as scratch:
         exported = Path(scratch) / MODEL
-        spared_s = write_graph(model, workload.input_shape, exported, **graph)
-        quantize(exported, folder / MODEL, images, symmetric=provider == "tensorrt")
+        spared_s = write(exported)
+        quantize(exported, folder / MODEL, images, symmetric=symmetric, method=method, percentile=percentile)
     return Built(details=details, rounds=True, spared_s=spared_s)
 
 
 class OnnxSession:
     """An ONNX file, optimized for this processor and loaded."""
 
-    def __init__(self, path: Path, details: Mapping[str, Any], device: str) -> None:
+    def __init__(self, path: Path, details: Details, device: str) -> None:
         self.path = path
         self.details = details
         self.int8 = details["precision"] == "int8"
@@ -98,7 +107,20 @@ class OnnxSession:
         first = self.providers[0]
         self.asked: str = first if isinstance(first, str) else first[0]
         self.device = device
-        self.session = self._open(_session_options())
+        self.session = self._open(session_options(details))
+        self._sessions = [self.session]
+
+    @property
+    def streams(self) -> int:
+        """As asked for; `auto` is one for each thread."""
+        return _streams.of_details(self.details, all_threads())
+
+    def answer(self, images: Tensor, count: int) -> list[float]:
+        """In threads of this process. Streams of a single thread share a session, others have one each."""
+        while len(self._sessions) < self.streams and self.streams < all_threads():
+            self._sessions.append(self._open(session_options(self.details)))
+        sessions = itertools.islice(itertools.cycle(self._sessions), self.streams)
+        return _streams.answered([partial(self._run, session, images) for session in sessions], count)
 
     def _open(self, options: SessionOptions) -> InferenceSession:
         import onnxruntime
@@ -151,28 +173,31 @@ class OnnxSession:
         session.run_with_iobinding(binding)  # returns when its stream is done
         return logits
 
-    def effect(self, images: Tensor) -> str:
+    def effect(self, images: Tensor) -> Effect:
         """Load the file a second time, as it is loaded here; look at the graph, what of it ran, and the weights."""
         with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as folder:
             # A graph with compiled parts can't be saved: a session that is to save it doesn't start
             optimized = None if self.asked == observed.COMPILES else Path(folder) / "optimized.onnx"
             events = self._watch(images, Path(folder), 1, optimized)
             ran = list(observed.nodes(optimized, events, len(images)))
-            said = observed.describe(ran, int8=self.int8, asked=self.asked)
-        if said.startswith("none"):
-            return said
-        return "; ".join([said, *describe_weights(observed.weights(self.path), self.details)])
+            optimized_it = observed.rewritten(self.path, ran)
+            effect = observed.describe(ran, int8=self.int8, asked=self.asked, optimized=optimized_it)
+        if effect.none_because:
+            return effect
+        unlike = observed.memory(self.session) if self.device == "cpu" else []
+        unlike += _streams.described(self.streams, all_threads())
+        return effect.plus(*unlike, *describe_weights(observed.weights(self.path), self.details))
 
-    def trace(self, images: Tensor) -> list[dict[str, Any]]:
+    def trace(self, images: Tensor) -> list[TraceEvent]:
         with tempfile.TemporaryDirectory(prefix="densebench-onnx-") as folder:
             events = self._watch(images, Path(folder), WARM_UP + TRACED)
             return observed.chrome_events(events, WARM_UP)
 
     def _watch(
         self, images: Tensor, folder: Path, runs: int, optimized: Path | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> list[observed.Event]:
         """The profiler's events of a few inferences in a session like this one."""
-        options = _session_options()
+        options = session_options(self.details)
         options.enable_profiling = True
         options.profile_file_prefix = str(folder / "profile")
         if optimized:
@@ -192,24 +217,7 @@ def _load_libraries() -> None:
         importlib.import_module("tensorrt")  # no import statement: it is no library that the engine needs
 
 
-def _session_options() -> SessionOptions:
-    """One inference at a time, on PyTorch's number of threads.
-
-    `session.intra_op.allow_spinning` stays on, as a deployer finds it: threads wait actively between the
-    operators of one inference, and for a moment after it.
-    """
-    import onnxruntime
-    import torch
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = ERRORS
-    return options
-
-
-def load(folder: Path, details: Mapping[str, Any], device: str) -> OnnxSession:
+def load(folder: Path, details: Details, device: str) -> OnnxSession:
     """A session on the saved file.
 
     Raises:
@@ -219,7 +227,13 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> OnnxSession:
     return OnnxSession(folder / MODEL, details, device)
 
 
-def devices(options: Mapping[str, Any]) -> tuple[str, ...]:
+def calibrates_on(options: Mapping[str, object]) -> int:
+    """The number of images that was asked for; with the default, fewer will do."""
+    wanted = options["calibration"]
+    return wanted if isinstance(wanted, int) and wanted != MOST else 0
+
+
+def devices(options: Mapping[str, object]) -> tuple[str, ...]:
     """Its own INT8 kernels are for the CPU, and TensorRT is for CUDA."""
     if options["provider"] == "tensorrt":
         return ("cuda",)
@@ -243,6 +257,7 @@ ENGINE = Engine(
     build,
     load,
     options=OnnxOptions,
+    calibrates_on=calibrates_on,
     own_memory=True,
     takes_onnx=True,
     precision=lambda options: "int8" if options["precision"] == "int8" else "float32",
@@ -256,6 +271,7 @@ ENGINE = Engine(
     },
     usage=usage,
     triton=TRITON,
+    contains_code=False,
     tolerance=1e-4,
     typical_build_s=40.0,
     devices=devices,

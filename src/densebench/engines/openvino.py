@@ -2,32 +2,32 @@
 
 The files hold a graph of any batch size. A session compiles it for the batch sizes that it meets, because the
 plugin plans memory and fuses better for a known shape. The compiled model is not cached on disk: what a deployer
-sees at a cold start is what is measured. The precision is always stated: left alone, OpenVINO runs an FP32 file
-in BF16 where the processor can.
+sees at a cold start is what is measured. FP32 and BF16 are stated: left alone, OpenVINO runs an FP32 file in BF16
+where the processor can. It may choose only what an INT8 model runs its other layers in, and the effect says which.
 """
 
 from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import Field, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
+from typing import TYPE_CHECKING
 
 from densebench.engines import _openvino_int8 as int8
 from densebench.engines import _openvino_layers as plugin
+from densebench.engines import _streams
 from densebench.engines._layer_times import chrome_events
 from densebench.engines._onnx_file import check_quantizable, save_graph
 from densebench.engines._openvino_deploy import GRAPH, TRITON, properties, usage
+from densebench.engines._openvino_options import CALIBRATION, OpenVinoOptions
 from densebench.engines._openvino_telemetry import no_telemetry
 from densebench.engines._weights import describe_weights
-from densebench.engines.base import Built, Engine, Target
-from densebench.machine import INT8_FLAGS, cpu_flags, emulated
-from densebench.techniques.base import Options
+from densebench.engines.base import Built, Details, Engine, Target, TraceEvent
+from densebench.machine.facts import INT8_FLAGS, cpu_flags, emulated
+from densebench.schema import Caveat, Effect
 from densebench.workloads.base import OnnxFile
 
 if TYPE_CHECKING:
@@ -39,48 +39,13 @@ if TYPE_CHECKING:
 
 COMPUTES = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
 KEPT = 4  # batch sizes that stay compiled
-MAX_DROP = 1.0
 TRACED = 3  # inferences
 
 
-class OpenVinoOptions(Options):
-    """What the graph computes in."""
-
-    precision: Literal["fp32", "bf16", "int8"] = "fp32"
-    accuracy_control: bool = Field(
-        default=False,
-        description="INT8: return layers to FP32 until accuracy on training images is within max_drop",
-    )
-    max_drop: float = Field(
-        MAX_DROP, gt=0, lt=100, description="percentage points of top-1, for accuracy_control"
-    )
-
-    @field_validator("accuracy_control")
-    @classmethod
-    def _only_for_int8(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001
-        if value and info.data.get("precision") != "int8":
-            raise PydanticCustomError("unused", "needs precision=int8 before it")
-        return value
-
-    @field_validator("max_drop")
-    @classmethod
-    def _only_for_control(cls, value: float, info: ValidationInfo) -> float:
-        if value != MAX_DROP and not info.data.get("accuracy_control"):
-            raise PydanticCustomError("unused", "needs accuracy_control=true before it")
-        return value
-
-
 def build(
-    model: nn.Module | OnnxFile,
-    workload: Workload,
-    folder: Path,
-    target: Target,
-    *,
-    precision: str = "fp32",
-    accuracy_control: bool = False,
-    max_drop: float = MAX_DROP,
+    model: nn.Module | OnnxFile, workload: Workload, folder: Path, target: Target, **options: object
 ) -> Built:
-    """Convert the model, quantize it for INT8, and save it.
+    """Convert the model, quantize it for INT8, and save it; the options are those of `OpenVinoOptions`.
 
     BF16 has the FP32 file: the plugin rounds weights when it compiles, and one saved in half the bytes (FP16, the
     only such form) would be rounded twice and answer otherwise.
@@ -90,17 +55,23 @@ def build(
         UsageError: INT8 with too few of them.
 
     """
-    if precision == "int8":
+    asked = OpenVinoOptions.model_validate(options)
+    details: dict[str, object] = {"precision": asked.precision, "threads": target.threads}
+    images = None
+    if asked.precision == "int8":
         check_quantizable(model)
-    images = int8.pick(workload.data, accuracy_control=accuracy_control) if precision == "int8" else None
+        images = int8.pick(workload.data, asked)
+        details["rest"] = asked.rest
+    if asked.streams != 1:
+        details["streams"] = asked.streams
     with no_telemetry():
         import openvino
 
     graph = _convert(model, workload.input_shape)
     if images is not None:
-        graph = int8.quantize(graph, images, max_drop)
+        graph = int8.quantize(graph, images, asked)
     openvino.save_model(graph, folder / GRAPH, compress_to_fp16=False)
-    return Built(details={"precision": precision, "threads": target.threads}, rounds=precision != "fp32")
+    return Built(details=details, rounds=asked.precision != "fp32")
 
 
 def _convert(model: nn.Module | OnnxFile, shape: tuple[int, int, int]) -> Model:
@@ -127,7 +98,7 @@ def _convert(model: nn.Module | OnnxFile, shape: tuple[int, int, int]) -> Model:
 class OpenVinoSession:
     """A graph, compiled for each batch size at its first call; the latest few stay compiled."""
 
-    def __init__(self, file: Path, details: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path, details: Details) -> None:
         import torch
 
         with no_telemetry():
@@ -137,8 +108,32 @@ class OpenVinoSession:
         self.precision: str = details["precision"]
         self._core = openvino.Core()
         self._graph = self._core.read_model(file)
-        self._properties = properties(self.precision, torch.get_num_threads())
+        self._properties = properties(details, torch.get_num_threads())
         self._requests: dict[int, InferRequest] = {}
+        self._others: dict[int, list[InferRequest]] = {}  # of the other streams
+
+    @property
+    def streams(self) -> int:
+        """As asked for; of `auto` as many as OpenVINO makes of its throughput hint."""
+        if self.details.get("streams") != "auto":
+            return _streams.of_details(self.details, 1)
+        compiled = self.request(next(iter(self._requests), 1)).get_compiled_model()
+        return int(compiled.get_property("NUM_STREAMS"))
+
+    def answer(self, images: Tensor, count: int) -> list[float]:
+        """Each stream has a request of its own, which a thread of this process waits for.
+
+        Callbacks hang: a model that is closed waits for OpenVINO's threads while it holds Python's lock (GIL), and
+        the threads need that lock to drop the callback.
+        """
+        size = images.shape[0]
+        first = self.request(size)
+        others = self._others.setdefault(size, [])
+        while len(others) < self.streams - 1:
+            others.append(first.get_compiled_model().create_infer_request())
+        shared = _shared(images)
+        calls = [partial(one.infer, {0: shared}, share_inputs=True) for one in (first, *others)]
+        return _streams.answered(calls[: self.streams], count)
 
     def __call__(self, images: Tensor) -> Tensor:
         import torch
@@ -151,7 +146,9 @@ class OpenVinoSession:
         """The one request of this batch size; its graph is compiled where it isn't yet."""
         if batch_size not in self._requests:
             if len(self._requests) == KEPT:
-                del self._requests[next(iter(self._requests))]
+                gone = next(iter(self._requests))
+                del self._requests[gone]
+                self._others.pop(gone, None)
             self._requests[batch_size] = self._compile(batch_size).create_infer_request()
         return self._requests[batch_size]
 
@@ -159,15 +156,20 @@ class OpenVinoSession:
         self._graph.reshape([batch_size, *list(self._graph.inputs[0].get_partial_shape())[1:]])
         return self._core.compile_model(self._graph, "CPU", {**self._properties, **more})
 
-    def effect(self, images: Tensor) -> str:
+    def effect(self, images: Tensor) -> Effect:
         """Count precisions in the plugin's execution graph, say what the processor lacks, and look at the weights."""
         compiled = self.request(images.shape[0]).get_compiled_model()
-        said = plugin.describe(plugin.layers(compiled), COMPUTES[self.precision], plugin.macs(self._graph))
-        pruned = describe_weights(plugin.weights(self._graph), self.details)
-        more = [] if said.startswith("none") else pruned
-        return "; ".join([said, *([lacks] if (lacks := _lacks(self.precision)) else []), *more])
+        found = plugin.layers(compiled)
+        effect = plugin.describe(found, COMPUTES[self.precision], plugin.macs(self._graph))
+        effect = effect.plus(*_lacking(self.details, {layer.precision for layer in found}))
+        effect = effect.plus(
+            *_streams.described(self.streams, int(self._properties["INFERENCE_NUM_THREADS"]))
+        )
+        if effect.none_because:
+            return effect
+        return effect.plus(*describe_weights(plugin.weights(self._graph), self.details))
 
-    def trace(self, images: Tensor) -> list[dict[str, Any]]:
+    def trace(self, images: Tensor) -> list[TraceEvent]:
         """Layers of a few inferences, from a second compiled model that counts time."""
         request = self._compile(images.shape[0], PERF_COUNT="YES").create_infer_request()
         request.infer(_shared(images))
@@ -178,6 +180,7 @@ class OpenVinoSession:
         return chrome_events(inferences, "layer")
 
     def close(self) -> None:
+        self._others.clear()
         self._requests.clear()
 
 
@@ -188,16 +191,15 @@ def _shared(images: Tensor) -> Shared:
     return Shared(images.detach().contiguous().numpy(), shared_memory=True)
 
 
-def _lacks(precision: str) -> str | None:
-    """What the processor lacks of what makes this precision quick, or None."""
-    if precision == "bf16" and emulated("bfloat16", "cpu"):
-        return "the processor has no BF16"
-    if precision == "int8" and cpu_flags() and not cpu_flags() & INT8_FLAGS:
-        return "the processor has no VNNI"
-    return None
+def _lacking(details: Details, ran: set[str]) -> Iterator[str]:
+    """What the processor lacks of what makes this precision quick, by the precisions that layers ran in."""
+    if "bf16" in {details["precision"], details.get("rest")} and emulated("bfloat16", "cpu"):
+        yield f"the processor has no BF16{', which is emulated' if COMPUTES['bf16'] in ran else ''}"
+    if details["precision"] == "int8" and cpu_flags() and not cpu_flags() & INT8_FLAGS:
+        yield "the processor has no VNNI"
 
 
-def load(folder: Path, details: Mapping[str, Any], device: str) -> OpenVinoSession:  # noqa: ARG001
+def load(folder: Path, details: Details, device: str) -> OpenVinoSession:  # noqa: ARG001
     """A session on the saved graph."""
     return OpenVinoSession(folder / GRAPH, details)
 
@@ -210,14 +212,32 @@ def unavailable(device: str) -> str | None:
 
 
 _PRECISION = "its precision is the engine's option: write openvino:precision=bf16"
+
+
+def calibrates_on(options: Mapping[str, object]) -> int:
+    """The number of images that was asked for; with the default, fewer will do."""
+    asked = OpenVinoOptions.model_validate(options)
+    parts = 2 if asked.accuracy_control else 1  # the other half of the images is for the check
+    return parts * asked.calibration if asked.calibration != CALIBRATION else 0
+
+
+def uses() -> str:
+    """What OpenVINO says that the processor computes fast."""
+    with no_telemetry():
+        import openvino
+
+    return ", ".join(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
 ENGINE = Engine(
     "openvino",
     "OpenVINO on the CPU, in FP32, BF16 or static INT8",
     build,
     load,
     options=OpenVinoOptions,
+    calibrates_on=calibrates_on,
     takes_onnx=True,
-    precision=lambda options: COMPUTES[options["precision"]],
+    precision=lambda options: COMPUTES[str(options["precision"])],
     ceilings={computes: {"precision": precision} for precision, computes in COMPUTES.items()},
     refuses={
         "nhwc": "it lays out memory by itself: leave the memory format out",
@@ -227,11 +247,15 @@ ENGINE = Engine(
         "tensor_subclass": "its precision is the engine's option: write openvino:precision=int8",
     },
     usage=usage,
+    contains_code=False,
     tolerance=1e-4,
     typical_build_s=30.0,
     devices=lambda options: ("cpu",),
     unavailable=unavailable,
+    uses=uses,
     triton=TRITON,
-    caveat="The first call at each batch size compiles the graph. OpenVINO's Python package reports its use to "
-    "Intel unless opt_in_out --opt_out was run; densebench keeps it from doing so.",
+    caveat=Caveat(
+        text="The first call at each batch size compiles the graph. OpenVINO's Python package reports its use to "
+        "Intel unless opt_in_out --opt_out was run; densebench keeps it from doing so.",
+    ),
 )

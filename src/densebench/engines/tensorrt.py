@@ -7,17 +7,17 @@ that built it; elsewhere it is refused before the library sees it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from densebench.engines._onnx_export import INPUT, OUTPUT
-from densebench.engines.base import Built, Engine, Target, Triton
+from densebench.engines.base import Built, Details, Engine, Target, Triton
 from densebench.errors import RefusedArtifact
-from densebench.techniques.base import Options
+from densebench.schema import Caveat
+from densebench.techniques.base import Option, Options
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,9 +37,10 @@ COMPUTES = {"fp16": "float16", "fp32": "float32", "int8": "int8"}
 class TensorrtOptions(Options):
     """What the plan computes in, and what its kernels may use."""
 
-    precision: Literal["fp16", "fp32", "int8"] = Field(
-        "fp16", description="int8: convolutions and linear layers in INT8, the rest in FP16"
-    )
+    # INT8's cost is that of calibrating an ONNX file: no card was there to measure it on
+    precision: Annotated[
+        Literal["fp16", "fp32", "int8"], Option(("int8", "fp16", "fp32"), (1.2, 1.0, 1.0))
+    ] = Field("fp16", description="int8: convolutions and linear layers in INT8, the rest in FP16")
     workspace_mb: int = Field(4096, gt=0, description="device memory for one kernel's workspace, MB")
 
 
@@ -108,7 +109,7 @@ def build(
     return Built(details, rounds=own or precision != "fp32", largest_batch=largest)
 
 
-def load(folder: Path, details: Mapping[str, Any], device: str) -> PlanSession:
+def load(folder: Path, details: Details, device: str) -> PlanSession:
     """A session on the plan.
 
     Raises:
@@ -131,7 +132,7 @@ def load(folder: Path, details: Mapping[str, Any], device: str) -> PlanSession:
     return PlanSession(tensorrt, (folder / PLAN).read_bytes(), operators, details["precision"])
 
 
-def usage(details: Mapping[str, Any], device: str = "cuda") -> str:  # noqa: ARG001
+def usage(details: Details, device: str = "cuda") -> str:  # noqa: ARG001
     """TensorRT, and PyTorch for device memory."""
     return (
         "import tensorrt, torch\n"
@@ -139,13 +140,15 @@ def usage(details: Mapping[str, Any], device: str = "cuda") -> str:  # noqa: ARG
         f'engine = runtime.deserialize_cuda_engine(open("{PLAN}", "rb").read())\n'
         'assert engine is not None, "the plan is for another GPU or TensorRT version: its log says more"\n'
         "context = engine.create_execution_context()\n"
-        'inputs = torch.from_numpy(images).to("cuda").contiguous()\n'
-        f'outputs = torch.empty(len(inputs), {details["classes"]}, device="cuda")\n'
-        f'context.set_input_shape("{INPUT}", tuple(inputs.shape))  # 1 to {details["largest_batch"]} images\n'
-        f'context.set_tensor_address("{INPUT}", inputs.data_ptr())\n'
-        f'context.set_tensor_address("{OUTPUT}", outputs.data_ptr())\n'
-        "context.execute_async_v3(torch.cuda.current_stream().cuda_stream)\n"
-        "logits = outputs.cpu().numpy()  # waits for the GPU\n"
+        "def infer(images):\n"
+        '    inputs = torch.from_numpy(images).to("cuda").contiguous()\n'
+        f'    outputs = torch.empty(len(inputs), {details["classes"]}, device="cuda")\n'
+        f'    context.set_input_shape("{INPUT}", tuple(inputs.shape))  # 1 to {details["largest_batch"]} images\n'
+        f'    context.set_tensor_address("{INPUT}", inputs.data_ptr())\n'
+        f'    context.set_tensor_address("{OUTPUT}", outputs.data_ptr())\n'
+        "    context.execute_async_v3(torch.cuda.current_stream().cuda_stream)\n"
+        "    return outputs.cpu().numpy()  # waits for the GPU\n"
+        "logits = infer(images)\n"
     )
 
 
@@ -167,7 +170,7 @@ ENGINE = Engine(
     options=TensorrtOptions,
     own_memory=True,
     takes_onnx=True,
-    precision=lambda options: COMPUTES[options["precision"]],
+    precision=lambda options: COMPUTES[str(options["precision"])],
     ceilings={computes: {"precision": precision} for precision, computes in COMPUTES.items()},
     refuses={
         "nhwc": "it lays out memory by itself: leave the memory format out",
@@ -177,12 +180,14 @@ ENGINE = Engine(
         "tensor_subclass": OWN_PRECISION,
     },
     usage=usage,
-    contains_code=True,
     tolerance=1e-3,
     typical_build_s=90.0,
     devices=lambda options: ("cuda",),
     unavailable=unavailable,
-    caveat="A plan runs on the GPU model and the TensorRT version that built it, nowhere else.",
+    caveat=Caveat(
+        text="A plan runs on the GPU model and the TensorRT version that built it, nowhere else.",
+        kind="portability",
+    ),
     triton=Triton(
         "tensorrt",
         {PLAN: "model.plan"},

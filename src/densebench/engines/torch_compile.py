@@ -11,22 +11,23 @@ from __future__ import annotations
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from densebench.engines import _plain_pytorch, _ran, eager
-from densebench.engines._inductor import inductor, no_compiler, no_headers
+from densebench.engines._inductor import inductor, no_compiler, no_headers, no_triton
 from densebench.engines._precompiled import precompiled_headers
-from densebench.engines.base import Built, Engine, Target, claimed
-from densebench.techniques.base import Options
+from densebench.engines.base import Built, Details, Engine, Target, claimed
+from densebench.schema import Caveat, Effect
+from densebench.techniques.base import Option, Options
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from densebench.served import Served
+    from densebench.model.adapter import Served
     from densebench.workloads.base import Workload
 
 CACHE = "compile_cache.tar"
@@ -37,10 +38,16 @@ PACKED = {"mkldnn::_convolution_pointwise", "mkldnn::_linear_pointwise", "mkl::_
 class CompileOptions(Options):
     """How Inductor compiles."""
 
-    mode: Literal["default", "reduce-overhead", "max-autotune"] = Field(
+    mode: Annotated[
+        Literal["default", "reduce-overhead", "max-autotune"],
+        Option(("default", "reduce-overhead", "max-autotune"), cost=(1.0, 1.0, 3.0)),
+    ] = Field(
         "default", description="reduce-overhead: CUDA graphs; max-autotune: kernels chosen by timing them"
     )
-    freezing: bool = Field(default=False, description="weights become constants, folded and packed")
+    freezing: Annotated[bool, Option((False, True))] = Field(
+        default=False,
+        description="weights become constants, folded and packed; each process then compiles the graph anew",
+    )
 
 
 def build(
@@ -125,7 +132,7 @@ class CompiledSession:
             return self.compiled(images).clone()  # type: ignore[no-any-return]
         return self.compiled(images)  # type: ignore[no-any-return]
 
-    def effect(self, images: Tensor) -> str:
+    def effect(self, images: Tensor) -> Effect:
         """Count graphs and breaks with Dynamo's own counters, and what the compiled code is seen to run."""
         import torch
 
@@ -139,35 +146,41 @@ class CompiledSession:
                 self(images)
         graphs, breaks = (now - before for now, before in zip(_counts(), self._counted, strict=True))
         if not graphs:
-            return "none: nothing was compiled"
+            return Effect(none_because="nothing was compiled")
         nothing, inside = self._inside(images)
         if nothing:
             return nothing
         said = [f"{graphs} compiled graph{'s' * (graphs > 1)}, {breaks} graph breaks"]
         if self.freezing:
             packed = _packed_layers(lambda: self(images))
-            said.append(f"weights of {packed} layers packed" if packed else "no layer's weights were packed")
+            said.append(
+                f"frozen, weights of {packed} layers packed"
+                if packed
+                else "frozen, no layer's weights were packed"
+            )
+        else:
+            said.append("not frozen")
         if self.without_graphs:
             said.append("reduce-overhead is CUDA graphs, which a CPU has none of")
-        return "; ".join([*said, *inside])
+        return Effect(seen=(*said, *inside))
 
-    def _inside(self, images: Tensor) -> tuple[str | None, list[str]]:
-        """What the compiled code computes in, and what its weights are; `none: …` where it isn't what is claimed.
+    def _inside(self, images: Tensor) -> tuple[Effect | None, list[str]]:
+        """No effect, where the compiled code doesn't compute as claimed; else what it computes in, and its weights.
 
         On a GPU its layout isn't seen, and in CUDA graphs nothing is: there the module says what it had before.
         """
-        from densebench.measure import observe
+        from densebench.model import inspection
 
         ran = _ran.convolutions(lambda: self(images), self.module.device_type)
-        before = observe.observe(self.module.core, self.module, images)
-        said = observe.describe_precisions(ran.precisions)
+        before = inspection.observe(self.module.core, self.module, images)
+        said = inspection.describe_precisions(ran.precisions)
         if ran.layouts is not None:
-            said += observe.describe_layout(ran.layouts)
+            said += inspection.describe_layout(ran.layouts)
         else:
-            unsaid = [] if ran.precisions else observe.describe_precisions(before.convolutions)
-            said += [f"uncompiled: {one}" for one in [*unsaid, *observe.describe_layout(before.layouts)]]
-        said += observe.describe_weights(self.module.core, before)
-        return observe.unseen(self.claimed, ran.precisions), said
+            unsaid = [] if ran.precisions else inspection.describe_precisions(before.convolutions)
+            said += [f"uncompiled: {one}" for one in [*unsaid, *inspection.describe_layout(before.layouts)]]
+        said += inspection.describe_weights(self.module.core, before)
+        return inspection.unseen(self.claimed, ran.precisions), said
 
     def trace(self, images: Tensor) -> None:
         pass
@@ -193,14 +206,14 @@ def _packed_layers(run: Callable[[], object]) -> int:
     return sum(event.name in PACKED for event in profiler.events() or ())
 
 
-def load(folder: Path, details: Mapping[str, Any], device: str) -> CompiledSession:
+def load(folder: Path, details: Details, device: str) -> CompiledSession:
     """A session that compiles from the saved cache."""
     module = eager.load_module(folder, details, device)
     settings = {name: details.get(name, default) for name, default in SETTINGS.items()}
     return CompiledSession(module, folder / CACHE, claimed(details), **settings)
 
 
-def usage(details: Mapping[str, Any], device: str = "cpu") -> str:
+def usage(details: Details, device: str = "cpu") -> str:
     """The module and `torch.compile`, which compiles at the first call: the cache isn't used."""
     freezing = "from torch._inductor import config\nconfig.freezing = True\n" if details["freezing"] else ""
     compiled = f"compiled = torch.compile(model, mode={details['mode']!r})\n"
@@ -213,8 +226,8 @@ def usage(details: Mapping[str, Any], device: str = "cpu") -> str:
 
 
 def unavailable(device: str) -> str | None:
-    """Inductor needs a C++ compiler on the CPU, and Python's headers."""
-    return None if device == "cuda" else no_compiler() or no_headers()
+    """Inductor needs a C++ compiler on the CPU, Triton a C compiler on a GPU, and both need Python's headers."""
+    return no_triton() if device == "cuda" else no_compiler() or no_headers()
 
 
 ENGINE = Engine(
@@ -224,10 +237,12 @@ ENGINE = Engine(
     load,
     options=CompileOptions,
     usage=usage,
-    contains_code=True,
     tolerance=1e-3,
     typical_build_s=110.0,
     unavailable=unavailable,
-    caveat="The compiler's cache is bound to this CPU or GPU and these library versions; "
-    "elsewhere the first inference compiles again, and needs a C++ compiler.",
+    caveat=Caveat(
+        text="The compiler's cache is bound to this CPU or GPU and these library versions; "
+        "elsewhere the first inference compiles again, and needs a C++ compiler.",
+        kind="portability",
+    ),
 )

@@ -7,10 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
-from densebench.artifact import Manifest, read_manifest
+from densebench.artifacts.load import read_manifest
+from densebench.artifacts.manifest import Manifest
 from densebench.errors import InputError, UsageError
-from densebench.loadtest.plan import SCENARIOS, Request
-from densebench.machine import allowed_threads
+from densebench.loadtest.plan import SCENARIOS, Request, Scenario
+from densebench.machine.cpus import placement
 from densebench.techniques.base import THREADS
 
 TARGET_P99_MS = 50.0
@@ -32,13 +33,8 @@ class Asked:
     trust: bool = False
 
 
-def request(asked: Asked) -> tuple[Request, Manifest]:
-    """What to do, with every default decided.
-
-    Raises:
-        UsageError: options that don't go together, no LoadGen, or an artifact that must not be loaded.
-
-    """
+def _scenario(asked: Asked) -> Scenario:
+    """The scenario, which every option that was given goes with."""
     if asked.scenario not in SCENARIOS:
         raise UsageError(
             f"--scenario is {', '.join(SCENARIOS[:-1])} or {SCENARIOS[-1]} (got '{asked.scenario}')"
@@ -53,6 +49,17 @@ def request(asked: Asked) -> tuple[Request, Manifest]:
     for flag, value in (("--seconds", asked.seconds), ("--target-p99-ms", asked.target_p99_ms)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{flag} must be above 0 (got {value:g})")
+    return scenario
+
+
+def request(asked: Asked) -> tuple[Request, Manifest]:
+    """What to do, with every default decided.
+
+    Raises:
+        UsageError: options that don't go together, no LoadGen, or an artifact that must not be loaded.
+
+    """
+    scenario = _scenario(asked)
     manifest = read_manifest(asked.folder, trusted=asked.trust)
     if find_spec("mlperf_loadgen") is None:
         raise UsageError("LoadGen is not installed: pip install 'densebench[load]'")
@@ -61,8 +68,8 @@ def request(asked: Asked) -> tuple[Request, Manifest]:
     if fixed is not None and batch_size != fixed:
         wanted = f"give --batch-size {fixed}" if scenario == "offline" else "use --scenario offline"
         raise InputError(f"{asked.folder} takes batches of {fixed} images and no others: {wanted}")
-    own = manifest.host_settings.get(THREADS)  # a recipe that sets the number of threads
-    threads = asked.threads or (int(own) if own else allowed_threads())
+    own = manifest.variables.get(THREADS)  # a recipe that sets the number of threads
+    threads = asked.threads or (int(own) if own else placement().threads)
     if asked.streams > threads:
         raise UsageError(
             f"--streams {asked.streams} needs as many threads, and there are {threads}: fewer streams, or --threads"

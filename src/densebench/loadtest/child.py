@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from densebench import jobs
-from densebench.errors import DensebenchError, UsageError
 from densebench.loadtest import generator, scenarios
 from densebench.loadtest.desk import Desk
 from densebench.loadtest.plan import Found, Request
 from densebench.loadtest.streams import Elsewhere, Here, Stream
-from densebench.zygote import PR_SET_PDEATHSIG
+from densebench.processes import messages
+from densebench.processes.child import end_with_parent
 
 
 class Child:
@@ -31,7 +28,7 @@ class Child:
         try:
             runs, best = self._direct() if self._request.scenario == "single-stream" else self._queued()
             found = Found(runs=tuple(runs), best=best, loadgen=generator.version())
-            self._send(jobs.Message(result=found.model_dump(mode="json")))
+            self._send(messages.Message(result=found.model_dump(mode="json")))
         except BaseException as error:  # noqa: BLE001 - whatever it was, the parent is told
             self._fail(error)
 
@@ -64,27 +61,23 @@ class Child:
         return answered
 
     def _say(self, stage: str) -> None:
-        self._send(jobs.Message(stage=stage))
+        self._send(messages.Message(stage=stage))
 
     def _fail(self, error: BaseException) -> None:
         """Tell the parent and end at once: LoadGen waits for ever for what isn't answered."""
         traceback.print_exception(error)
-        text = " ".join(str(error).split()) or type(error).__name__
-        named = text if isinstance(error, DensebenchError) else f"{type(error).__name__}: {text}"
-        kind: Any = "usage" if isinstance(error, UsageError) else "failed"
-        self._send(jobs.Message(problem=jobs.Problem(kind=kind, message=named[:500])))
+        self._send(messages.Message(problem=messages.problem_of(error)))
         sys.stderr.flush()
         os._exit(1)
 
-    def _send(self, message: jobs.Message) -> None:
+    def _send(self, message: messages.Message) -> None:
         os.write(self._results, message.model_dump_json(exclude_defaults=True).encode() + b"\n")
 
 
 def main() -> None:
-    """Do the request on standard input; the only argument is the descriptor for what comes of it."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    Child(Request.model_validate_json(sys.stdin.read()), int(sys.argv[1])).run()
+    """Do the request in the first argument; the second is the descriptor for what comes of it."""
+    end_with_parent()
+    Child(Request.model_validate_json(sys.argv[1]), int(sys.argv[2])).run()
 
 
 if __name__ == "__main__":

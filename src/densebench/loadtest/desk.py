@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any
 
+from densebench.loadtest.plan import Sample
 from densebench.loadtest.streams import Stream
 
-Batch = Sequence[Any]  # of LoadGen's samples, each with `id` and `index`
+Batch = Sequence[Sample]
 
 
 class Desk:

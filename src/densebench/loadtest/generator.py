@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from densebench.loadtest.plan import Run, Scenario
+from densebench.loadtest.plan import Run, Sample, Scenario
 from densebench.stats.samples import samples_needed
 
 IMAGES = 64  # different ones that queries choose from, in memory before the clock starts
@@ -47,7 +47,7 @@ class Load:
     most_waiting: int = 0
 
 
-def generate(load: Load, issue: Callable[[Sequence[Any]], None]) -> Run:
+def generate(load: Load, issue: Callable[[Sequence[Sample]], None]) -> Run:
     """Have LoadGen put a load on `issue`, which takes LoadGen's samples and must see to it that each is completed.
 
     Percentiles are LoadGen's: the sample at rank floor(n p), none interpolated.
@@ -70,7 +70,7 @@ def generate(load: Load, issue: Callable[[Sequence[Any]], None]) -> Run:
         loadgen.DestroyQSL(images)
 
 
-def complete(samples: Sequence[Any]) -> None:
+def complete(samples: Sequence[Sample]) -> None:
     """Tell LoadGen that these are answered."""
     import mlperf_loadgen as loadgen
 

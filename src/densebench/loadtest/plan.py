@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
-from densebench.record import Frozen
+from densebench.schema import Frozen
 
 Scenario = Literal["single-stream", "offline", "server"]
 # what a run may take beyond the seconds asked for, to get the queries that a p99 needs: seconds, and times those
 LONGER_S, TIMES = 300.0, 20
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
+
+
+class Sample(Protocol):
+    """One image that LoadGen asks for: which one, and the number to answer it under."""
+
+    id: int
+    index: int
 
 
 class Request(Frozen):
@@ -50,7 +57,7 @@ class Run(Frozen):
     latency_p99_ms: float | None = None
     target_per_s: float | None = None  # server only: arrivals asked for
     arrived_per_s: float | None = None  # and as the seed drew them
-    disturbance: str = ""  # what else used the machine meanwhile
+    interference: str = ""  # what else used the machine meanwhile
 
 
 class Found(Frozen):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from densebench.artifact import Manifest
+from densebench.artifacts.manifest import Manifest
 from densebench.loadtest.asking import Asked, request
 from densebench.loadtest.parent import load_test
 from densebench.loadtest.plan import Found, Request, Run
 from densebench.loadtest.scenarios import within
-from densebench.machine import allowed_threads
+from densebench.machine.cpus import kept_on, placement
+from densebench.machine.facts import allowed_cpus
 from densebench.stats.samples import samples_needed
 
 
@@ -27,7 +27,8 @@ def print_load(asked: Asked, console: Console, *, as_json: bool) -> None:
 
     """
     todo, manifest = request(asked)
-    found = load_test(todo, manifest, lambda stage: print(stage, file=sys.stderr, flush=True))
+    with kept_on(placement(asked.threads).cpus):
+        found = load_test(todo, manifest, lambda stage: print(stage, file=sys.stderr, flush=True))
     if as_json:
         print(json.dumps(facts(todo, manifest, found), indent=1))
         return
@@ -38,7 +39,7 @@ def print_load(asked: Asked, console: Console, *, as_json: bool) -> None:
     console.print(table)
 
 
-def facts(todo: Request, manifest: Manifest, found: Found) -> dict[str, Any]:
+def facts(todo: Request, manifest: Manifest, found: Found) -> dict[str, object]:
     """All of it, for a program: `answer` is the run that is quoted, or null."""
     server = todo.scenario == "server"
     return {
@@ -127,14 +128,14 @@ def lines(todo: Request, manifest: Manifest, found: Found) -> list[tuple[str, st
         ("streams", _streams(todo)),
         ("seed", str(todo.seed)),
         ("LoadGen", found.loadgen),
-        ("disturbance", run.disturbance or "none seen"),
+        ("interference", run.interference or "none seen"),
     ]
 
 
 def _streams(todo: Request) -> str:
     several = f"{todo.streams} stream{'s' * (todo.streams > 1)}"
     each = " each" if todo.streams > 1 else ""
-    cpus, threads = allowed_threads(), todo.streams * todo.stream_threads
+    cpus, threads = allowed_cpus(), todo.streams * todo.stream_threads
     crowd = f" on {cpus} CPU{'s' * (cpus > 1)}: they wait for one another" if threads > cpus else ""
     return f"{several} of {todo.stream_threads} thread{'s' * (todo.stream_threads > 1)}{each}{crowd}"
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from densebench.errors import UsageError
 from densebench.loadtest.generator import P99_SAMPLES, Load, generate
-from densebench.loadtest.plan import LONGER_S, TIMES, Request, Run
+from densebench.loadtest.plan import LONGER_S, TIMES, Request, Run, Sample
 from densebench.loadtest.search import TOLERANCE, highest_rate
-from densebench.measure.disturbance import Watch
+from densebench.machine.interference import Watch, told
 
-Issue = Callable[[Sequence[Any]], None]
+Issue = Callable[[Sequence[Sample]], None]
 Say = Callable[[str], None]
 Answer = tuple[list[Run], int | None]  # all runs, and which of them is quoted
 
@@ -128,4 +127,4 @@ def _watched(request: Request, load: Load, issue: Issue) -> Run:
     watch = Watch(request.device, request.threads)
     watch.begin(at_work=False)  # one that waits for arrivals is at rest before
     made = generate(load, issue)
-    return made.model_copy(update={"disturbance": watch.end()})
+    return made.model_copy(update={"interference": told(watch.end())})

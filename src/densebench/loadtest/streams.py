@@ -9,14 +9,15 @@ import json
 import math
 import os
 import socket
-import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from densebench.errors import CellFailed, UsageError
 from densebench.loadtest.generator import IMAGES
 from densebench.loadtest.plan import Request
+from densebench.machine.cpus import by_core
+from densebench.processes.child import END_LIMIT_S, Child, end_with_parent
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,32 +50,25 @@ class Here:
     def open(self) -> None:
         import torch
 
-        from densebench import engines
-        from densebench.artifact import check_probe, read_manifest
-        from densebench.measure import latency
+        from densebench.artifacts.load import open_checked
         from densebench.measure.device import open_device
-        from densebench.measure.fidelity import probe_images
+        from densebench.measure.timer import Timer
+        from densebench.model.fidelity import probe_images
 
         asked = self._request
         torch.set_num_threads(asked.stream_threads)
         if asked.device == "cuda" and not torch.cuda.is_available():
             raise UsageError(f"{asked.folder} is built for cuda, and there is none here: build it for cpu")
         self._device = open_device(asked.device)
-        manifest = read_manifest(asked.folder, trusted=asked.trust)
-        self._session = engines.catalogue()[manifest.engine].load(
-            asked.folder, manifest.details, asked.device
-        )
-        check_probe(self._session, manifest, asked.device)
+        self._artifact = open_checked(asked.folder, asked.device, trust=asked.trust)
         self._images = probe_images(asked.shape, asked.seed, IMAGES).to(asked.device)
         full = [number % IMAGES for number in range(asked.batch_size)]
-        latency.warm_up(lambda: self.run(full), self._device, latency.Budget(0, math.inf))
+        self.run(full)
+        Timer(lambda: self.run(full), self._device, asked.stream_threads).warm_up(0.0, math.inf)
 
     def run(self, numbers: Sequence[int]) -> None:
-        import torch
-
-        with torch.inference_mode():
-            self._session(self._batch(numbers))
-            self._device.synchronize()
+        self._artifact(self._batch(numbers))
+        self._device.synchronize()
 
     def _batch(self, numbers: Sequence[int]) -> Tensor:
         """The images, made up to the batch size: some artifacts take no other, and some would compile again."""
@@ -84,46 +78,40 @@ class Here:
         return self._images[[*numbers, *padding]]
 
     def close(self) -> None:
-        self._session.close()
+        self._artifact.close()
 
 
-def share(cpus: Collection[int], request: Request, number: int) -> list[int]:
+def share(cpus: Sequence[int], request: Request, number: int) -> list[int]:
     """The CPUs of the stream of this number: its own, one for each thread, where there are as many.
 
     An engine may fix its threads to CPUs, beginning with the first that the process may use: several processes that
     may use all would compute on the same ones.
     """
-    ordered, threads = sorted(cpus), request.stream_threads
-    enough = len(ordered) >= request.streams * threads
-    return ordered[number * threads : (number + 1) * threads] if enough else ordered
+    threads = request.stream_threads
+    enough = len(cpus) >= request.streams * threads
+    return sorted(cpus[number * threads : (number + 1) * threads] if enough else cpus)
 
 
 class Elsewhere:
     """A session in a process of its own, with its share of the threads and of the CPUs."""
 
     def __init__(self, request: Request, number: int) -> None:
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        every = os.sched_getaffinity(0)
+        every = by_core(frozenset(os.sched_getaffinity(0)))
         cpus = share(every, request, number) if request.device == "cpu" else every
-        given = [str(theirs.fileno()), ",".join(map(str, cpus))]
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "densebench.loadtest.streams", *given],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
-        self._socket.send(request.model_dump_json().encode())
+        command = [sys.executable, "-m", "densebench.loadtest.streams", ",".join(map(str, cpus))]
+        self._child = Child(command, kind=socket.SOCK_SEQPACKET)
+        self._child.socket.send(request.model_dump_json().encode())
 
     def open(self) -> None:
         self._hear()
 
     def run(self, numbers: Sequence[int]) -> None:
-        self._socket.send(json.dumps(list(numbers)).encode())
+        self._child.socket.send(json.dumps(list(numbers)).encode())
         self._hear()
 
     def _hear(self) -> None:
         try:
-            packet = self._socket.recv(MOST_BYTES)
+            packet = self._child.socket.recv(MOST_BYTES)
         except OSError:
             packet = b""
         if not packet:
@@ -132,12 +120,7 @@ class Elsewhere:
             raise CellFailed(problem)
 
     def close(self) -> None:
-        self._socket.close()  # the process ends itself on this
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._child.end(END_LIMIT_S)  # as soon as the socket is closed it ends by itself
 
 
 def serve(parent: socket.socket) -> None:
@@ -158,5 +141,6 @@ def serve(parent: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    os.sched_setaffinity(0, map(int, sys.argv[2].split(",")))
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    end_with_parent()
+    os.sched_setaffinity(0, map(int, sys.argv[1].split(",")))
+    serve(socket.socket(fileno=int(sys.argv[2])))

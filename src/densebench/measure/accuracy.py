@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from densebench.measure.fidelity import sqnr_db
+from densebench.model.fidelity import sqnr_db
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FIRST_BATCHES = 3  # these may still compile, so they predict nothing unless the last two took as long
 AS_LONG = 0.1  # of the one before
+LEAST_BATCHES = FIRST_BATCHES + 1  # of a subset: fewer would not predict a slower recipe's time
+SUBSET_TIME = 0.5  # of the time limit: a recipe at half of the baseline's speed can still see the same images
 SQNR_IMAGES = 512  # logits kept of the baseline: enough for a mean, small for 1,000 classes
 
 
@@ -52,6 +54,23 @@ class Accuracy:
     top5: float
     correct: str
     outputs: Outputs
+
+
+def subset(images: ImageSet, count: int, seed: int) -> ImageSet:
+    """`count` of the images in their order, or all where there are no more. Seed and count alone say which ones."""
+    import torch
+
+    if count >= len(images):
+        return images
+    drawn = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
+    return images.subset(sorted(drawn.tolist()))
+
+
+def fitting(count: int, batch_size: int, predicted_s: float, limit_s: float) -> int:
+    """How many images to take where `accuracy` predicts that `count` of them take too long; whole batches."""
+    predicted_batches = -(-count // batch_size) - FIRST_BATCHES
+    batches = int(SUBSET_TIME * limit_s * predicted_batches / predicted_s)
+    return batch_size * max(LEAST_BATCHES, batches)
 
 
 def accuracy(

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from densebench.machine import MB
+from densebench.machine.facts import MB
+from densebench.machine.nvml import Gpu, open_gpu
+from densebench.model.tf32 import turn_tf32_off
 
 READINGS = 5000  # of the clock, to see its smallest step: some tenths of a millisecond
 EVENT_STEP_US = 0.5  # of CUDA's events: "a resolution of around 0.5 microseconds" (cudaEventElapsedTime)
@@ -31,7 +33,7 @@ class Device(Protocol):
         ...
 
     def peak_mb(self) -> tuple[float | None, float | None]:
-        """Peak device memory since the reset: as the allocator and as the driver sees it."""
+        """Peak device memory since the reset: what the allocator handed out, and what the driver sees."""
         ...
 
 
@@ -59,20 +61,24 @@ class Cuda:
     """An NVIDIA GPU through `torch.cuda`, which a test may replace.
 
     Time is taken by events on the device's own stream, so the host's launch of the first kernel and the wait
-    at the end are outside. The driver's view is what the whole device lost since the reset: contexts,
-    workspaces and libraries that the allocator doesn't see.
+    at the end are outside. The driver's figure is that of this process: its context, workspaces and libraries, which
+    the allocator doesn't see, are in it. Where the driver doesn't tell it, as on a MIG slice or in a container with
+    other processes on the GPU, it is what the whole device lost since the reset: without the context.
     """
 
     name = "cuda"
 
-    def __init__(self, cuda: Any = None) -> None:
+    def __init__(self, cuda: Any = None, find_gpu: Callable[[], Gpu | str] = open_gpu) -> None:
         if cuda is None:
             import torch
 
             cuda = torch.cuda
         self.cuda = cuda
+        self._find_gpu = find_gpu
+        self._gpu: Gpu | None = None
         self._free_at_reset = 0
         self._least_free = 0
+        self._most_used: int | None = None
 
     def synchronize(self) -> None:
         self.cuda.synchronize()
@@ -84,26 +90,33 @@ class Cuda:
         call()
         end.record()
         end.synchronize()
-        self._least_free = min(self._least_free, self.cuda.mem_get_info()[0])
+        self._look_at_memory()
         return float(start.elapsed_time(end))
 
     def reset_peak(self) -> None:
         self.cuda.synchronize()
         self.cuda.empty_cache()
         self.cuda.reset_peak_memory_stats()
+        if self._gpu is None:  # CUDA is open by now, which says what GPU it is
+            found = self._find_gpu()
+            self._gpu = found if isinstance(found, Gpu) else None
         self._free_at_reset = self._least_free = self.cuda.mem_get_info()[0]
+        self._most_used = self._gpu.own_bytes() if self._gpu else None
 
     def peak_mb(self) -> tuple[float | None, float | None]:
-        taken = self._free_at_reset - self._least_free
+        self._look_at_memory()
+        fallen = self._free_at_reset - self._least_free
+        taken = fallen if self._most_used is None else self._most_used
         return self.cuda.max_memory_allocated() / MB, taken / MB
 
-
-def turn_tf32_off() -> None:
-    """Make CUDA compute FP32 in FP32. It is on for convolutions by default."""
-    import torch
-
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    def _look_at_memory(self) -> None:
+        """Ask for this process's memory where the device has less left than ever: that takes far longer to ask."""
+        free = self.cuda.mem_get_info()[0]
+        if free < self._least_free:
+            self._least_free = free
+            if self._gpu and self._most_used is not None:
+                used = self._gpu.own_bytes()
+                self._most_used = None if used is None else max(self._most_used, used)
 
 
 def open_device(name: str) -> Device:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from densebench.machine import read
-from densebench.measure.nvml import Gpu, open_gpu
+from densebench.machine.facts import read
+from densebench.machine.nvml import Gpu, open_gpu
+from densebench.results.header import NVML, RAPL
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -54,7 +55,7 @@ class RaplMeter:
     """
 
     domains: tuple[Domain, ...]
-    method: str = field(default="RAPL, processor packages", init=False)
+    method: str = field(default=RAPL, init=False)
 
     def read_j(self) -> float:
         return sum(domain.advance() for domain in self.domains) / 1e6
@@ -63,7 +64,7 @@ class RaplMeter:
 class GpuMeter:
     """The GPU board's energy, by its driver; the host's is not in it."""
 
-    method = "NVML, GPU board"
+    method = NVML
 
     def __init__(self, gpu: Gpu) -> None:
         self._gpu = gpu
@@ -77,10 +78,7 @@ class GpuMeter:
         return self._latest_j
 
 
-METHODS = (RaplMeter.method, GpuMeter.method)  # any other word of `open_meter` says why there is no meter
-
-
-def open_meter(device: str, nvml: Any = None) -> Meter | str:
+def open_meter(device: str, nvml: object = None) -> Meter | str:
     """The meter of this device, or in words why it has none."""
     if device == "cpu":
         return _open_rapl()
@@ -123,10 +121,10 @@ def idle_watts(meter: Meter, seconds: float) -> float:
 
 
 def joules_per_image(total_j: float, seconds: float, idle_w: float, images: int) -> float:
-    """Energy of one image above idle: what the block took, less what the machine takes anyway.
+    """Energy of one image above idle: what the calls took, less what the machine takes anyway.
 
-    Below zero where the counter's steps and the idle power's own changes hide it: the
-    middle of several blocks may still say something.
+    Below zero where the counter's steps and the idle power's own changes hide it: the median of several processes may
+    still say something.
     """
     assert images > 0
     return (total_j - idle_w * seconds) / images

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+from densebench.engines.base import TraceEvent
 
 STEPS = 3
 ENOUGH_S = 1.0  # seconds of them, after which a trace holds all that it can tell
@@ -33,7 +34,7 @@ def write_trace(call: Callable[[], object], device: str, path: Path) -> int:
     return path.stat().st_size
 
 
-def write_events(events: list[dict[str, Any]], path: Path) -> None:
+def write_events(events: Sequence[TraceEvent], path: Path) -> None:
     """Write events of an engine's own profiler as such a trace."""
     with _whole(path) as part:
         content = {"schemaVersion": 1, "displayTimeUnit": "ms", "traceEvents": events}

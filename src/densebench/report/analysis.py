@@ -5,39 +5,44 @@ No rule names a technique or an engine. What the text says follows from what was
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from densebench.record import Row
-from densebench.report import cost, quality, reliability, roofs, speed
+from densebench.report import cost, lists, quality, reliability, roofs, speed
 from densebench.report.pareto import undominated
-from densebench.report.recommendation import faster_but_refused, recommendations
-from densebench.report.stalls import stalls
+from densebench.report.recommendation import recommendations
+from densebench.report.refusals import refused
 from densebench.report.sweep import Finding, Rule, Sweep, apply
 
-PERFORMANCE: tuple[Rule, ...] = (
-    speed.overall,
+SHOWN = 5  # findings of a topic that a reader sees at once; the rest is folded away
+PERFORMANCE: tuple[Rule, ...] = (  # what a reader should know comes first
     speed.by_batch_size,
+    lists.overview,
+    quality.no_effect,
     speed.latency,
-    speed.saturation,
+    speed.precision_share,
+    speed.slow_down,
     roofs.ceiling,
+    speed.overall,
+    speed.saturation,
+    roofs.above,
     roofs.lower,
     roofs.reached,
-    speed.no_difference,
-    speed.too_noisy,
-    speed.slower,
-    quality.no_effect,
+    lists.faster,
+    lists.slower,
+    lists.no_difference,
+    lists.not_told_apart,
+    lists.correction,
     speed.zeros,
 )
 TRADE_OFFS: tuple[Rule, ...] = (
-    faster_but_refused,
-    undominated,
-    quality.accuracy,
     quality.large_loss,
+    refused,
+    quality.accuracy,
     quality.unlabelled,
-    quality.fidelity,
     cost.file_size,
     cost.memory,
     cost.start_up,
+    undominated,
+    quality.fidelity,
+    cost.own_throughput,
     cost.caveats,
 )
 LIMITS: tuple[Rule, ...] = (
@@ -45,25 +50,20 @@ LIMITS: tuple[Rule, ...] = (
     reliability.no_intervals,
     reliability.no_baseline,
     reliability.no_accuracy,
+    reliability.fewer_images,
     reliability.unstable,
     reliability.left_out,
+    reliability.power_limit,
     reliability.fresh_memory,
-    reliability.no_turns,
+    reliability.no_pairs,
     reliability.wide,
-    stalls,
+    reliability.added_rounds,
 )
-KEY: tuple[Rule, ...] = (speed.overall, speed.latency, cost.file_size, quality.no_effect)  # for a summary
+KEY: tuple[Rule, ...] = (speed.overall, speed.latency, cost.file_size)  # for a summary
 
 
-def analyse(rows: Sequence[Row], max_accuracy_drop: float = 1.0) -> list[Finding]:
-    """All findings: the recommendation first, then performance, trade-offs and limits.
-
-    Args:
-        rows: a run's rows, failed and skipped ones too.
-        max_accuracy_drop: what a recommended recipe may lose of top-1, in percentage points.
-
-    """
-    sweep = Sweep(tuple(rows), max_accuracy_drop)
+def analyse(sweep: Sweep) -> list[Finding]:
+    """All findings: the recommendation first, then performance, trade-offs and limits."""
     advice = [one for group in recommendations(sweep) for one in group]
     return [
         *advice,

@@ -5,7 +5,6 @@ The figures themselves are there from the sweep on (`sinks/tensorboard.py`); the
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ from tensorboard.plugins.image import metadata
 from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.util.tensor_util import make_tensor_proto
 
-from densebench.record import Row
 from densebench.report.analysis import PERFORMANCE, TRADE_OFFS
 from densebench.report.facts import setting, sweep_of, title
 from densebench.report.html.chart import Chart, View
@@ -24,24 +22,26 @@ from densebench.report.html.sections import sections
 from densebench.report.html.style import series_of
 from densebench.report.markdown import bullets, limits, recommendation
 from densebench.report.picture import picture
-from densebench.report.recommendation import choose
 from densebench.report.reliability import missing
 from densebench.report.sweep import Sweep
 from densebench.report.tables import escape
+from densebench.results.journal import Header
+from densebench.results.record import Record, Row
 from densebench.sinks.event_file import EventFile, event_files
-from densebench.sinks.journal import Header
 
 RUN = "report"  # TensorBoard's name for it
-_BATCH = re.compile(r"batch (\d+)")  # what a view is called that shows one batch size
 
 
-def write_board(log_dir: Path, header: Header, rows: Sequence[Row]) -> None:
+def write_board(
+    log_dir: Path, header: Header, rows: Sequence[Row], confirmation: Sequence[Record] = ()
+) -> None:
     """Write the run `report` into a log folder, in place of what an earlier call wrote there.
 
     Args:
         log_dir: the sweep's log folder, with its profiler traces.
         header: the sweep.
         rows: its rows, failed and skipped ones too.
+        confirmation: the records of the rounds that confirm the choice.
 
     Raises:
         OSError: the folder can't be written.
@@ -50,12 +50,12 @@ def write_board(log_dir: Path, header: Header, rows: Sequence[Row]) -> None:
     folder = log_dir / RUN
     for old in event_files(folder, RUN):
         old.unlink()
-    sweep = sweep_of(header, rows)
+    sweep = sweep_of(header, rows, confirmation)
     now = time.time()
     with EventFile(folder, RUN) as file:
         for name, text in _texts(header, sweep).items():
             file.add(now, 0, text_pb(f"analysis/{name}", for_tensorboard(text)))
-        for section in sections(sweep, series_of(rows), choose(sweep), [log_dir]):
+        for section in sections(sweep, series_of(rows), sweep.chosen, [log_dir]):
             for chart in section.charts:
                 for tag, step, view in _placed(chart):
                     file.add(now, step, _image(f"{section.name}/{tag}", chart, view))
@@ -71,8 +71,8 @@ def _texts(header: Header, sweep: Sweep) -> dict[str, str]:
     about = f"{escape(title(sweep.rows))}\n\n{escape(setting(header, sweep.rows))}"
     return {
         "1 recommendation": f"{recommendation(sweep)}\n\n{about}",
-        "2 performance": bullets(sweep, PERFORMANCE, with_rows=True),
-        "3 trade-offs": bullets(sweep, TRADE_OFFS, with_rows=True),
+        "2 performance": bullets(sweep, PERFORMANCE),
+        "3 trade-offs": bullets(sweep, TRADE_OFFS),
         "4 failed and skipped": bullets(sweep, (missing,), "Every row ran."),
         "5 limits": limits(header, sweep),
     }
@@ -80,8 +80,8 @@ def _texts(header: Header, sweep: Sweep) -> dict[str, str]:
 
 def _placed(chart: Chart) -> Iterator[tuple[str, int, View]]:
     """Tag, step and view. Of views of single batch sizes the first and the last are the steps of one image."""
-    single = {int(found[1]): view for view in chart.views if (found := _BATCH.fullmatch(view.label))}
-    others = [view for view in chart.views if view not in single.values()]
+    single = {view.batch_size: view for view in chart.views if view.batch_size is not None}
+    others = [view for view in chart.views if view.batch_size is None]
     for step, view in enumerate(others):
         yield chart.name, step, view
     for size in sorted({*[*single][:1], *[*single][-1:]}):

@@ -4,32 +4,45 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from densebench.errors import UsageError
-from densebench.measure.ceilings import ceilings_of
-from densebench.recipe import resolve
-from densebench.record import Row
+from densebench.recipes.parse import resolve
 from densebench.report.sweep import Sweep
-from densebench.rows import by_environment
-from densebench.sinks.journal import Header
-from densebench.wording import STATUS_WORDS, joined
+from densebench.results.ceilings import ceilings_of, raised
+from densebench.results.derive import by_environment
+from densebench.results.header import AskedFor, Header
+from densebench.results.problems import STATUS_WORDS
+from densebench.results.record import Record, Row
+from densebench.text import joined
 
 
-def sweep_of(header: Header, rows: Sequence[Row]) -> Sweep:
-    """The rows with the accuracy limit and the precision that the run was given, and the ceilings that it found."""
-
-    def given(name: str, otherwise: float) -> float:
-        return float(header.spec.get(name, header.spec.get(name.replace("_", "-"), otherwise)))
-
+def sweep_of(header: Header, rows: Sequence[Row], confirmation: Sequence[Record] = ()) -> Sweep:
+    """The rows with what the run was asked for, the fresh rounds that confirm its choice, and its ceilings."""
+    asked = header.asked_for
     return Sweep(
         tuple(rows),
-        given("max_accuracy_drop", 1.0),
-        ceilings_of(header.ceilings),
-        precision_target=given("precision_target", 2.0),
-        rounds=int(given("rounds", 0)),
+        asked.limits,
+        asked.objective,
+        tuple(confirmation),
+        _confirming(header.command, asked),
+        raised(ceilings, rows) if (ceilings := ceilings_of(header.ceilings)) else None,
+        precision_target=asked.precision_target,
+        rounds=asked.rounds,
+        focus_rounds=asked.focus_rounds,
+        focus_batch_sizes=asked.focus_batch_sizes,
+        rounds_at_first=header.focus_rounds_at_first,
         planned=tuple((_called(recipe, header), size) for recipe, size in header.planned),
     )
+
+
+def _confirming(command: str, asked: AskedFor) -> str:
+    """The command that goes on with a run and confirms the choice by this objective and these limits."""
+    last = command.rpartition(" && ")[2]
+    if not last.startswith("densebench run"):
+        return ""
+    given = asked.limits.model_dump(exclude_defaults=True)
+    flags = "".join(f" --{name.replace('_', '-')} {value:g}" for name, value in given.items())
+    return f"{last.replace(' --resume', '')} --resume --objective {asked.objective}{flags}"
 
 
 def _called(recipe: str, header: Header) -> str:
@@ -72,7 +85,7 @@ def environment(header: Header) -> dict[str, str]:
     return _flat({**header.identity, **header.environment, **energy, "started": header.started_at})
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from densebench.record import Row
 from densebench.report import analysis
-from densebench.report.analysis import KEY, PERFORMANCE, TRADE_OFFS
+from densebench.report.analysis import KEY, PERFORMANCE, SHOWN, TRADE_OFFS
 from densebench.report.facts import environment, setting, sweep_of, title
-from densebench.report.recommendation import no_recommendation, recommendations
+from densebench.report.recommendation import recommendations
 from densebench.report.reliability import missing
 from densebench.report.sweep import Finding, Rule, Sweep, apply, evidence
 from densebench.report.tables import (
@@ -21,14 +21,17 @@ from densebench.report.tables import (
     table,
     throughput_table,
 )
-from densebench.sinks.journal import Header
+from densebench.results.journal import Header
+from densebench.results.record import Record, Row
 
+NOTHING = "Nothing to say: too few rows were timed."
+SPEEDS = "Images per second of one synchronous stream; in brackets the speed-up over the baseline at the same batch."
 MOST_NAMED = 3  # recipes that a sentence names as its evidence
 
 
-def report(header: Header, rows: Sequence[Row]) -> str:
+def report(header: Header, rows: Sequence[Row], confirmation: Sequence[Record] = ()) -> str:
     """The whole of `REPORT.md`."""
-    sweep = sweep_of(header, rows)
+    sweep = sweep_of(header, rows, confirmation)
     sections = [
         f"# {escape(title(rows))}\n\n{escape(setting(header, rows))}",
         recommendation(sweep),
@@ -36,8 +39,8 @@ def report(header: Header, rows: Sequence[Row]) -> str:
         "## Latency\n\nMedian time of one batch in ms, from input on the device to logits on the device.\n\n"
         + apart(sweep, latency_table),
         f"## Outputs, size and start-up\n\n{_costs(sweep)}",
-        f"## Analysis\n\n{bullets(sweep, PERFORMANCE, with_rows=True)}",
-        f"## Trade-offs\n\n{bullets(sweep, TRADE_OFFS, with_rows=True)}",
+        f"## Analysis\n\n{_folded(sweep, PERFORMANCE)}",
+        f"## Trade-offs\n\n{_folded(sweep, TRADE_OFFS)}",
         f"## Failed and skipped\n\n{bullets(sweep, (missing,), 'Every row ran.')}",
         f"## Environment\n\n{_environment(header)}",
         f"## How to reproduce\n\n{code_block(header.command)}",
@@ -46,9 +49,9 @@ def report(header: Header, rows: Sequence[Row]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def summary(header: Header, rows: Sequence[Row]) -> str:
+def summary(header: Header, rows: Sequence[Row], confirmation: Sequence[Record] = ()) -> str:
     """The run in a form that a project's README can include: no title of its own above the second level."""
-    shown = parts(header, rows)
+    shown = parts(header, rows, confirmation)
     where = "The whole report is in `report.html` and `REPORT.md`, every figure in `benchmark_results.csv`."
     sections = [
         f"## {escape(title(rows))}",
@@ -60,20 +63,19 @@ def summary(header: Header, rows: Sequence[Row]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def parts(header: Header, rows: Sequence[Row]) -> dict[str, str]:
+def parts(header: Header, rows: Sequence[Row], confirmation: Sequence[Record] = ()) -> dict[str, str]:
     """What the README shows, by the name of its marker."""
-    sweep = sweep_of(header, rows)
+    sweep = sweep_of(header, rows, confirmation)
     summary = [
         escape(setting(header, rows)),
         recommendation(sweep),
-        _throughput(sweep),
-        _costs(sweep),
+        f"{SPEEDS} The fastest is bold.\n\n{apart(sweep, partial(throughput_table, brief=True))}",
         f"Key insights:\n\n{bullets(sweep, KEY)}",
     ]
     return {
         "results": "\n\n".join(summary),
-        "analysis": bullets(sweep, [rule for rule in PERFORMANCE if rule not in KEY]),
-        "tradeoffs": bullets(sweep, TRADE_OFFS),
+        "analysis": bullets(sweep, [rule for rule in PERFORMANCE if rule not in KEY], most=SHOWN),
+        "tradeoffs": bullets(sweep, [rule for rule in TRADE_OFFS if rule not in KEY], most=SHOWN),
         "limitations": limits(header, sweep) + "\n" + bullets(sweep, (missing,), "- Every row ran."),
     }
 
@@ -87,16 +89,31 @@ def limits(header: Header, sweep: Sweep) -> str:
 def bullets(
     sweep: Sweep,
     rules: Sequence[Rule],
-    otherwise: str = "Nothing to say: too few rows were timed.",
+    otherwise: str = NOTHING,
     *,
-    with_rows: bool = False,
+    most: int | None = None,
 ) -> str:
-    """The rules' findings as a list, with the rows that each rests on where that is asked for."""
-    lines = (
-        f"- {escape(one.sentence)}" + (f" ({escape(_rows(one))})" if with_rows else "")
-        for one in apply(rules, sweep)
+    """The rules' findings as a list, the first so many of them where a number is given."""
+    return _list(apply(rules, sweep)[:most]) or otherwise
+
+
+def _list(findings: Sequence[Finding], *, with_rows: bool = False) -> str:
+    """Findings as a list, with the rows that each rests on where that is asked for."""
+    return "\n".join(
+        f"- {escape(one.sentence)}" + (f" ({escape(_rows(one))})" if with_rows else "") for one in findings
     )
-    return "\n".join(lines) or otherwise
+
+
+def _folded(sweep: Sweep, rules: Sequence[Rule]) -> str:
+    """The rules' first findings, then all others behind a fold, with the rows that each rests on."""
+    findings = apply(rules, sweep)
+    shown, more = _list(findings[:SHOWN], with_rows=True) or NOTHING, findings[SHOWN:]
+    return f"{shown}\n\n{fold(f'{len(more)} more', _list(more, with_rows=True))}" if more else shown
+
+
+def fold(summary: str, markdown: str) -> str:
+    """Markdown that is shown when a reader asks for it, where the reader's program knows HTML."""
+    return f"<details><summary>{summary}</summary>\n\n{markdown}\n\n</details>"
 
 
 def _rows(finding: Finding) -> str:
@@ -108,20 +125,15 @@ def _rows(finding: Finding) -> str:
 def recommendation(sweep: Sweep) -> str:
     """The headline in bold, the rest under it; of each environment where there are several."""
     groups = [[escape(one.sentence) for one in group] for group in recommendations(sweep)]
-    paragraphs = [
-        text
-        for headline, *details in groups or [[escape(no_recommendation(sweep))]]
-        for text in (f"**{headline}**", *details)
-    ]
+    paragraphs = [text for headline, *details in groups for text in (f"**{headline}**", *details)]
     return "\n\n".join(paragraphs)
 
 
 def _throughput(sweep: Sweep) -> str:
-    return (
-        "Images per second of one synchronous stream; in brackets the speed-up over the baseline at the same batch "
-        "size, taken moment by moment and so not quite the quotient of two speeds. The fastest is bold.\n\n"
-        f"{apart(sweep, throughput_table)}"
+    about = (
+        "Speed-ups are taken moment by moment, so they aren't quite quotients of speeds. The fastest is bold."
     )
+    return f"{SPEEDS} {about}\n\n{apart(sweep, throughput_table)}"
 
 
 def _costs(sweep: Sweep) -> str:

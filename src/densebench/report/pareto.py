@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from densebench.record import Row
 from densebench.report.sweep import Finding, Sweep, finding, throughput
-from densebench.stats.comparison import CLEAR
+from densebench.results.record import Row
 from densebench.stats.proportion import discordant, no_difference_p
 from densebench.stats.samples import CONFIDENCE
-from densebench.wording import joined, short
+from densebench.stats.speedup import CLEAR
+from densebench.text import joined, short
 
 Membership = Literal["on", "off", "uncertain"]
 

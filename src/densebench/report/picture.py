@@ -10,7 +10,7 @@ import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from densebench.report.html.chart import Chart, Spec, View
 from densebench.report.html.style import painted
@@ -33,7 +33,7 @@ MARKERS = {  # Plotly's names in Matplotlib's words
     "hourglass": "X",
     "line-ns": "|",
 }
-LINES: Mapping[str, Any] = {
+LINES: Mapping[str, str | tuple[int, tuple[int, ...]]] = {
     "solid": "-",
     "dash": "--",
     "dot": ":",

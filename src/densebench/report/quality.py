@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from densebench.record import BASELINE, Row, Status
-from densebench.report.sweep import NO_EFFECT, Finding, Sweep, finding, without_effect
+from densebench.decision.facts import without_effect
+from densebench.report.sweep import Finding, Sweep, finding
+from densebench.results.observation import Status
+from densebench.results.record import Row
+from densebench.spec import BASELINE
 from densebench.stats.proportion import drop_at_most
-from densebench.wording import joined, points, short
+from densebench.text import joined, points, short
 
 WARNED = 1 + 1e-9  # percentage points of top-1; 99.4 - 98.4 must not count as more
 SMALLEST_P = 0.001  # a smaller one is not told more exactly
@@ -18,10 +21,10 @@ def accuracy(sweep: Sweep) -> Iterator[Finding]:
     drops = [(drop, row) for drop, row in sweep.facts("accuracy_drop_pp") if row.recipe != BASELINE]
     if not drops:
         return
-    limit = points(sweep.max_accuracy_drop)
+    limit = points(sweep.limits.max_accuracy_drop)
     base = sweep.fact(BASELINE, "accuracy_top1")
     start = f"The baseline's top-1 is {base[0]:.2f} %. " if base else ""
-    kept = [(drop, row) for drop, row in drops if sweep.within_limit(row.recipe)]
+    kept = [(drop, row) for drop, row in drops if sweep.doubt(row.recipe) is None]
     lost = sorted((pair for pair in drops if pair not in kept), key=lambda pair: pair[0])
     if kept:
         unchanged = [row.recipe for drop, row in kept if _signed(drop) == "0.00"]
@@ -29,7 +32,7 @@ def accuracy(sweep: Sweep) -> Iterator[Finding]:
         said = ([f"unchanged with {joined(unchanged)}"] if unchanged else []) + changed
         yield finding("accuracy", f"{start}Within the limit of {limit}: {joined(said)}.", _rows(kept))
     lost = [(drop, row) for drop, row in lost if drop <= WARNED]  # the others are warned of
-    over = [(drop, row) for drop, row in lost if _at_least(drop, row) > sweep.max_accuracy_drop]
+    over = [(drop, row) for drop, row in lost if _at_least(drop, row) > sweep.limits.max_accuracy_drop]
     unsure = [(drop, row) for drop, row in lost if (drop, row) not in over]
     if over:
         yield finding(
@@ -46,12 +49,13 @@ def large_loss(sweep: Sweep) -> Iterator[Finding]:
     drops = [(drop, row) for drop, row in sweep.facts("accuracy_drop_pp") if row.recipe != BASELINE]
     large = sorted((pair for pair in drops if pair[0] > WARNED), key=lambda pair: pair[0])
     if large:
-        limit = sweep.max_accuracy_drop
+        limit = sweep.limits.max_accuracy_drop
         allowed = "" if limit == 1 else f" (this run's limit: {points(limit)})"
         yield finding(
             "accuracy",
-            f"Warning: top-1 falls by more than {points(1)} with {_fallen(large)}{allowed}.",
+            f"top-1 falls by more than {points(1)} with {_fallen(large)}{allowed}.",
             _rows(large),
+            warns=True,
         )
 
 
@@ -95,11 +99,14 @@ def no_effect(sweep: Sweep) -> Iterator[Finding]:
     """Optimizations that were seen to change nothing, with the reason."""
     groups: dict[str, list[Row]] = {}
     for row in sweep.rows:
-        if row.status is Status.OK and without_effect(row):
-            groups.setdefault(row.effect.removeprefix(NO_EFFECT).strip(), []).append(row)
-    for why, rows in groups.items():
-        names = joined(list(dict.fromkeys(row.recipe for row in rows)))
-        yield finding("effect", f"{names} had no effect here: {why or 'no reason was recorded'}.", rows)
+        if row.status is Status.OK and row.effect is not None and without_effect(row):
+            groups.setdefault(row.effect.why_none, []).append(row)
+    told = [
+        f"{joined(list(dict.fromkeys(row.recipe for row in rows)))} ({why})" for why, rows in groups.items()
+    ]
+    if told:
+        sentence = f"No effect was seen of {'; '.join(told)}."
+        yield finding("effect", sentence, [row for rows in groups.values() for row in rows])
 
 
 def _at_least(drop: float, row: Row) -> float:

@@ -1,194 +1,128 @@
-"""The one sentence that a reader came for: the fastest recipe that keeps the accuracy, and what it costs."""
+"""The answer in words: the decision's headline, the runner-up, and what the recommended recipe costs.
+
+Nothing is decided here: `decision.decide` did that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-from densebench.record import BASELINE, Row
-from densebench.report.sweep import (
-    Finding,
-    Sweep,
-    apply,
-    change,
-    finding,
-    gap,
-    overlapping,
-    throughput,
-    without_effect,
-)
-from densebench.stats.comparison import CLEAR
-from densebench.wording import duration, joined, points, short, times
+from densebench.decision import Decision
+from densebench.decision.objective import SPEEDS, latency_ms, memory_mb
+from densebench.report.headline import headline
+from densebench.report.sweep import Finding, Sweep, apply, finding
+from densebench.results.record import Row
+from densebench.spec import BASELINE
+from densebench.text import duration, joined, one_line, short, times
 
 
-def recommendation_of(rows: Sequence[Row], max_accuracy_drop: float = 1.0) -> str:
-    """What to deploy, as plain text for the console.
-
-    Args:
-        rows: a run's rows, failed and skipped ones too.
-        max_accuracy_drop: what a recommended recipe may lose of top-1, in percentage points.
-
-    """
-    sweep = Sweep(tuple(rows), max_accuracy_drop)
-    return " ".join(one.sentence for group in recommendations(sweep) for one in group) or no_recommendation(
-        sweep
-    )
-
-
-def no_recommendation(sweep: Sweep) -> str:
-    """Why nothing is recommended."""
-    if not sweep.timed:
-        return "No recommendation: no row was timed."
-    limit = points(sweep.max_accuracy_drop)
-    return (
-        "No recommendation: nothing was timed that does what it is named for and is seen to lose no more than "
-        f"{limit} of top-1."
-    )
+def answer_in_words(sweep: Sweep) -> str:
+    """The whole answer as plain text for the console."""
+    return " ".join(one.sentence for group in recommendations(sweep) for one in group)
 
 
 def recommendations(sweep: Sweep) -> list[list[Finding]]:
-    """What `recommend` says, environment by environment; nothing of one where nothing was timed."""
-    groups = [apply((recommend,), part) for part in sweep.parts]
-    return [group for group in groups if group]
+    """What `recommend` says, environment by environment."""
+    return [apply((recommend,), part) for part in sweep.parts]
 
 
 def recommend(sweep: Sweep) -> list[Finding]:
-    """What to deploy, the runner-up, and what speaks for and against it; nothing if nothing was timed."""
-    chosen = choose(sweep)
-    if chosen is None:
-        return []
-    found = [finding("recommendation", _choice(chosen, sweep), [chosen])]
-    others = [row for row in sweep.candidates if row is not chosen]
-    if others:
-        found.append(finding("recommendation", _runner_up(chosen, others[0]), [chosen, others[0]]))
-    details, evidence = [], [chosen]
-    sooner = _sooner(chosen, sweep)
-    if sooner is not None:
+    """The headline, the runner-up, and what speaks for and against the recipe that the answer is about."""
+    decision = sweep.decision
+    rows = [
+        row for choice in (decision.winner, decision.baseline) if choice and (row := sweep.row_of(choice))
+    ]
+    evidence = tuple(dict.fromkeys(row.key for row in rows))
+    found = [Finding("recommendation", one_line(headline(sweep), limit=4000), evidence)]
+    winner = sweep.row_of(decision.winner) if decision.winner else None
+    if decision.outcome not in ("deploy", "at_batch_size") or winner is None:
+        return found
+    if told := _runner_up(decision):
+        found.append(Finding("recommendation", one_line(told, limit=4000), evidence))
+    details, more = _details(sweep, decision, winner)
+    return [*found, finding("recommendation", " ".join(details), [winner, *more])] if details else found
+
+
+def _details(sweep: Sweep, decision: Decision, winner: Row) -> tuple[list[str], list[Row]]:
+    """What else a deployer should know, and the rows that it rests on besides the winner's."""
+    details, more = [], []
+    if said := _same_size(decision):
+        details.append(said)
+    if (setting := sweep.row_of(decision.process_setting)) is not None:
+        details.append(
+            f"A process setting alone, {setting.recipe}, gives {times(setting.speedup)} the baseline's speed at "
+            f"batch {setting.batch_size}: that part of the gain there needs no other engine."
+        )
+        more.append(setting)
+    if (sooner := sweep.row_of(decision.sooner)) is not None:
         median = f"median {short(sooner.latency_p50_ms)} ms"
         details.append(f"At batch {sooner.batch_size}, {sooner.recipe} answers sooner ({median}).")
-        evidence.append(sooner)
-    if costs := _costs(chosen, sweep):
-        details.append(f"{chosen.recipe if sooner else 'It'} costs {costs}.")
-    details += [f"Note: {caveat.rstrip('.')}." for caveat in chosen.caveats]
-    if chosen.stable is False:
-        details.append("Its figures were disturbed while measuring.")
-    return [*found, finding("recommendation", " ".join(details), evidence)] if details else found
+        more.append(sooner)
+    if kept := _kept(decision, winner, sweep):
+        details.append(kept)
+    if costs := _costs(winner, sweep):
+        details.append(f"{winner.recipe} costs {costs}.")
+    details += [f"Note: {caveat.text.rstrip('.')}." for caveat in winner.caveats]
+    if winner.stable is False:
+        details.append("Its row was measured with interference.")
+    return details, more
 
 
-def choose(sweep: Sweep) -> Row | None:
-    """The best row of the recipe to deploy: the fastest that keeps the accuracy and clearly beats the baseline.
-
-    None where nothing was timed, and of several environments, each of which has its own.
-    """
-    if len(sweep.parts) > 1 or not sweep.candidates:
-        return None
-    base = next((row for row in sweep.candidates if row.recipe == BASELINE), None)
-    if base is None:
-        return sweep.candidates[0]
-    faster = (row for row in sweep.candidates if throughput(row) > (1 + CLEAR) * throughput(base))
-    # its fastest row may be at a batch size that was measured less closely than another one
-    clear = (row for row in faster if any(change(other) == "faster" for other in sweep.of(row.recipe)))
-    return next(clear, base)
+def _same_size(decision: Decision) -> str:
+    """The ratio at the winner's own batch size, where the headline's is of two batch sizes."""
+    same, winner, baseline = decision.at_same_size, decision.winner, decision.baseline
+    if same is None or winner is None or baseline is None or winner.batch_size == baseline.batch_size:
+        return ""
+    if decision.outcome == "at_batch_size":
+        return ""
+    ends = "" if same.low is None else f" ({times(same.low)} to {times(same.high)})"
+    return f"Against the baseline at batch {winner.batch_size} too, it gives {times(same.value)}{ends}."
 
 
-def faster_but_refused(sweep: Sweep) -> Iterator[Finding]:
-    """Recipes faster than the one to deploy that lose too much, or whose loss is not known, or that had no effect."""
-    chosen = choose(sweep)
-    if chosen is None:
-        return
-    for row in sweep.best:
-        if row in sweep.candidates or throughput(row) <= throughput(chosen):
-            continue
-        drop, most = sweep.fact(row.recipe, "accuracy_drop_pp"), sweep.dropped(row.recipe)
-        why = "is not seen to keep the accuracy"
-        if without_effect(row):
-            why = "does not do here what it is named for"
-        elif drop and most:
-            why = _lost(drop[0], most[0], sweep.max_accuracy_drop)
-        speed = f"{short(throughput(row))} images/s at batch {row.batch_size}"
-        clear = "may be" if overlapping(row, chosen) or change(row) == "unclear" else "is"
-        yield finding(
-            "accuracy for speed",
-            f"{row.recipe} {clear} faster than {chosen.recipe} ({speed}) but {why}.",
-            [row, chosen],
-        )
+def _runner_up(decision: Decision) -> str:
+    other, margin, winner = decision.runner_up, decision.margin, decision.winner
+    if other is None or winner is None:
+        return ""
+    if decision.objective not in SPEEDS:
+        return f"Next is {other.recipe} with {short(other.figure)} MB."
+    where = f"{other.recipe} at batch {other.batch_size}"
+    if margin is None or margin.low is None or margin.high is None:
+        return f"Next is {where}."
+    ends = f"{times(margin.low)} to {times(margin.high)} with 95 % confidence"
+    if margin.low <= 1 <= margin.high:
+        return f"Next is {where}: fresh rounds don't tell whether {winner.recipe} is faster ({ends})."
+    return f"Next is {where}: {winner.recipe} gives {times(margin.value)} its images per second ({ends})."
 
 
-def _lost(drop_pp: float, most_pp: float, limit_pp: float) -> str:
-    """What a refused recipe loses, or may lose where only too few images speak against it."""
-    if drop_pp <= limit_pp + 1e-9 < most_pp:  # 99.4 - 98.4 must count as 1
-        return (
-            f"may lose up to {most_pp:.2f} percentage points of top-1, which {_moved(drop_pp)} as measured: too few "
-            "images to tell with 95 % confidence"
-        )
-    bound = f" (up to {most_pp:.2f} with 95 % confidence)" if most_pp > drop_pp else ""
-    return f"loses {drop_pp:.2f} percentage points of top-1{bound}"
-
-
-def _sooner(chosen: Row, sweep: Sweep) -> Row | None:
-    """A recipe that may be recommended and clearly answers sooner at the smallest batch size."""
-    smallest = min(sweep.batch_sizes)
-    allowed = {row.recipe for row in sweep.candidates}
-    medians = {
-        row.recipe: (row.latency_p50_ms, row)
-        for row in sweep.at(smallest)
-        if row.recipe in allowed and row.latency_p50_ms is not None
-    }
-    if chosen.recipe not in medians:
-        return None
-    least, row = min(medians.values(), key=lambda pair: pair[0])
-    return row if least < (1 - CLEAR) * medians[chosen.recipe][0] else None
-
-
-def _choice(chosen: Row, sweep: Sweep) -> str:
-    speed = f"{short(throughput(chosen))} images/s at batch {chosen.batch_size}"
-    if chosen.recipe == BASELINE:
-        among = "that keeps the accuracy " if sweep.judged else ""
-        return f"Keep the baseline ({speed}): no recipe {among}was clearly faster."
-    gain = f", {times(chosen.speedup)} the baseline" if chosen.speedup is not None else ""
-    if chosen.speedup_ci_low is not None:
-        gain += f" ({times(chosen.speedup_ci_low)} to {times(chosen.speedup_ci_high)} with 95 % confidence)"
-    return f"Deploy {chosen.recipe}: {speed}{gain}; {_accuracy(chosen, sweep)}."
-
-
-def _accuracy(chosen: Row, sweep: Sweep) -> str:
-    if dropped := sweep.fact(chosen.recipe, "accuracy_drop_pp"):
-        most = chosen.accuracy_drop_ci_high_pp
-        bound = "" if most is None else f" (a loss of at most {most:.2f} with 95 % confidence)"
-        return f"its top-1 {_moved(dropped[0])}{bound}, within the limit of {points(sweep.max_accuracy_drop)}"
-    if agreeing := sweep.fact(chosen.recipe, "top1_agreement"):
-        differ = f"{100 * (1 - agreeing[0]):.2f} % of the images"
-        return f"its accuracy was not measured, its first guess differs from the baseline's on {differ}"
-    if own := sweep.fact(chosen.recipe, "accuracy_top1"):
-        return f"its top-1 is {own[0]:.2f} %, and the baseline's is not known, so check that first"
-    return "its accuracy was not measured, so check it first"
-
-
-def _moved(drop_pp: float) -> str:
-    """Where a top-1 went."""
-    loss = round(drop_pp, 2)
-    return f"falls by {loss:.2f}" if loss > 0 else f"rises by {-loss:.2f}" if loss < 0 else "stays"
-
-
-def _runner_up(chosen: Row, other: Row) -> str:
-    where = "" if other.batch_size == chosen.batch_size else f" at batch {other.batch_size}"
-    more = throughput(other) > throughput(chosen)
-    told = (
-        f"with {short(throughput(other))} images/s{where} ({gap(chosen, other, 'more' if more else 'less')})"
+def _kept(decision: Decision, winner: Row, sweep: Sweep) -> str:
+    """The limits of latency, memory and size with the winner's figures: `Within the limits: p95 12.3 ms of 20 …`."""
+    limits = decision.limits
+    taken_ms, which = latency_ms(winner)
+    size = sweep.fact(winner.recipe, "model_size_mb")
+    figures = (
+        (f"{which} latency", taken_ms, limits.max_latency_ms, "ms"),
+        ("memory", memory_mb(winner), limits.max_memory_mb, "MB"),
+        ("size", size[0] if size else None, limits.max_size_mb, "MB"),
     )
-    if throughput(other) > (1 + CLEAR) * throughput(chosen) and change(other) == "unclear":
-        return f"{other.recipe} may be faster, {told}, but it is not clearly faster than the baseline."
-    return f"Next is {other.recipe} {told}."
+    told = [
+        f"{what} {short(value)} of {limit:g} {unit}"
+        for what, value, limit, unit in figures
+        if limit is not None and value is not None
+    ]
+    return f"Within the limits: {joined(told)}." if told else ""
 
 
-def _costs(chosen: Row, sweep: Sweep) -> str:
+def _costs(winner: Row, sweep: Sweep) -> str:
     costs = []
-    if build := sweep.fact(chosen.recipe, "build_s"):
+    if build := sweep.fact(winner.recipe, "build_s"):
         costs.append(f"{duration(build[0])} to build")
-    if size := sweep.fact(chosen.recipe, "model_size_mb"):
+    if size := sweep.fact(winner.recipe, "model_size_mb"):
         costs.append(f"{short(size[0])} MB on disk{_against(size[0], sweep.fact(BASELINE, 'model_size_mb'))}")
-    for figure, kind in (("vram_driver_peak_mb", "GPU memory"), ("host_memory_peak_mb", "memory")):
-        if (value := getattr(chosen, figure)) is not None:
-            costs.append(f"{value:.0f} MB of peak {kind}")
+    for name, kind in (
+        ("vram_driver_peak_mb", "peak GPU memory"),
+        ("deploy_memory_mb", "memory in a program of its own"),
+        ("host_memory_peak_mb", "peak memory"),
+    ):
+        if (value := getattr(winner, name)) is not None:
+            costs.append(f"{value:.0f} MB of {kind}")
             break
     return joined(costs)
 

@@ -1,29 +1,35 @@
-"""Rules about what a run can't tell: what is missing, what was disturbed, how far to trust a figure."""
+"""Rules about what a run can't tell: what is missing, what met interference, how far to trust a figure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
 
-from densebench.record import BASELINE, Row, Status
 from densebench.report.sweep import Finding, Sweep, finding
-from densebench.rows import by_environment
-from densebench.stats.comparison import LOOK_FROM, Estimate, excess
-from densebench.stats.pages import Process, explained, varies
-from densebench.wording import batches, joined, one_line, problems, short
+from densebench.results.derive import by_environment
+from densebench.results.observation import Status
+from densebench.results.problems import problems
+from densebench.results.record import Row
+from densebench.spec import BASELINE
+from densebench.stats.speedup import Estimate, rounds_needed
+from densebench.text import batches, joined, measured_on, one_line, short
 
 WORTH_SAYING = 0.01  # share of calls left out
-HALF = 0.5  # of what processes differ by: what explains less is not why
+MANY_PAGES = 2_500  # of a call: 10 MB
 _ENDED = {Status.SKIPPED: "was skipped", Status.FAILED: "failed", Status.TIMED_OUT: "timed out"}
 
 
 def missing(sweep: Sweep) -> Iterator[Finding]:
     """Rows that were skipped, failed or timed out, with their reasons, and what has no row."""
+    alike: dict[tuple[str, Status, str], list[list[Row]]] = {}
     for rows in problems(sweep.rows):
-        first = rows[0]
-        reason = first.reason.rstrip(".") or "no reason given"
         where = batches(row.batch_size for row in rows)
-        yield finding("missing", f"{first.recipe} at {where} {_ENDED[first.status]}: {reason}.", rows)
+        alike.setdefault((where, rows[0].status, rows[0].reason), []).append(rows)
+    for (where, status, reason), groups in alike.items():
+        who, why = joined([rows[0].recipe for rows in groups]), reason.rstrip(".") or "no reason given"
+        ended = _ENDED[status].replace("was", "were") if len(groups) > 1 else _ENDED[status]
+        said = f"{who} at {where} {ended}: {why}."
+        yield finding("missing", said, [row for rows in groups for row in rows])
     there = {row.key for row in sweep.rows}
     unreached: dict[str, list[int]] = {}
     for recipe, size in sweep.planned:
@@ -41,17 +47,13 @@ def missing(sweep: Sweep) -> Iterator[Finding]:
 
 def unfinished(sweep: Sweep) -> Iterator[Finding]:
     """Rows of a run that ended before they had all rounds that they were to have."""
-    lacking = [row for row in sweep.timed if row.rounds and len({*row.rounds}) < _least_rounds(sweep, row)]
+    lacking = [row for row in sweep.timed if row.rounds and len(row.rounds) < sweep.rounds_of(row)]
     if lacking:
         said = (
             f"The run ended before {len(lacking)} of {len(sweep.timed)} rows had all their rounds, so "
             "their intervals are wide: --resume measures what is missing."
         )
         yield finding("limits", said, lacking)
-
-
-def _least_rounds(sweep: Sweep, row: Row) -> int:
-    return max(sweep.rounds, LOOK_FROM) if sweep.rounds and row.adaptive else sweep.rounds
 
 
 def no_baseline(sweep: Sweep) -> Iterator[Finding]:
@@ -73,9 +75,10 @@ def machines(sweep: Sweep) -> Iterator[Finding]:
         )
         yield finding(
             "limits",
-            f"Warning: the rows come from {len(found)} environments, {names}: speeds of different ones can't be "
+            f"the rows come from {len(found)} environments, {names}: speeds of different ones can't be "
             "compared.",
             sweep.rows,
+            warns=True,
         )
 
 
@@ -110,54 +113,82 @@ def no_accuracy(sweep: Sweep) -> Iterator[Finding]:
         yield finding("limits", f"The accuracy of {recipe} was not measured.", rows)
 
 
+def fewer_images(sweep: Sweep) -> Iterator[Finding]:
+    """Accuracy of a part of the validation images."""
+    rows = [row for row in sweep.rows if row.correct_top1]
+    for row in [row for row in rows if row.recipe == BASELINE][:1]:
+        used, there_are = len(row.correct_top1), row.validation_images or 0
+        if used < there_are:
+            yield finding("limits", measured_on(used, there_are, row.all_images_s), rows)
+
+
 def unstable(sweep: Sweep) -> Iterator[Finding]:
-    """Rows that were measured while something disturbed them."""
+    """Rows that were measured while something else used the machine."""
     rows = [row for row in sweep.timed if row.stable is False]
     if rows:
-        yield finding("limits", f"Measured under disturbance, to be read with care: {_cells(rows)}.", rows)
-    groups: dict[str, list[Row]] = {}
-    for row in sweep.timed:
-        if row.disturbance:
-            groups.setdefault(row.disturbance, []).append(row)
-    for text, disturbed in groups.items():
-        yield finding("limits", f"While {_cells(disturbed)} ran: {text.rstrip('.')}.", disturbed)
+        first = rows[0]
+        example = f"{first.recipe} at batch {first.batch_size}: {first.interference.rstrip('.')}"
+        said = f"Measured with interference, to be read with care: {_cells(rows)}. For {example}."
+        yield finding("limits", said, rows)
+    repeated = [row for row in sweep.timed if row.interference and row.stable is not False]
+    if repeated:
+        count = f"{len(repeated)} {'row' if len(repeated) == 1 else 'rows'}"
+        said = f"Processes of {count} met interference and were measured again: see the column interference."
+        yield finding("limits", said, repeated)
 
 
-def no_turns(sweep: Sweep) -> Iterator[Finding]:
-    """Rows at focus batch sizes with processes that took no turns with the baseline's."""
-    alone = [
-        row
-        for row in sweep.timed
-        if row.device == "cpu" and row.adaptive and not (row.beside_ms and all(row.beside_ms))
-    ]
-    rows = [row for row in alone if row.recipe != BASELINE]
-    turned = {row.batch_size for row in sweep.timed if any(row.beside_ms)}  # where any process took turns
-    base = [row for row in alone if row.recipe == BASELINE and row.batch_size in turned]
-    if base:
+def no_pairs(sweep: Sweep) -> Iterator[Finding]:
+    """Rows at focus batch sizes with processes that were measured without pairs."""
+    paired = {row.batch_size for row in sweep.timed if row.paired}
+    alone = [row for row in sweep.timed if row.batch_size in paired and not _all_paired(row)]
+    if alone:
         said = (
-            f"Some of the baseline's own processes at {batches(row.batch_size for row in base)} took no turns: in "
-            "those rounds recipes are held against fewer of its processes."
+            f"Some processes of {_cells(alone)}, or all, were measured without pairs: the reference process didn't "
+            "answer them (run.log says why), or pairs would have taken too long. They are held against the "
+            "baseline's processes of the same round."
         )
-        yield finding("limits", said, base)
-    if rows:
+        yield finding("limits", said, alone)
+
+
+def _all_paired(row: Row) -> bool:
+    return all(one.samples.pairs for one in row.timed_processes)
+
+
+def wide(sweep: Sweep) -> Iterator[Finding]:
+    """Speed-ups at focus batch sizes whose intervals are wider than the target, and how many rounds would meet it."""
+    target = sweep.precision_target / 100
+    loose: list[tuple[Row, float, int | None]] = []
+    for row in sweep.timed:
+        found = _estimate(row)
+        half = found.half_width if found and row.recipe != BASELINE and sweep.focused(row) else None
+        if half is not None and half > target:
+            loose.append((row, half, rounds_needed(half, len(row.rounds), target)))
+    if loose:
+        rows, needed = [row for row, _, _ in loose], [rounds for _, _, rounds in loose]
+        widths = sorted(100 * half for _, half, _ in loose)
         said = (
-            f"Some processes of {_cells(rows)}, or all, took no turns with the baseline, which didn't answer them "
-            "(run.log says why) or would have taken too long: these are held against its blocks of the same round."
+            f"The 95 % intervals of {_cells(rows)} are {_range(widths)}, wider than the ±{short(100 * target, 2)} % "
+            f"of --precision-target. If rounds go on to scatter like these, {_enough(needed)}."
         )
         yield finding("limits", said, rows)
 
 
-def wide(sweep: Sweep) -> Iterator[Finding]:
-    """Speed-ups at focus batch sizes that no further rounds made as narrow as they were meant to be."""
-    target = sweep.precision_target
-    known = [(row, _estimate(row)) for row in sweep.timed if row.adaptive and row.recipe != BASELINE]
-    loose = [(row, found.half_width) for row, found in known if found and excess(found, target / 100) > 1]
-    widths = sorted(100 * half for _, half in loose if half is not None)
-    if widths:
-        rows = [row for row, _ in loose]
+def _enough(needed: list[int | None]) -> str:
+    """How many rounds would do, for as many rows as any sensible number would do for."""
+    sensible = [rounds for rounds in needed if rounds is not None]
+    if not sensible:
+        return "no sensible number of rounds makes them as narrow"
+    which = "them" if len(sensible) == len(needed) else f"{len(sensible)} of these {len(needed)}"
+    return f"about {max(sensible)} rounds would make {which} as narrow: --resume --focus-rounds N adds rounds"
+
+
+def added_rounds(sweep: Sweep) -> Iterator[Finding]:
+    """Rounds that a resume added after an interval had been seen."""
+    rows = [row for row in sweep.timed if sweep.focused(row) and sweep.rounds_at_first < len(row.rounds)]
+    if sweep.rounds_at_first and rows:
         said = (
-            f"Further rounds ended before the speed-ups of {_cells(rows)} were known to a tenth of the effect, or to "
-            f"{target:g} %: their 95 % intervals are {_range(widths)}. A longer --focus-time narrows them."
+            f"Rounds were added to {_cells(rows)} after intervals had been seen. Who stops adding when an interval "
+            "looks right favours intervals that are too narrow: take these with care."
         )
         yield finding("limits", said, rows)
 
@@ -175,49 +206,38 @@ def _estimate(row: Row) -> Estimate | None:
 
 
 def left_out(sweep: Sweep) -> Iterator[Finding]:
-    """Calls that don't count: the host of a virtual machine held them up, or something disturbed their turn."""
+    """Calls that don't count: a virtual machine's host held them up, or something else used the machine."""
     rows = [row for row in sweep.timed if row.left_out >= WORTH_SAYING]
     if rows:
         most = max(rows, key=lambda row: row.left_out)
         share = f"{100 * most.left_out:.0f} % of the calls of {most.recipe} at batch {most.batch_size}"
-        why = "the host took CPU time or slowed CPUs down meanwhile, or something else disturbed their turn"
+        why = "the host took CPU time or slowed CPUs down meanwhile, or something else used the machine"
         yield finding("limits", f"Left out of every figure were up to {share}: {why}.", rows)
 
 
+def power_limit(sweep: Sweep) -> Iterator[Finding]:
+    """A GPU that can't hold its full clock under these loads: a property of the card, and of no row."""
+    rows = [row for row in sweep.timed if row.power_limited]
+    if rows:
+        when = "throughout" if len(rows) == len(sweep.timed) else f"while {_cells(rows)} ran"
+        said = f"The GPU ran at its power limit {when}: at another limit the same card has another speed."
+        yield finding("limits", said, rows)
+
+
 def fresh_memory(sweep: Sweep) -> Iterator[Finding]:
-    """Batch sizes at which processes of one recipe differ mostly by the memory that they give back and take anew."""
-    for size in sweep.batch_sizes:
-        known = {row.key: (row, _processes(row)) for row in sweep.at(size)}
-        varied = {key: one for key, one in known.items() if varies(one[1])}
-        found = explained([processes for _, processes in varied.values()])
-        if found is None or found.share < HALF:
-            continue
-        row, processes = max(varied.values(), key=lambda one: _slower(one[1]))
-        (low_ms, few), *_, (high_ms, many) = _by_faults(processes)
+    """Rows whose calls take much memory from the kernel anew, which costs time."""
+    rows = [row for row in sweep.timed if max(_faults(row), default=0.0) > MANY_PAGES]
+    if rows:
+        most = max(rows, key=lambda row: max(_faults(row)))
         said = (
-            f"At batch {size} processes of one recipe differ by the memory that they give back to the kernel and "
-            f"take again at each inference: those of {row.recipe} took {few:,.0f} to {many:,.0f} pages, and "
-            f"{short(low_ms)} to {short(high_ms)} ms. A thousand pages cost {short(found.us_a_page)} ms here, which "
-            f"explains {100 * found.share:.0f} % of how processes scatter; an allocator that keeps freed memory "
-            "spares it."
+            f"Each inference of {_cells(rows)} takes memory from the kernel anew, up to "
+            f"{max(_faults(most)):,.0f} pages: an allocator that keeps freed memory spares the time that this takes."
         )
-        yield finding("limits", said, (row for row, _ in varied.values()))
+        yield finding("limits", said, rows)
 
 
-def _processes(row: Row) -> list[Process]:
-    """Mean time and page faults of a call in each process that tells them."""
-    both = zip(row.blocks, row.page_faults, strict=False)
-    return [(block.mean_ms, faults) for block, faults in both if faults is not None]
-
-
-def _by_faults(processes: list[Process]) -> list[Process]:
-    return sorted(processes, key=lambda one: one[1])
-
-
-def _slower(processes: list[Process]) -> float:
-    """By which factor the process that took most pages is slower than the one that took fewest."""
-    (low_ms, _), *_, (high_ms, _) = _by_faults(processes)
-    return high_ms / low_ms
+def _faults(row: Row) -> list[float]:
+    return [found for one in row.timed_processes if (found := one.samples.page_faults) is not None]
 
 
 def _cells(rows: list[Row]) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from densebench.measure.ceilings import Ceilings, called, intensity, roof
-from densebench.record import Row, recipes_in_order
+from densebench.report.roofline import intensity, roof
 from densebench.report.speed import saturated, settled
 from densebench.report.sweep import Finding, Sweep, finding
-from densebench.wording import batches, joined, one_line, short
+from densebench.results.ceilings import Ceilings, called, row_gop_per_s
+from densebench.results.record import Row, recipes_in_order
+from densebench.text import batches, joined, one_line, short
 
 FEW = 3  # recipes whose saturation is explained
 NEAR = 0.7  # share of a roof below which it is not what stops a recipe
@@ -49,12 +50,12 @@ def of_ceilings(row: Row, ceilings: Ceilings | None) -> bool:
     return ceilings is None or row.threads == ceilings.threads
 
 
-def disturbed(ceilings: Ceilings) -> str:
+def too_low(ceilings: Ceilings) -> str:
     """A sentence, with a space before it, on ceilings that are too low."""
-    if not ceilings.disturbance:
+    if not ceilings.interference:
         return ""
     return (
-        f" The ceilings were measured while the machine did other work ({one_line(ceilings.disturbance)}), so it "
+        f" The ceilings were measured while the machine did other work ({one_line(ceilings.interference)}), so it "
         "can do more, and the shares are too high."
     )
 
@@ -77,6 +78,27 @@ def ceiling(sweep: Sweep) -> Iterator[Finding]:
     yield finding("ceiling", f"{sentence}.", (row for _, row in known))
 
 
+def above(sweep: Sweep) -> Iterator[Finding]:
+    """Rows that reached more than was known to be possible: the ceiling was too low, and is theirs now."""
+    if sweep.ceilings is None:
+        return
+    for precision, found in sweep.ceilings.compute.items():
+        rows = [row for row in sweep.timed if row.precision == precision and of_ceilings(row, sweep.ceilings)]
+        if found.known_before is None or not rows:
+            continue
+        row = max(rows, key=lambda row: row_gop_per_s(row) or 0.0)
+        now = _thousands(found.gop_per_s)
+        sentence = (
+            f"{row.recipe} at batch {row.batch_size} reached {now} GOP/s, above the {called(precision)} ceiling of "
+            f"{_thousands(found.known_before)} that was known before: the ceiling is now {now}, from this row."
+        )
+        yield finding("ceiling", sentence, [row])
+
+
+def _thousands(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else short(value)
+
+
 def lower(sweep: Sweep) -> Iterator[Finding]:
     """Whether arithmetic or memory is the lower roof, and so whether a larger batch can raise it."""
     if sweep.ceilings is None:
@@ -95,13 +117,14 @@ def lower(sweep: Sweep) -> Iterator[Finding]:
     else:
         said = f"Arithmetic, not memory, is the lower roof of {every}, with {_range(places)}"
         sentence = f"{said}: a larger batch doesn't raise it."
-    yield finding("roof", sentence + disturbed(sweep.ceilings), (one.row for one in places))
+    yield finding("roof", sentence + too_low(sweep.ceilings), (one.row for one in places))
 
 
 def reached(sweep: Sweep) -> Iterator[Finding]:
     """How much of its roof each of the fastest recipes has where larger batches bring no more."""
     if sweep.ceilings is None:
         return
+    told, evidence = [], []
     for best in sweep.best[:FEW]:
         rows = sweep.of(best.recipe)
         enough = saturated(rows)
@@ -109,10 +132,12 @@ def reached(sweep: Sweep) -> Iterator[Finding]:
         if at is None or enough is rows[-1]:  # beyond the largest batch more may be possible
             continue
         share = f"{short(100 * at.share, 2)} % of its {at.kind} roof"
-        stops = ": neither roof stops it" if at.share < NEAR else ""
+        stops = ", so neither roof stops it" if at.share < NEAR else ""
         sure = "is" if settled(enough, rows) else "may be"
-        sentence = f"{best.recipe} {sure} saturated from batch {enough.batch_size} at {share}{stops}."
-        yield finding("roof", sentence, rows)
+        told.append(f"{best.recipe} {sure} saturated from batch {enough.batch_size} at {share}{stops}")
+        evidence += rows
+    if told:
+        yield finding("roof", f"{'; '.join(told)}.", evidence)
 
 
 def _places(sweep: Sweep, ceilings: Ceilings) -> list[Place]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from densebench.record import BASELINE, Row, recipes_in_order
 from densebench.report.sweep import Finding, Sweep, change, finding, gap, overlapping, throughput
-from densebench.stats.comparison import Verdict
-from densebench.wording import batches, joined, short, spread, times
+from densebench.results.record import Row
+from densebench.spec import BASELINE
+from densebench.text import batches, joined, short, spread, times
 
 SATURATED = 0.95  # from this share of the best throughput on, a larger batch is not worth its latency
 
@@ -24,22 +24,64 @@ def overall(sweep: Sweep) -> Iterator[Finding]:
     yield finding("throughput", f"{sentence}; the runner-up is {_behind(first, second)}.", sweep.best)
 
 
+_LED = {  # what stands in the way of a winner -> how it is told
+    "": "{recipe} at {where} with {speeds}, {gain} the baseline",
+    "uncompared": "{recipe} at {where} with {speeds}",
+    "baseline": "nothing is faster than the baseline at {where} ({speeds})",
+    "unclear": "nothing is clearly faster than the baseline at {where} (the highest figure is {recipe}'s, {speeds})",
+}
+
+
 def by_batch_size(sweep: Sweep) -> Iterator[Finding]:
-    """The fastest recipe at each batch size."""
+    """Who is fastest at which batch sizes, in one sentence: whoever leads at several is named once."""
+    groups: dict[tuple[str, str], list[Row]] = {}
     for size in sweep.batch_sizes:
-        rows = sweep.at(size)
-        first, base = rows[0], next((row for row in rows if row.recipe == BASELINE), None)
-        sentence = f"At batch {size}, {first.recipe} is fastest with {short(throughput(first))} images/s"
-        if first is base:
-            sentence = (
-                f"At batch {size}, nothing is faster than the baseline ({short(throughput(first))} images/s)"
-            )
-        elif base is not None:
-            sentence += f", {_over(first, base)} the baseline ({short(throughput(base))} images/s)"
-        if len(rows) == 1:
-            yield finding("throughput", f"{sentence}; no other recipe was timed there.", rows)
-        else:
-            yield finding("throughput", f"{sentence}; next is {_behind(first, rows[1])}.", rows)
+        obstacle, row = _leader(sweep.at(size))
+        groups.setdefault((obstacle, row.recipe), []).append(row)
+    if groups:
+        told = [_led(sweep, obstacle, rows) for (obstacle, _), rows in groups.items()]
+        yield finding("throughput", f"Fastest by batch size: {'; '.join(told)}.", sweep.timed)
+
+
+def _leader(rows: Sequence[Row]) -> tuple[str, Row]:
+    """Of the rows at a batch size, the fastest that is clearly faster than the baseline; else what is the case."""
+    base = next((row for row in rows if row.recipe == BASELINE), None)
+    if base is None:
+        return "uncompared", rows[0]
+    if rows[0] is base:
+        return "baseline", base
+    sure = [row for row in rows if row is not base and change(row) in ("faster", None)]
+    return ("", sure[0]) if sure else ("unclear", rows[0])
+
+
+def _led(sweep: Sweep, obstacle: str, rows: Sequence[Row]) -> str:
+    """A part of the sentence: one leader, at all batch sizes where it leads so."""
+    said = _LED[obstacle].format(
+        recipe=rows[0].recipe,
+        where=batches(row.batch_size for row in rows),
+        speeds=_speeds(rows),
+        gain=_gains(sweep, rows) if not obstacle else "",
+    )
+    higher = [one for row in rows if not obstacle and (one := sweep.at(row.batch_size)[0]) is not row]
+    if not higher:
+        return said
+    names = joined([f"{one.recipe} at batch {one.batch_size}" for one in higher])
+    return f"{said}, although the highest figure is {names}, not clearly above the baseline's"
+
+
+def _speeds(rows: Sequence[Row]) -> str:
+    """`185 to 381 images/s`."""
+    ends = dict.fromkeys(short(end(throughput(row) for row in rows)) for end in (min, max))
+    return f"{' to '.join(ends)} images/s"
+
+
+def _gains(sweep: Sweep, rows: Sequence[Row]) -> str:
+    """How many times as fast as the baseline at the same batch size; of one row with its interval."""
+    bases = [next(row for row in sweep.at(one.batch_size) if row.recipe == BASELINE) for one in rows]
+    if len(rows) == 1:
+        return _over(rows[0], bases[0])
+    pairs = zip(rows, bases, strict=True)
+    return spread([row.speedup or throughput(row) / throughput(base) for row, base in pairs])
 
 
 def latency(sweep: Sweep) -> Iterator[Finding]:
@@ -54,6 +96,8 @@ def latency(sweep: Sweep) -> Iterator[Finding]:
             (f", against {short(ms)} ms for the baseline" for ms, r in ranked if r.recipe == BASELINE), ""
         )
         sentence = f"Lowest latency at batch {size}: {row.recipe} with a median of {short(best)} ms"
+        if row.recipe != BASELINE and change(row) not in ("faster", None):
+            sentence += ", which is not clearly less than the baseline's"
         sentence += "" if row.recipe == BASELINE else base
         yield finding(
             "latency",
@@ -62,56 +106,52 @@ def latency(sweep: Sweep) -> Iterator[Finding]:
         )
 
 
-def no_difference(sweep: Sweep) -> Iterator[Finding]:
-    """Cells within ±3 % of the baseline, with their whole interval where they have one."""
-    return _judged(sweep, "same", "no difference", "No difference to the baseline's speed")
-
-
-def too_noisy(sweep: Sweep) -> Iterator[Finding]:
-    """Cells whose interval holds both a speed-up and none."""
-    return _judged(sweep, "unclear", "noise", "Too noisy to tell from the baseline")
-
-
-def slower(sweep: Sweep) -> Iterator[Finding]:
-    """Cells that are slower than the baseline."""
-    return _judged(sweep, "slower", "slower", "Slower than the baseline")
-
-
-def _judged(sweep: Sweep, verdict: Verdict, topic: str, words: str) -> Iterator[Finding]:
-    cells = [row for row in sweep.timed if row.recipe != BASELINE and change(row) == verdict]
-    if cells:
-        yield finding(topic, f"{words}: {_listed(cells)}.", cells)
-
-
 def saturation(sweep: Sweep) -> Iterator[Finding]:
-    """The smallest batch size that gives nearly all of a recipe's best throughput, and who falls after it."""
-    groups: dict[tuple[int, str, bool], list[str]] = {}
+    """The smallest batch size that gives nearly all of a recipe's best throughput."""
+    groups: dict[tuple[int, bool], list[str]] = {}
     evidence: list[Row] = []
-    for recipe in sweep.recipes:
-        rows = sweep.of(recipe)
-        if len(rows) < 2:
-            continue
+    for recipe, rows in _at_several(sweep):
         enough = saturated(rows)
-        sure = "is" if settled(enough, rows) else "may be"
-        tried = max(row.batch_size for row in sweep.rows if row.recipe == recipe)
-        groups.setdefault((enough.batch_size, sure, enough.batch_size == tried), []).append(recipe)
+        largest = enough.batch_size == max(row.batch_size for row in sweep.rows if row.recipe == recipe)
+        name = recipe if settled(enough, rows) else f"{recipe} (not certain)"
+        groups.setdefault((enough.batch_size, largest), []).append(name)
         evidence += rows
-        peak, last = max(rows, key=throughput), rows[-1]
-        less = 1 - throughput(last) / throughput(peak)
-        if less > 2 * (1 - SATURATED) and not overlapping(peak, last):
-            yield finding(
-                "scaling",
-                f"{recipe} gets slower with larger batches: {_speed(peak)}, but {_speed(last)} "
-                f"({_percent(less)} less).",
-                (peak, last),
-            )
-    for (size, sure, largest), recipes in sorted(groups.items()):
-        still = ", the largest measured: more may be possible" if largest else ""
+    if groups:
+        told = [
+            f"at batch {size}{', the largest measured,' if largest else ''} by {joined(names)}"
+            for (size, largest), names in sorted(groups.items())
+        ]
+        more = " A batch larger than measured may bring more." if any(last for _, last in groups) else ""
         yield finding(
             "scaling",
-            f"Batch {size} {sure} enough for 95 % of the best throughput of {joined(recipes)}{still}.",
-            (row for row in evidence if row.recipe in recipes),
+            f"{100 * SATURATED:.0f} % of the best throughput is reached {'; '.join(told)}.{more}",
+            evidence,
         )
+
+
+def slow_down(sweep: Sweep) -> Iterator[Finding]:
+    """The recipes whose throughput falls again at larger batch sizes, beyond the noise."""
+    compared = _at_several(sweep)
+    pairs = [(max(rows, key=throughput), rows[-1]) for _, rows in compared]
+    fallen = [
+        (peak, last)
+        for peak, last in pairs
+        if 1 - throughput(last) / throughput(peak) > 2 * (1 - SATURATED) and not overlapping(peak, last)
+    ]
+    if fallen:
+        names = [
+            f"{peak.recipe} ({_speed(peak)}, {short(throughput(last))} at batch {last.batch_size})"
+            for peak, last in fallen
+        ]
+        count = f"{len(fallen)} of {len(compared)} recipes {'gets' if len(fallen) == 1 else 'get'}"
+        sentence = f"{count} slower with larger batches: {joined(names)}."
+        yield finding("scaling", sentence, [row for pair in fallen for row in pair])
+
+
+def _at_several(sweep: Sweep) -> list[tuple[str, list[Row]]]:
+    """The recipes that were timed at more than one batch size, with their rows by batch size."""
+    found = [(recipe, sweep.of(recipe)) for recipe in sweep.recipes]
+    return [(recipe, rows) for recipe, rows in found if len(rows) > 1]
 
 
 def saturated(rows: Sequence[Row]) -> Row:
@@ -125,6 +165,36 @@ def settled(enough: Row, rows: Sequence[Row]) -> bool:
     low = enough.throughput_ci_low
     highs = [row.throughput_ci_high for row in rows if row is not enough]
     return low is None or all(high is None or low >= SATURATED * high for high in highs)
+
+
+def precision_share(sweep: Sweep) -> Iterator[Finding]:
+    """What the runtime gives and what INT8 adds to it, where a recipe was timed in both FP32 and INT8."""
+    told, evidence = [], []
+    for row in sweep.best:
+        plain = _in_fp32(sweep, row)
+        if plain is None or plain.speedup is None or row.speedup is None:
+            continue
+        more = row.speedup / plain.speedup
+        told.append(
+            f"{plain.recipe} gives {times(plain.speedup)} at batch {row.batch_size}, and INT8 ({row.recipe}) another "
+            f"{times(more)}"
+        )
+        evidence += [plain, row]
+    if told:
+        yield finding("precision", f"Runtime and precision apart: {'; '.join(told)}.", evidence)
+
+
+def _in_fp32(sweep: Sweep, row: Row) -> Row | None:
+    """The row of the same techniques and engine in FP32 at the same batch size, of a row in INT8."""
+    if row.precision != "int8":
+        return None
+    alike = [one for one in sweep.at(row.batch_size) if one.precision == "float32" and one.recipe != BASELINE]
+    return next((one for one in alike if _without_options(one) == _without_options(row)), None)
+
+
+def _without_options(row: Row) -> list[str]:
+    """The names of a row's techniques and engine."""
+    return [step.partition(":")[0] for step in row.steps.split("+")]
 
 
 def zeros(sweep: Sweep) -> Iterator[Finding]:
@@ -149,7 +219,7 @@ def _speed(row: Row) -> str:
 
 
 def _over(first: Row, base: Row) -> str:
-    """How many times as fast, with what is known of it: rows of different batch sizes have no paired blocks."""
+    """How many times as fast, with what is known of it: rows of different batch sizes share no rounds."""
     if first.batch_size == base.batch_size and first.speedup is not None:
         own = (first.speedup_ci_low, first.speedup_ci_high)
         return times(first.speedup) + _ends(*own, "with 95 % confidence")
@@ -175,14 +245,6 @@ def _behind(first: Row, second: Row) -> str:
 
 def _percent(share: float) -> str:
     return f"{short(100 * share, 2)} %"
-
-
-def _listed(rows: list[Row]) -> str:
-    """`a at batches 1 and 8 (0.98x to 1.01x); b at batch 8 (1.00x)`."""
-    owns = [[row for row in rows if row.recipe == recipe] for recipe in recipes_in_order(rows)]
-    return "; ".join(
-        f"{own[0].recipe} at {batches(row.batch_size for row in own)} ({_spread(own)})" for own in owns
-    )
 
 
 def _spread(rows: list[Row]) -> str:

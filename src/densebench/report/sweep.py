@@ -6,13 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from densebench.measure.ceilings import Ceilings
-from densebench.record import BASELINE, Row, Status, recipes_in_order
-from densebench.rows import by_environment
-from densebench.stats.comparison import CLEAR, Verdict
-from densebench.wording import batches, one_line, short
-
-NO_EFFECT = "none:"
+from densebench.decision import Choice, Confirmation, Decision, Reason, decide
+from densebench.decision.decide import NO_LIMITS
+from densebench.decision.facts import Facts
+from densebench.decision.objective import better
+from densebench.decision.reasons import accuracy_reason
+from densebench.results.ceilings import Ceilings
+from densebench.results.derive import by_environment
+from densebench.results.observation import Status
+from densebench.results.record import Record, Row, recipes_in_order
+from densebench.spec import BASELINE, Limits, Objective
+from densebench.stats.speedup import CLEAR, Verdict
+from densebench.text import batches, one_line, short
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,12 @@ class Finding:
     said: str
     evidence: tuple[tuple[str, int], ...]
     environment: str = ""  # whose rows these are, where the sweep has several
+    warns: bool = False
 
     @property
     def sentence(self) -> str:
-        return f"On {self.environment}: {self.said}" if self.environment else self.said
-
-    @property
-    def warns(self) -> bool:
-        return self.said.startswith("Warning")
+        said = f"Warning: {self.said}" if self.warns else self.said
+        return f"On {self.environment}: {said}" if self.environment else said
 
 
 def evidence(findings: Iterable[Finding]) -> str:
@@ -44,29 +47,41 @@ def evidence(findings: Iterable[Finding]) -> str:
     return "; ".join(f"{recipe} at {batches(own)}" for recipe, own in sizes.items())
 
 
-def finding(topic: str, sentence: str, rows: Iterable[Row]) -> Finding:
+def finding(topic: str, sentence: str, rows: Iterable[Row], *, warns: bool = False) -> Finding:
     """A finding on one line; a rule without rows to point at has nothing to say."""
     cells = tuple(dict.fromkeys(row.key for row in rows))
     assert cells, sentence
-    return Finding(topic, one_line(sentence, limit=4000), cells)
+    return Finding(topic, one_line(sentence, limit=4000), cells, warns=warns)
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """All rows of a run, the accuracy loss that is allowed (percentage points), and the machine's ceilings.
-
-    And how narrow the intervals of speed-ups were to be, as a half-width in percent.
+    """All rows of a run, with what was asked for, the fresh rounds of the choice, and the machine's ceilings.
 
     Where rows come from several environments, what compares them means nothing: ask each of the `parts`.
     """
 
     rows: tuple[Row, ...]
-    max_accuracy_drop: float = 1.0
+    limits: Limits = NO_LIMITS
+    objective: Objective = "throughput"
+    confirmation: tuple[Record, ...] = ()
+    confirm_command: str = ""  # what measures the fresh rounds that are missing
     ceilings: Ceilings | None = None
     environment: str = ""  # the name of a part
-    precision_target: float = 2.0
+    precision_target: float = 2.0  # of a speed-up's interval at focus batch sizes: half its width in percent
     planned: tuple[tuple[str, int], ...] = ()  # cells (recipe, batch size) that the run was to measure
-    rounds: int = 0  # that each was to have at least, where that is known
+    rounds: int = 0  # that each was to have, where that is known
+    focus_rounds: int = 0  # the same at focus batch sizes
+    focus_batch_sizes: tuple[int, ...] = ()
+    rounds_at_first: int = 0  # at focus batch sizes, before a resume added some
+
+    def focused(self, row: Row) -> bool:
+        """Whether a row has the rounds of a focus batch size; what is emulated has no more there than elsewhere."""
+        return row.batch_size in self.focus_batch_sizes and (row.paired or row.device != "cpu")
+
+    def rounds_of(self, row: Row) -> int:
+        """In how many rounds a row was to be measured."""
+        return max(self.rounds, self.focus_rounds) if self.focused(row) else self.rounds
 
     @cached_property
     def parts(self) -> tuple[Sweep, ...]:
@@ -94,10 +109,42 @@ class Sweep:
         return sorted({row.batch_size for row in self.timed})
 
     @cached_property
-    def candidates(self) -> tuple[Row, ...]:
-        """The best rows of recipes that had an effect and keep the accuracy, where that is judged, fastest first."""
-        kept = (row for row in self.best if not self.judged or self.within_limit(row.recipe))
-        return tuple(row for row in kept if not without_effect(row))
+    def decision(self) -> Decision:
+        """What to deploy, of rows of one environment."""
+        own = {row.environment_id for row in self.rows}
+        fresh = Confirmation.of(record for record in self.confirmation if record.environment_id in own)
+        return decide(self.rows, fresh, self.objective, self.limits)
+
+    @cached_property
+    def chosen(self) -> Row | None:
+        """The row to deploy; None where nothing is recommended, and of several environments."""
+        if len(self.parts) > 1:
+            return None
+        return self.row_of(self.decision.deployed)
+
+    @property
+    def artifact(self) -> str:
+        """The folder to deploy, relative to the results; empty where nothing is recommended."""
+        return self.decision.artifact if len(self.parts) == 1 else ""
+
+    def row_of(self, choice: Choice | None) -> Row | None:
+        """The row that a choice names."""
+        return None if choice is None else self.find(*choice.key)
+
+    def find(self, recipe: str, batch_size: int | None) -> Row | None:
+        """The timed row of a cell."""
+        return next((row for row in self.timed if row.key == (recipe, batch_size)), None)
+
+    def doubt(self, recipe: str) -> Reason | None:
+        """What keeps a recipe from being recommended for its accuracy; None where nothing does."""
+        return None if recipe == BASELINE else accuracy_reason(Facts(self.rows), recipe, self.limits)
+
+    def outdoes(self, reason: Reason) -> bool:
+        """Whether the row of a reason has a better figure than the row to deploy."""
+        chosen = self.decision.winner or self.decision.baseline
+        if chosen is None or chosen.figure is None or reason.figure is None:
+            return False
+        return better(reason.figure, chosen.figure, self.objective)
 
     @cached_property
     def best(self) -> tuple[Row, ...]:
@@ -135,29 +182,9 @@ class Sweep:
         found = (self.fact(recipe, figure) for recipe in self.recipes)
         return [fact for fact in found if fact is not None]
 
-    def within_limit(self, recipe: str) -> bool:
-        """Whether the recipe is seen to keep its accuracy: by the upper bound of what it lost, where there is one.
-
-        Without labels the share of images with another first guess than the baseline's bounds the loss from
-        above: an image whose first guess stays can't turn from right to wrong.
-        """
-        limit = self.max_accuracy_drop + 1e-9  # 99.4 - 98.4 must count as 1
-        if recipe == BASELINE:
-            return True
-        if dropped := self.dropped(recipe):
-            return dropped[0] <= limit
-        agreeing = self.fact(recipe, "top1_agreement")
-        return agreeing is not None and 100 * (1 - agreeing[0]) <= limit
-
     def dropped(self, recipe: str) -> tuple[float, Row] | None:
         """The top-1 that a recipe may have lost (points): the upper bound where the images are known one by one."""
         return self.fact(recipe, "accuracy_drop_ci_high_pp") or self.fact(recipe, "accuracy_drop_pp")
-
-    @cached_property
-    def judged(self) -> bool:
-        """Whether anything is known about the accuracy of any recipe against the baseline."""
-        known = self.facts("accuracy_drop_pp") + self.facts("top1_agreement")
-        return any(row.recipe != BASELINE for _, row in known)
 
 
 Rule = Callable[[Sweep], Iterable[Finding]]  # what can be said on one matter of the rows of one environment
@@ -171,11 +198,6 @@ def apply(rules: Iterable[Rule], sweep: Sweep) -> list[Finding]:
         for part in sweep.parts
         for found in rule(part)
     ]
-
-
-def without_effect(row: Row) -> bool:
-    """Whether a row's optimization was seen to change nothing, as the baseline's of course doesn't."""
-    return row.effect.startswith(NO_EFFECT) and row.recipe != BASELINE
 
 
 def fastest(rows: Sequence[Row]) -> list[Row]:
@@ -197,7 +219,7 @@ def change(row: Row) -> Verdict | None:
 def gap(first: Row, second: Row, word: str) -> str:
     """How far the second row is from the first: `12 % behind`, with a word where their intervals overlap.
 
-    The rows may be of different batch sizes, so what is held against each other are intervals, not paired blocks.
+    The rows may be of different batch sizes, so intervals are compared, not speeds within rounds.
     """
     lag = 1 - throughput(second) / throughput(first)
     if abs(lag) <= CLEAR:

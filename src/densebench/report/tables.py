@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
-from densebench.record import Row, Status
 from densebench.report.sweep import Sweep
-from densebench.wording import STATUS_WORDS, half_of, one_line, short, times
+from densebench.results.observation import Status
+from densebench.results.problems import STATUS_WORDS
+from densebench.results.record import Row
+from densebench.text import interval_text, one_line, short, times
 
 MISSING = "-"
 
@@ -52,22 +54,29 @@ def code_span(text: str) -> str:
     return f"{fence}{pad}{line}{pad}{fence}" if line else "an unknown command"
 
 
-def throughput_table(sweep: Sweep) -> str:
-    """Images a second and speed-up, recipe by batch size; the fastest of each batch size in bold."""
+def throughput_table(sweep: Sweep, *, brief: bool = False) -> str:
+    """Images a second and speed-up, recipe by batch size; the fastest of each batch size in bold.
+
+    In brief it has the smallest and the largest batch size and those with more rounds, and no intervals.
+    """
 
     def cell(row: Row, *, best: bool) -> str:
-        shown = short(row.throughput_samples_per_s)
-        return (f"**{shown}**" if best else shown) + (f" ({_gain(row)})" if row.speedup is not None else "")
+        shown, gain = short(row.throughput_samples_per_s), _gain(row, brief=brief)
+        return (f"**{shown}**" if best else shown) + (f" ({gain})" if row.speedup is not None else "")
 
     best = {size: sweep.at(size)[0].key for size in sweep.batch_sizes}
-    return _by_batch_size(sweep, lambda row: cell(row, best=best.get(row.batch_size) == row.key))
+    sizes = [row.batch_size for row in sweep.rows]
+    ends = {min(sizes, default=0), max(sizes, default=0), *sweep.focus_batch_sizes}
+    return _by_batch_size(
+        sweep, lambda row: cell(row, best=best.get(row.batch_size) == row.key), ends if brief else None
+    )
 
 
-def _gain(row: Row) -> str:
+def _gain(row: Row, *, brief: bool) -> str:
     """`1.52x ±0.04`, with a word where the interval doesn't say which is faster."""
-    known = half_of(row.speedup_ci_low, row.speedup_ci_high)
-    half = "" if known is None else f" ±{known:.2f}"
-    return times(row.speedup) + half + (f", {row.verdict}" if row.verdict in ("same", "unclear") else "")
+    known = "" if brief else interval_text(row.speedup_ci_low, row.speedup_ci_high)
+    gain = f"{times(row.speedup)} {known}".rstrip()
+    return f"{gain}, {row.verdict}" if row.verdict in ("same", "unclear") else gain
 
 
 def latency_table(sweep: Sweep) -> str:
@@ -75,9 +84,9 @@ def latency_table(sweep: Sweep) -> str:
     return _by_batch_size(sweep, lambda row: short(row.latency_p50_ms) or MISSING)
 
 
-def _by_batch_size(sweep: Sweep, cell: Callable[[Row], str]) -> str:
+def _by_batch_size(sweep: Sweep, cell: Callable[[Row], str], only: Container[int] | None = None) -> str:
     cells = {row.key: row for row in sweep.rows}
-    sizes = sorted({row.batch_size for row in sweep.rows})
+    sizes = [size for size in sorted({row.batch_size for row in sweep.rows}) if only is None or size in only]
 
     def text(recipe: str, size: int) -> str:
         row = cells.get((recipe, size))
@@ -101,12 +110,14 @@ _COSTS: tuple[tuple[str, str, Callable[[float], str]], ...] = (  # heading, colu
     ),
     ("SQNR (dB)", "output_sqnr_db", lambda value: f"{value:.1f}"),
     ("size (MB)", "model_size_mb", short),
-    ("peak memory (MB)", "host_memory_peak_mb", lambda value: f"{value:.0f}"),
+    ("memory while measured (MB)", "host_memory_peak_mb", lambda value: f"{value:.0f}"),
     ("peak GPU memory (MB)", "vram_driver_peak_mb", lambda value: f"{value:.0f}"),
     ("zeros (%)", "zero_fraction", lambda value: f"{100 * value:.1f}"),
     ("build (s)", "build_s", lambda value: f"{value:.1f}"),
     ("load (s)", "load_s", lambda value: f"{value:.2f}"),
     ("first inference (s)", "first_inference_s", lambda value: f"{value:.2f}"),
+    ("own program: start (s)", "deploy_start_s", lambda value: f"{value:.2f}"),
+    ("own program: memory (MB)", "deploy_memory_mb", lambda value: f"{value:.0f}"),
 )
 
 
@@ -119,7 +130,7 @@ def cost_table(sweep: Sweep) -> str:
     lines = []
     for recipe in sweep.recipes:
         facts = [(sweep.fact(recipe, figure), form) for _, figure, form in shown]
-        effect = next((row.effect for row in sweep.rows if row.recipe == recipe and row.effect), "")
+        effect = next((row.effect_text for row in sweep.rows if row.recipe == recipe and row.effect), "")
         figures = [form(fact[0]) if fact else MISSING for fact, form in facts]
         lines.append([escape(recipe), escape(effect, limit=200) or MISSING, *figures])
     return table(["recipe", "effect", *(heading for heading, _, _ in shown)], lines, text_columns=2)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from densebench import atomic
-from densebench.record import Row
+from densebench import files
 from densebench.report.markdown import report, summary
-from densebench.sinks.journal import Header
+from densebench.results.journal import Header
+from densebench.results.record import Record, Row
 from densebench.sinks.log_folder import owner
 
 HTML = "report.html"
@@ -16,7 +16,9 @@ MARKDOWN = "REPORT.md"
 README = "README.md"
 
 
-def write_report(folder: Path, header: Header, rows: Sequence[Row]) -> list[Path]:
+def write_report(
+    folder: Path, header: Header, rows: Sequence[Row], confirmation: Sequence[Record] = ()
+) -> list[Path]:
     """Write the report into `folder` and say which files to open, the one to begin with first.
 
     Raises:
@@ -36,10 +38,10 @@ def write_report(folder: Path, header: Header, rows: Sequence[Row]) -> list[Path
         path for path in log_dirs if not owner(path)
     ]  # older runs have not said which are theirs
     texts = {
-        HTML: page(header, rows, log_dirs),
-        MARKDOWN: report(header, rows),
-        README: summary(header, rows),
+        HTML: page(header, rows, log_dirs, confirmation),
+        MARKDOWN: report(header, rows, confirmation),
+        README: summary(header, rows, confirmation),
     }
     for name, text in texts.items():
-        atomic.write_text(folder / name, text)
+        files.write_text(folder / name, text)
     return [folder / name for name in texts]

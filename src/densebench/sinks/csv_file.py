@@ -7,8 +7,11 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from densebench import atomic
-from densebench.record import COLUMNS, Row
+from densebench import files
+from densebench.results.columns import COLUMNS
+from densebench.results.record import Row
+
+CSV = "benchmark_results.csv"
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -22,4 +25,4 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.name for column in COLUMNS])
     writer.writerows([column.text(row) for column in COLUMNS] for row in rows)
-    atomic.write_text(path, text.getvalue())
+    files.write_text(path, text.getvalue())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from densebench import atomic
+from densebench import files
 
 OWNER = "run.densebench"  # in the log folder: when the run began, as in its journal
 
@@ -18,7 +18,7 @@ def claim(log_dir: Path, run: str) -> None:
 
     """
     log_dir.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(log_dir / OWNER, f"{run}\n")
+    files.write_text(log_dir / OWNER, f"{run}\n")
 
 
 def owner(log_dir: Path) -> str:

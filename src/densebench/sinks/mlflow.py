@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from densebench.errors import InputError, UsageError
-from densebench.record import COLUMNS, Row, Status
-from densebench.wording import one_line
+from densebench.results.columns import COLUMNS
+from densebench.results.observation import Status
+from densebench.results.record import Row
+from densebench.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlflow import MlflowClient
 
@@ -50,6 +52,7 @@ _NEEDED = ("mlflow", "sqlalchemy", "alembic")
 _REMOTE = {"http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks"}
 _ENDS = {Status.FAILED: "FAILED", Status.TIMED_OUT: "KILLED"}
 _LONGEST = 500  # characters of a tag
+NOTHING: Mapping[str, str] = {}
 
 
 def check_mlflow(uri: str) -> None:
@@ -104,28 +107,30 @@ class MlflowSink:
                 f"--mlflow {uri} can't be used ({one_line(str(error), 200)}): name another"
             ) from None
 
-    def log(self, rows: Sequence[Row]) -> str:
-        """Log all rows; why some are missing, or how many there are."""
+    def log(
+        self, rows: Sequence[Row], tags: Mapping[tuple[str, int], Mapping[str, str]] | None = None
+    ) -> str:
+        """Log all rows, with what the decision says of each; why some are missing, or how many there are."""
         for row in rows:
-            self.row(row)
+            self.row(row, (tags or {}).get(row.key, {}))
         return self.problem or f"{len(rows)} rows are in MLflow"
 
-    def row(self, row: Row) -> None:
+    def row(self, row: Row, said: Mapping[str, str] = NOTHING) -> None:
         """Log one row; a second one of the same cell updates the first. After a failure nothing is tried."""
         if self.problem:
             return
         try:
-            self._log(row)
+            self._log(row, said)
         except Exception as error:  # noqa: BLE001 - whatever a store raises, the rows are measured
             self.problem = (
                 f"MLflow took no rows from {row.recipe}, batch {row.batch_size} on "
                 f"({one_line(str(error), 200)}): --resume logs the missing ones"
             )
 
-    def _log(self, row: Row) -> None:
+    def _log(self, row: Row, said: Mapping[str, str]) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        cell, content = _cell(row, self._output_dir), _digest(row.model_dump_json())
+        cell, content = _cell(row, self._output_dir), _digest(row.model_dump_json() + repr(said))
         run = self._runs.get(row.key) or self._found(cell) or self._created(row, cell)
         self._runs[row.key] = run
         told = self._client.get_run(run).data
@@ -136,7 +141,8 @@ class MlflowSink:
         model = self._model(row, run, known)
         now = max(int(time.time() * 1000), _start(row))
         metrics = [Metric(name, value, now, 0) for name, value in _metrics(row).items()]
-        tags = _tags(row) | model | {CELL: cell, CONTENT: content}
+        answer = {name: one_line(text, _LONGEST) for name, text in said.items()}
+        tags = _tags(row) | answer | model | {CELL: cell, CONTENT: content}
         parameters = {} if told.params else {name: str(getattr(row, name)) for name in PARAMETERS}
         self._client.log_batch(
             run,
@@ -222,7 +228,8 @@ def _metrics(row: Row) -> dict[str, float]:
 
 def _tags(row: Row) -> dict[str, str]:
     """The columns in words: status, reason, verdict, effect and so on."""
-    words = {name: getattr(row, name) for name in METRICS if name != "artifact"} | {"reason": row.reasons}
+    words = {name: getattr(row, name) for name in METRICS if name != "artifact"}
+    words |= {"reason": row.reasons, "effect": row.effect_text}
     return {
         name: one_line(str(value).lower() if isinstance(value, bool) else value, _LONGEST)
         for name, value in words.items()

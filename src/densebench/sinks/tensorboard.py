@@ -10,7 +10,6 @@ rows.
 
 from __future__ import annotations
 
-import re
 import time
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +17,12 @@ from pathlib import Path
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-from densebench.record import COLUMNS, Column, Row, Status
+from densebench.results.columns import COLUMNS, Column
+from densebench.results.observation import Status
+from densebench.results.record import Row
 from densebench.sinks.custom_scalars import layout
 from densebench.sinks.event_file import EventFile, event_files
+from densebench.text import folder_name
 
 MEASURED = tuple(column for column in COLUMNS if column.better and column.decimals is not None)
 
@@ -47,11 +49,6 @@ def tag_of(column: Column) -> str:
     group = _GROUPS.get(first, first)
     rest = "_".join(word for word in column.name.split("_") if word != group)
     return f"{group}/{rest or column.name}"
-
-
-def folder_name(recipe: str) -> str:
-    """The recipe's name as a folder's, never one that leads out of its parent."""
-    return re.sub(r"[^a-z0-9._-]", "_", recipe.lower()).lstrip(".") or "_"
 
 
 class TensorBoardSink:

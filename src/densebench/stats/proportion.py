@@ -6,6 +6,8 @@ import math
 
 from densebench.stats.samples import CONFIDENCE
 
+MOST_IMAGES = 100_000_000  # a loss that needs more of them to be told from the limit is at the limit
+
 
 def share_interval(right: int, images: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Ends of the score interval of a share, 0..1 (Wilson 1927)."""
@@ -34,7 +36,7 @@ def no_difference_p(lost: int, won: int) -> float:
     return float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0
 
 
-def drop_at_most(lost: int, won: int, images: int, confidence: float = CONFIDENCE) -> float:
+def drop_at_most(lost: float, won: float, images: int, confidence: float = CONFIDENCE) -> float:
     """The upper bound of the share that is lost, one-sided, by the score method for pairs (Tango 1998).
 
     Unlike the interval of Wald it keeps its confidence with few or no discordant pairs: images that no model
@@ -56,3 +58,36 @@ def drop_at_most(lost: int, won: int, images: int, confidence: float = CONFIDENC
     # at no drop and no discordant pairs both sides are zero, which is not the root that is looked for
     least, most = (lost - won) / images + 1e-12, 1.0 - 1e-12
     return 1.0 if excess(most) < 0 else float(brentq(excess, least, most))
+
+
+def images_needed(
+    lost: int, won: int, images: int, limit: float, confidence: float = CONFIDENCE
+) -> int | None:
+    """How many images would bound the loss by `limit`, if these shares of lost and won images stay as they are.
+
+    Args:
+        lost: images that were right before and are wrong now.
+        won: images that were wrong before and are right now.
+        images: how many were seen.
+        limit: the largest loss that is allowed, as a share of the images.
+        confidence: of the bound.
+
+    Returns:
+        The number, or None where no number is enough: the observed loss is at the limit, or beyond it.
+
+    """
+    if (lost - won) / images >= limit:
+        return None
+
+    def bound(count: int) -> float:
+        return drop_at_most(lost * count / images, won * count / images, count, confidence)
+
+    low, high = 0, max(images, 1)
+    while bound(high) > limit:
+        low, high = high, 2 * high
+        if high > MOST_IMAGES:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if bound(middle) <= limit else (middle, high)
+    return high

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import variance
 
-from densebench.stats.comparison import Block, Estimate, by_round
 from densebench.stats.samples import mean
+from densebench.stats.speedup import Estimate, Process, by_round, ratio_of
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Difference:
         from scipy.special import stdtrit
 
         if self.error is None:
-            return Estimate(math.exp(self.value))
+            return Estimate(ratio_of(self.value))
         half = float(stdtrit(self.freedom, 0.5 + confidence / 2)) * self.error
-        return Estimate(math.exp(self.value), math.exp(self.value - half), math.exp(self.value + half))
+        return Estimate(ratio_of(self.value), ratio_of(self.value - half), ratio_of(self.value + half))
 
     def p_not_below(self, bound: float) -> float:
         """How likely a ratio at least this low is where the true one is `bound`: one-sided, 1 without replicates."""
@@ -44,7 +44,7 @@ class Difference:
         return float(stdtr(self.freedom, above / self.error))
 
 
-def round_logs(processes: Sequence[Block]) -> list[float]:
+def round_logs(processes: Sequence[Process]) -> list[float]:
     """The mean logarithm of the speed, in batches a ms, of each round."""
     return [-mean(logs) for logs in by_round(processes).values()]
 

@@ -18,14 +18,16 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from densebench.errors import Unavailable, UsageError
-from densebench.machine import emulated
-from densebench.workloads.training import Stage, batches, bend, memory_kept
+from densebench.machine.facts import emulated
+from densebench.machine.malloc import memory_kept
+from densebench.workloads.augmentation import bend
+from densebench.workloads.schedule import Stage, batches
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from densebench.served import Served
+    from densebench.model.adapter import Served
     from densebench.workloads.base import ImageSet, Workload
 
 SEED = 0
@@ -90,7 +92,6 @@ def imitate(
 
     """
     import torch
-    from torch.nn import functional
 
     images, core = training_images(workload), changed.core
     assert workload is not None, "or there would be no images"
@@ -115,14 +116,7 @@ def imitate(
             core.train()
             for size, positions, _ in islice(steps, stage.steps):
                 batch = _seen(images.read(positions).to(device), size, generator)
-                with _autocast(device.type):
-                    with torch.no_grad():
-                        answers = teacher(batch)
-                    logits = core(batch)
-                loss = functional.mse_loss(logits.float(), answers.float())
-                optimizer.zero_grad(set_to_none=True)
-                torch.autograd.backward(loss)
-                optimizer.step()
+                _learn(core, teacher, batch, optimizer)
                 schedule.step()
                 after_step()
             score = _score(_logits(core, images, held_out), labels, expected)
@@ -137,6 +131,21 @@ def imitate(
     core.load_state_dict(kept)
     optimizer.zero_grad(set_to_none=True)
     core.to(memory_format=torch.channels_last if changed.channels_last else torch.contiguous_format).eval()
+
+
+def _learn(core: nn.Module, teacher: nn.Module, batch: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """One step towards the teacher's answers to a batch of images."""
+    import torch
+    from torch.nn import functional
+
+    with _autocast(batch.device.type):
+        with torch.no_grad():
+            answers = teacher(batch)
+        logits = core(batch)
+    loss = functional.mse_loss(logits.float(), answers.float())
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    optimizer.step()
 
 
 def keep_zeros(layers: Iterable[nn.Conv2d | nn.Linear]) -> Callable[[], None]:

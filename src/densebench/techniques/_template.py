@@ -18,7 +18,7 @@ def scale(model: nn.Module, workload: Workload | None = None, *, factor: float =
     """Say what changes in the model; import what is heavy in here; leave the model given as it is."""
     import torch
 
-    from densebench.served import served
+    from densebench.model.adapter import served
 
     changed = served(model)
     with torch.no_grad():

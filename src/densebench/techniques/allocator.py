@@ -6,24 +6,29 @@ their first touch, unless the allocator keeps them. Source: glibc manual, "Mallo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import ctypes
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from densebench.errors import Unavailable
-from densebench.machine import KEEP_FREED_MEMORY
-from densebench.techniques.base import Options, Technique, unchanged
+from densebench.machine.facts import KEEP_FREED_MEMORY, read
+from densebench.schema import Caveat, Effect
+from densebench.techniques.base import Option, Options, Technique, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Kind = Literal["glibc", "jemalloc", "tcmalloc"]
 PACKAGES = {"jemalloc": "libjemalloc2", "tcmalloc": "libtcmalloc-minimal4"}
+PRELOAD = "LD_PRELOAD"
+MAPS = Path("/proc/self/maps")
 LIBRARIES = {"jemalloc": ("jemalloc",), "tcmalloc": ("tcmalloc_minimal", "tcmalloc")}
 
 
 class AllocatorOptions(Options):
     """Which allocator."""
 
-    kind: Kind = "glibc"
+    kind: Annotated[Kind, Option(("glibc", "jemalloc", "tcmalloc"), 0.0)] = "glibc"
 
 
 def environment(*, kind: Kind = "glibc") -> Mapping[str, str]:
@@ -40,10 +45,39 @@ def environment(*, kind: Kind = "glibc") -> Mapping[str, str]:
     found = next(filter(None, map(find_library, LIBRARIES[kind])), None)
     if found is None:
         raise Unavailable(f"{kind} isn't installed: apt install {PACKAGES[kind]}")
-    return {"LD_PRELOAD": found}
+    return {PRELOAD: found}
 
 
-def refuses_with(options: Mapping[str, Any]) -> Mapping[str, str]:
+class _HeapInfo(ctypes.Structure):
+    """`struct mallinfo2` of glibc 2.33 and later: ten sizes, of which the fourth counts blocks by mmap."""
+
+    _fields_ = (
+        ("arena", ctypes.c_size_t),
+        ("ordblks", ctypes.c_size_t),
+        ("smblks", ctypes.c_size_t),
+        ("hblks", ctypes.c_size_t),
+        ("others", ctypes.c_size_t * 6),
+    )
+
+
+def _memory_is_kept(threshold: str) -> Effect:  # noqa: ARG001 - that it is set is known
+    """Whether large blocks come from the heap, which keeps what is freed, and not each from the kernel."""
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        return Effect(seen=("glibc keeps freed memory (not verified: this C library has no mallinfo2)",))
+    mallinfo2.restype = _HeapInfo
+    return Effect(seen=(f"glibc keeps freed memory: {mallinfo2().hblks} blocks are mappings of their own",))
+
+
+def _is_loaded(library: str) -> Effect:
+    """Whether the process has the library in its memory."""
+    if Path(library).name in read(MAPS):
+        return Effect(seen=(f"{library} is loaded",))
+    return Effect(none_because=f"{library} was not loaded")
+
+
+def refuses_with(options: Mapping[str, object]) -> Mapping[str, str]:
     """Only glibc reads its tunables: in another allocator they would do nothing, and look as if they did."""
     if (kind := options["kind"]) == "glibc":
         return {}
@@ -60,5 +94,8 @@ TECHNIQUE = Technique(
     options=AllocatorOptions,
     refuses_with=refuses_with,
     environment=environment,
-    caveat="The allocator's variables must be set where the deployed process starts: see the artifact's README.",
+    observed={"MALLOC_MMAP_THRESHOLD_": _memory_is_kept, PRELOAD: _is_loaded},
+    caveat=Caveat(
+        text="The allocator's variables must be set where the deployed process starts: see the artifact's README.",
+    ),
 )

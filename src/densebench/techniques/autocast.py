@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from densebench.machine import emulated
+from densebench.machine.facts import emulated
 from densebench.techniques.base import Technique
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def autocast(model: nn.Module, workload: Workload | None = None) -> nn.Module:  # noqa: ARG001
     """Run the model under autocast: FP16 on CUDA, BF16 elsewhere."""
-    from densebench.served import served
+    from densebench.model.adapter import served
 
     on_cuda = next(model.parameters()).device.type == "cuda"
     return served(model, autocast="float16" if on_cuda else "bfloat16")
@@ -31,6 +31,7 @@ AUTOCAST = Technique(
     "automatic mixed precision: FP16 on CUDA, BF16 on CPU",
     autocast,
     changes="precision",
+    aliases=("fp16", "mixed_precision"),
     precision=lambda device: "float16" if device == "cuda" else "bfloat16",
     gives=frozenset({"autocast"}),
     tolerance=3e-2,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from densebench.schema import Caveat, Effect
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,9 +22,57 @@ DEVICES = ("cpu", "cuda")  # that there are techniques and engines for
 
 
 class Options(BaseModel):
-    """A step's options; a technique or engine without any uses this class as it is."""
+    """A step's options; a technique or engine without any uses this class as it is.
+
+    An option that says what it `needs` is refused where that has another value: it would change nothing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _needs_another(cls, value: object, info: ValidationInfo) -> object:
+        name = str(info.field_name)
+        declared, fields = worth_trying(cls).get(name), cls.model_fields
+        if declared is None or value == fields[name].default:
+            return value
+        for other, needed in declared.needs.items():
+            if info.data.get(other, fields[other].default) != needed:
+                shown = str(needed).lower() if isinstance(needed, bool) else needed
+                raise PydanticCustomError("unused", f"needs {other}={shown} before it")
+        return value
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a search may try of an option. It stands in the option's type: `Annotated[int, Option((4, 8, 16))]`.
+
+    Args:
+        values: worth trying, the option's default among them, the likeliest to help first.
+        cost: what the step's build takes with these values, as a multiple of what it takes with the default: one
+            number for all values, or one for each. 0 needs no build of its own.
+        needs: option -> the value that it must have for this option to mean anything.
+
+    """
+
+    values: tuple[object, ...]
+    cost: float | tuple[float, ...] = 1.0
+    needs: Mapping[str, object] = field(default_factory=dict)
+
+    def costs(self) -> dict[object, float]:
+        """The cost of each value."""
+        each = self.cost if isinstance(self.cost, tuple) else (self.cost,) * len(self.values)
+        return dict(zip(self.values, each, strict=True))
+
+
+def worth_trying(options: type[Options]) -> dict[str, Option]:
+    """What may be tried of each option that declares it, by the option's name."""
+    return {
+        name: declared
+        for name, field in options.model_fields.items()
+        for declared in field.metadata
+        if isinstance(declared, Option)
+    }
 
 
 @dataclass(frozen=True, eq=False)  # a registration is itself alone, and can be a key
@@ -47,10 +98,12 @@ class Technique:
         typical_s: `(image_size, **options) -> seconds` that it is known to take on DenseNet-121, for estimates only.
         environment: `(**options) -> variables` that a process measuring the result must start with. It may raise
             `Unavailable`, saying what to install.
+        observed: variable of `environment` -> (its value -> what it is seen to do). It is asked after an inference in
+            a process that was started with it.
         devices: those that it can run on, whatever is installed.
         unavailable: device -> why it can't run there, or None.
         slow: device -> why it may be very slow there, or None; said when a probe finds it to be.
-        caveat: what a deployer should know, or "".
+        caveat: what a deployer should know, or None.
 
     """
 
@@ -63,20 +116,21 @@ class Technique:
     after: Mapping[str, str] = field(default_factory=dict)
     precision: Callable[[str], str | None] = lambda device: None
     gives: frozenset[str] = frozenset()
-    refuses_with: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda options: {}
+    refuses_with: Callable[[Mapping[str, object]], Mapping[str, str]] = lambda options: {}
     tolerance: float = 1e-4
     least_sqnr_db: float = 60.0
     slow_to_apply: bool = False
     typical_s: Callable[..., float] = lambda image_size, **options: 0.0
     environment: Callable[..., Mapping[str, str]] = lambda **options: {}
+    observed: Mapping[str, Callable[[str], Effect]] = field(default_factory=dict)
     devices: tuple[str, ...] = DEVICES
     unavailable: Callable[[str], str | None] = lambda device: None
     slow: Callable[[str], str | None] = lambda device: None
-    caveat: str = ""
+    caveat: Caveat | None = None
 
 
 def unchanged(model: nn.Module, workload: Workload | None = None, **options: object) -> nn.Module:  # noqa: ARG001
     """For a technique that acts on the process and not on the model: a copy behind the boundary."""
-    from densebench.served import served
+    from densebench.model.adapter import served
 
     return served(model)

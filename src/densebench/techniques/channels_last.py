@@ -19,7 +19,7 @@ def channels_last(model: nn.Module, workload: Workload | None = None) -> nn.Modu
     """Lay out weights and images as NHWC. Values don't change; the order of summation may."""
     import torch
 
-    from densebench.served import served
+    from densebench.model.adapter import served
 
     changed = served(model, channels_last=True)
     changed.core.to(memory_format=torch.channels_last)

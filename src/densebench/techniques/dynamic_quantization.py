@@ -20,7 +20,7 @@ def dynamic_quantization(model: nn.Module, workload: Workload | None = None) -> 
     """Quantize every linear layer's weight to INT8 (symmetric, one scale per output), with torchao."""
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig, quantize_
 
-    from densebench.served import served
+    from densebench.model.adapter import served
 
     changed = served(model)
     quantize_(changed.core, Int8DynamicActivationInt8WeightConfig())

@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from densebench.machine import emulated
+from densebench.machine.facts import emulated
+from densebench.schema import Caveat
 from densebench.techniques.base import Technique
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def half_precision(
     dtype: str = "bfloat16",
 ) -> nn.Module:
     """Cast all floating-point weights and the images to `dtype` ("float16" or "bfloat16")."""
-    from densebench.served import DTYPES, served
+    from densebench.model.adapter import DTYPES, served
 
     changed = served(model, dtype=dtype)
     changed.core.to(DTYPES[dtype])
@@ -37,13 +38,15 @@ QUANTIZE = Technique(
     "weights and computation in FP16",
     partial(half_precision, dtype="float16"),
     changes="precision",
-    aliases=("fp16",),
+    aliases=("half",),
     precision=lambda device: "float16",
     gives=frozenset({"float16"}),
     tolerance=1e-2,
     least_sqnr_db=50.0,
     slow=partial(emulated, "float16"),
-    caveat="FP16 overflows above 65,504: check a model of your own for infinities.",
+    caveat=Caveat(
+        text="FP16 overflows above 65,504: check a model of your own for infinities.",
+    ),
 )
 BF16 = Technique(
     "bf16",

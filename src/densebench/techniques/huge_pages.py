@@ -8,17 +8,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from densebench.machine.facts import MB, read
+from densebench.schema import Caveat, Effect
 from densebench.techniques.base import Technique, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+TUNABLES = "GLIBC_TUNABLES"
+MEMORY = Path("/proc/self/smaps_rollup")
 SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def environment() -> Mapping[str, str]:
     """The variable that a process starts with: `malloc` advises the kernel to use huge pages."""
-    return {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    return {TUNABLES: "glibc.malloc.hugetlb=1"}
 
 
 def unavailable(device: str) -> str | None:  # noqa: ARG001
@@ -37,6 +41,15 @@ def unavailable(device: str) -> str | None:  # noqa: ARG001
     return None
 
 
+def _given(tunables: str) -> Effect:  # noqa: ARG001 - that they are set is known
+    """How much of the process's memory is in huge pages."""
+    lines = (line.split() for line in read(MEMORY).splitlines())
+    kib = next((int(words[1]) for words in lines if words[0] == "AnonHugePages:"), 0)
+    if not kib:
+        return Effect(none_because="the kernel gave no huge page")
+    return Effect(seen=(f"{kib * 1024 / MB:.0f} MB in huge pages",))
+
+
 TECHNIQUE = Technique(
     "huge_pages",
     "transparent huge pages for the heap, through GLIBC_TUNABLES",
@@ -44,6 +57,9 @@ TECHNIQUE = Technique(
     changes="pages",
     gives=frozenset({"glibc_tunable"}),
     environment=environment,
+    observed={TUNABLES: _given},
     unavailable=unavailable,
-    caveat="GLIBC_TUNABLES must be set where the deployed process starts: see the artifact's README.",
+    caveat=Caveat(
+        text=f"{TUNABLES} must be set where the deployed process starts: see the artifact's README."
+    ),
 )

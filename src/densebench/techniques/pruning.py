@@ -8,12 +8,13 @@ Source: Han et al., "Learning both Weights and Connections for Efficient Neural 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from densebench.schema import Caveat
 from densebench.techniques._fine_tuning import imitate, keep_zeros, typical_s
-from densebench.techniques.base import Options, Technique
+from densebench.techniques.base import Option, Options, Technique
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +41,7 @@ def pruning(
     from torch import nn
     from torch.nn.utils import prune
 
-    from densebench.served import served
+    from densebench.model.adapter import served
 
     changed = served(model)
     layers = [(m, "weight") for m in changed.core.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
@@ -64,7 +65,9 @@ def pruning(
 class PruningOptions(Options):
     """How much to prune, and whether to train afterwards."""
 
-    amount: float = Field(0.3, gt=0, lt=1, description="share of the weights that become zero")
+    amount: Annotated[float, Option((0.3, 0.2, 0.4, 0.5))] = Field(
+        0.3, gt=0, lt=1, description="share of the weights that become zero"
+    )
     fine_tune: bool = Field(default=False, description="train the others on the training images afterwards")
     epochs: int = Field(8, ge=1, description="of fine-tuning")
     learning_rate: float = Field(1e-3, gt=0, description="of AdamW, at its peak")
@@ -80,5 +83,7 @@ TECHNIQUE = Technique(
     gives=frozenset({"zeros"}),
     typical_s=typical_s,
     least_sqnr_db=6.0,
-    caveat="Zeros save bytes in the file, not time: dense kernels multiply by them all the same.",
+    caveat=Caveat(
+        text="Zeros save bytes in the file, not time: dense kernels multiply by them all the same.",
+    ),
 )

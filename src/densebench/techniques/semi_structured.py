@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from densebench.schema import Caveat
 from densebench.techniques._fine_tuning import imitate, keep_zeros, typical_s
 from densebench.techniques.base import Options, Technique
 
@@ -40,7 +41,7 @@ def semi_structured(
     import torch
     from torch import nn
 
-    from densebench.served import served
+    from densebench.model.adapter import served
 
     changed = served(model)
     layers = [
@@ -100,6 +101,8 @@ TECHNIQUE = Technique(
     least_sqnr_db=0.0,
     devices=("cuda",),
     unavailable=unavailable,
-    caveat="PyTorch skips the zeros in linear layers with FP16 or BF16 weights only, on GPUs from Ampere on; "
-    "without fine_tune=true most of the accuracy may be lost.",
+    caveat=Caveat(
+        text="PyTorch skips the zeros in linear layers with FP16 or BF16 weights only, on GPUs from Ampere on; "
+        "without fine_tune=true most of the accuracy may be lost.",
+    ),
 )

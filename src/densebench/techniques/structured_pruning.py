@@ -11,14 +11,15 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from pydantic import Field
 
 from densebench.errors import Unavailable
+from densebench.schema import Caveat
 from densebench.techniques._fine_tuning import SEED, imitate, training_images
 from densebench.techniques._fine_tuning import typical_s as fine_tuning_s
-from densebench.techniques.base import Options, Technique
+from densebench.techniques.base import Option, Options, Technique
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from densebench.workloads.base import Workload
 
 ROUND_TO = 8  # channels
-RATIO, STEPS, EPOCHS, LEARNING_RATE = 0.3, 1, 6, 2e-3
+RATIO = 0.265  # takes half of DenseNet-121's multiplications
+STEPS, EPOCHS, LEARNING_RATE = 1, 6, 2e-3
+LEARNS = {"fine_tune": True}
 
 
 def structured_pruning(
@@ -58,7 +61,7 @@ def structured_pruning(
         Unavailable: no training images, or a model that channels can't be removed from.
 
     """
-    from densebench.served import Served, served
+    from densebench.model.adapter import Served, served
 
     changed = served(model)
     if fine_tune:
@@ -112,13 +115,18 @@ def _example(core: nn.Module, workload: Workload | None) -> Tensor:
     return torch.randn(1, *shape, generator=generator).to(next(core.parameters()).device)
 
 
-def _remover(core: nn.Module, images: Tensor, ratio: float, steps: int) -> Any:
-    """An object whose `step()` removes channels; they are ranked over the whole model, the classes left out."""
+class _Remover(Protocol):
+    def step(self) -> object:
+        """Remove the next share of the channels."""
+
+
+def _remover(core: nn.Module, images: Tensor, ratio: float, steps: int) -> _Remover:
+    """What removes channels; they are ranked over the whole model, the classes left out."""
     import torch_pruning
     from torch import nn
 
     classifier = [module for module in core.modules() if isinstance(module, nn.Conv2d | nn.Linear)][-1]
-    return torch_pruning.BasePruner(
+    remover: _Remover = torch_pruning.BasePruner(
         core,
         images,
         torch_pruning.importance.GroupMagnitudeImportance(),
@@ -131,6 +139,7 @@ def _remover(core: nn.Module, images: Tensor, ratio: float, steps: int) -> Any:
         out_channel_groups={},
         num_heads={},
     )
+    return remover
 
 
 @contextmanager
@@ -153,7 +162,7 @@ def _adopt(core: nn.Module, narrow: nn.Module, images: Tensor) -> None:
     """
     import torch
 
-    from densebench.channels import fit_channels
+    from densebench.model.pruned_shapes import fit_channels
 
     state = narrow.state_dict()
     fit_channels(core, state)
@@ -181,12 +190,18 @@ def unavailable(device: str) -> str | None:  # noqa: ARG001
 class StructuredPruningOptions(Options):
     """How much to remove, and how long to learn afterwards."""
 
-    ratio: float = Field(RATIO, gt=0, lt=1, description="share of the channels to remove")
-    steps: int = Field(
+    ratio: Annotated[float, Option((RATIO, 0.4, 0.5, 0.2))] = Field(
+        RATIO, gt=0, lt=1, description="share of the channels to remove"
+    )
+    steps: Annotated[int, Option((STEPS, 2, 4), (1.0, 1.2, 1.5), LEARNS)] = Field(
         STEPS, ge=1, le=20, description="times that channels are removed, with training between"
     )
-    epochs: int = Field(EPOCHS, ge=1, description="of fine-tuning after the last of them")
-    learning_rate: float = Field(LEARNING_RATE, gt=0, description="of AdamW, at its peak")
+    epochs: Annotated[int, Option((EPOCHS, 12, 3), (1.0, 2.0, 0.5), LEARNS)] = Field(
+        EPOCHS, ge=1, description="of fine-tuning after the last of them"
+    )
+    learning_rate: Annotated[float, Option((LEARNING_RATE, 1e-3, 4e-3), needs=LEARNS)] = Field(
+        LEARNING_RATE, gt=0, description="of AdamW, at its peak"
+    )
     fine_tune: bool = Field(default=True, description="whether to fine-tune at all")
 
 
@@ -201,6 +216,8 @@ TECHNIQUE = Technique(
     slow_to_apply=True,
     typical_s=typical_s,
     unavailable=unavailable,
-    caveat="It was fine-tuned for some epochs on the training images only, to answer as the original did: "
-    "validate it on images like those that it will see.",
+    caveat=Caveat(
+        text="It was fine-tuned for some epochs on the training images only, to answer as the original did: "
+        "validate it on images like those that it will see.",
+    ),
 )

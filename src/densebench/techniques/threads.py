@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from densebench.techniques.base import THREADS, Options, Technique, unchanged
+from densebench.schema import Caveat, Effect
+from densebench.techniques.base import THREADS, Option, Options, Technique, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,12 +16,22 @@ if TYPE_CHECKING:
 class ThreadsOptions(Options):
     """How many."""
 
-    count: int = Field(1, ge=1, le=1024, description="threads of one inference")
+    count: Annotated[int, Option((1, 2, 4, 8))] = Field(
+        1, ge=1, le=1024, description="threads of one inference"
+    )
 
 
 def environment(*, count: int = 1) -> Mapping[str, str]:
     """The variable that a process starts with."""
     return {THREADS: str(count)}
+
+
+def _used(count: str) -> Effect:  # noqa: ARG001 - how many there are is looked at
+    """The threads that PyTorch computes on."""
+    import torch
+
+    used = torch.get_num_threads()
+    return Effect(seen=(f"{used} thread{'s' * (used > 1)}",))
 
 
 TECHNIQUE = Technique(
@@ -30,5 +41,8 @@ TECHNIQUE = Technique(
     changes="threads",
     options=ThreadsOptions,
     environment=environment,
-    caveat="The thread count must be set where the deployed process starts: see the artifact's README.",
+    observed={THREADS: _used},
+    caveat=Caveat(
+        text="The thread count must be set where the deployed process starts: see the artifact's README.",
+    ),
 )

@@ -4,3 +4,5 @@
 `views`, `timeline` and `comparison` answer questions about them, `plugin` puts the answers on HTTP, and `page`
 draws them. `entry` is what TensorBoard finds by itself; `serve` is `densebench view`.
 """
+
+PLUGIN_NAME = "pytorch_profiler"

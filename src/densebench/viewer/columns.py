@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from densebench.viewer.reading import Event
 from densebench.viewer.trace import Array
 
 _DEVICE = frozenset({"kernel", "gpu_memcpy", "gpu_memset"})
@@ -28,10 +29,10 @@ class _Words:
 
     def __init__(self, render: Callable[[Any], str] = str) -> None:
         self._render = render
-        self._seen: dict[Any, int] = {}
+        self._seen: dict[object, int] = {}
         self.numbers: dict[str, int] = {}
 
-    def number(self, raw: Any) -> int:
+    def number(self, raw: object) -> int:
         known = self._seen.get(raw)
         if known is None:
             known = self._seen[raw] = self.numbers.setdefault(self._render(raw), len(self.numbers))
@@ -44,8 +45,8 @@ class Columns:
     def __init__(self) -> None:
         self.names = _Words(lambda name: _GRAPH.sub("Call CompiledFxGraph", str(name)))
         self.shapes, self.layers, self.devices = _Words(_shape), _Words(), _Words()
-        self.lanes: dict[tuple[Any, Any], int] = {}
-        self.labels: dict[tuple[Any, Any], str] = {}
+        self.lanes: dict[tuple[object, object], int] = {}
+        self.labels: dict[tuple[object, object], str] = {}
         self._calls, self._changes = array("q"), array("q")  # row after row
         self.odd = 0  # events that can't be placed
 
@@ -57,7 +58,7 @@ class Columns:
         """Allocations and releases: a column for each of `_MEMORY`."""
         return dict(zip(_MEMORY, np.array(self._changes, np.int64).reshape(-1, len(_MEMORY)).T, strict=True))
 
-    def add(self, event: Mapping[str, Any]) -> None:
+    def add(self, event: Event) -> None:
         """Take one event of the file, or count it as odd."""
         kind, category = event.get("ph"), event.get("cat")
         args = event.get("args")
@@ -72,7 +73,7 @@ class Columns:
         except (KeyError, TypeError, ValueError, OverflowError):
             self.odd += 1
 
-    def _call(self, event: Mapping[str, Any], args: Mapping[str, Any], *, on_device: bool) -> None:
+    def _call(self, event: Event, args: Event, *, on_device: bool) -> None:
         start, duration = _ns(event["ts"]), _ns(event["dur"])
         if duration < 0:
             raise ValueError
@@ -91,7 +92,7 @@ class Columns:
         )
         self._calls.extend(row)
 
-    def _memory(self, event: Mapping[str, Any], args: Mapping[str, Any]) -> None:
+    def _memory(self, event: Event, args: Event) -> None:
         kind, number = args.get("Device Type", 0), args.get("Device Id", 0)
         where = self.devices.number("host memory" if kind == 0 else f"device {number} memory")
         total, change = int(args["Total Allocated"]), int(args.get("Bytes", 0))
@@ -99,7 +100,7 @@ class Columns:
             raise OverflowError
         self._changes.extend((_ns(event["ts"]), total, change, where, self._lane(event)))
 
-    def _lane(self, event: Mapping[str, Any]) -> int:
+    def _lane(self, event: Event) -> int:
         return self.lanes.setdefault((event.get("pid"), event.get("tid")), len(self.lanes))
 
 
@@ -125,5 +126,5 @@ def _shape(raw: str) -> str:
     return ", ".join(parts)
 
 
-def _product(sizes: Any) -> str:
+def _product(sizes: object) -> str:
     return "x".join(str(size) for size in sizes) if isinstance(sizes, list) else str(sizes)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
+from densebench.text import joined, short, times
 from densebench.viewer.categories import Category
 from densebench.viewer.trace import NS_PER_MS, Array, Trace
-from densebench.viewer.views import operators, splits, step_ms, unsplit
-from densebench.wording import joined, short, times
+from densebench.viewer.views import Operator, operators, splits, step_ms, unsplit
 
 SAME = 0.03  # of an operator's time: as in the verdicts of the report
 MENTIONED = 3
@@ -21,6 +21,20 @@ OTHER_WORK = (
 Key = tuple[str, bool]  # an operator's name, and whether it ran on a device
 
 
+class Change(TypedDict):
+    """A row of the comparison: an operator of either trace."""
+
+    name: str
+    device: bool
+    category: int
+    a_ms: float
+    b_ms: float
+    a_calls: float
+    b_calls: float
+    saved_ms: float
+    change: str
+
+
 @dataclass(frozen=True)
 class Side:
     """One of the two traces, by the name that sentences give it."""
@@ -28,7 +42,7 @@ class Side:
     name: str
     trace: Trace
 
-    def operators(self) -> dict[Key, dict[str, Any]]:
+    def operators(self) -> dict[Key, Operator]:
         """The operators' rows."""
         return {(row["name"], row["device"]): row for row in operators(self.trace)}
 
@@ -46,7 +60,7 @@ class Side:
         }
 
 
-def compare(a: Side, b: Side, *, same_work: bool = True) -> dict[str, Any]:
+def compare(a: Side, b: Side, *, same_work: bool = True) -> dict[str, object]:
     """Every operator of either; the most time saved by `b` first, the most added last.
 
     `change` is `gone` or `new`, else `faster` or `slower` where every step of the one took less than every step
@@ -68,12 +82,13 @@ def compare(a: Side, b: Side, *, same_work: bool = True) -> dict[str, Any]:
 
 def _row(
     key: Key,
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any] | None,
+    before: Operator | None,
+    after: Operator | None,
     steps_a: Mapping[Key, Array],
     steps_b: Mapping[Key, Array],
-) -> dict[str, Any]:
-    one = before or after or {}
+) -> Change:
+    one = before or after
+    assert one is not None, "the key is of one of the two"
     a_ms = before["own_ms"] if before else 0.0
     b_ms = after["own_ms"] if after else 0.0
     return {
@@ -100,7 +115,7 @@ def _change(a: Array, b: Array) -> str:
     return "unclear"
 
 
-def _sentences(a: Side, b: Side, rows: list[dict[str, Any]]) -> list[str]:
+def _sentences(a: Side, b: Side, rows: list[Change]) -> list[str]:
     a_ms, b_ms = step_ms(a.trace), step_ms(b.trace)
     less = a_ms - b_ms
     said = [
@@ -147,7 +162,7 @@ def _by_category(a: Side, b: Side) -> list[str]:
     return said
 
 
-def _named(rows: list[dict[str, Any]]) -> str:
+def _named(rows: list[Change]) -> str:
     named = [f"{row['name']} ({_signed(row['saved_ms'])} ms)" for row in rows[:MENTIONED]]
     more = len(rows) - len(named)
     if not more:

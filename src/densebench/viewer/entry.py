@@ -8,7 +8,8 @@ from typing import Any
 
 from tensorboard.plugins import base_plugin
 
-PLUGIN_NAME = "pytorch_profiler"
+from densebench.viewer import PLUGIN_NAME
+
 PUBLISHED = "torch-tb-profiler"  # PyTorch's own plugin of the same name, no longer kept
 GROUP = "tensorboard_plugins"
 

@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
+from densebench.text import short
 from densebench.viewer.categories import Category
 from densebench.viewer.trace import NS_PER_MS, Array, Trace
-from densebench.wording import short
 
 MOST_POINTS = 2000  # of a line across the page
 
 
-def memory(trace: Trace, points: int = MOST_POINTS) -> dict[str, Any]:
+class Allocated(TypedDict):
+    """Bytes and number of allocations a step inside one operator."""
+
+    name: str
+    bytes: int
+    count: float
+
+
+class Device(TypedDict):
+    """One memory over time, and who allocated in it."""
+
+    name: str
+    time_ms: list[float]
+    low_bytes: list[int]
+    high_bytes: list[int]
+    end_ms: float
+    peak_bytes: int
+    peak_ms: float
+    peak_in: str
+    allocations: int
+    by_operator: list[Allocated]
+
+
+class Memory(TypedDict):
+    """What the page draws of the memory that was watched."""
+
+    devices: list[Device]
+    steps_ms: list[list[float]]
+
+
+def memory(trace: Trace, points: int = MOST_POINTS) -> Memory:
     """Bytes allocated over time, as lowest and highest value of up to `points` spans, and who allocated."""
     running = _around(trace)
-    devices = []
+    devices: list[Device] = []
     for number, name in enumerate(trace.devices):
         here = np.flatnonzero(trace.memory_device == number)
         if not len(here):
@@ -57,14 +87,14 @@ def _around(trace: Trace) -> Array:
     return np.where((event >= 0) & (trace.category[event] != Category.OUTSIDE), event, -1)
 
 
-def _allocated(trace: Trace, here: Array, running: Array) -> list[dict[str, Any]]:
+def _allocated(trace: Trace, here: Array, running: Array) -> list[Allocated]:
     """Bytes and number of allocations a step inside each outermost operator; the most first."""
     here = here[(trace.memory_change[here] > 0) & (running[here] >= 0)]
     here = here[trace.step[running[here]] >= 0]
     name, group = np.unique(trace.name[running[here]], return_inverse=True)
     each = np.bincount(group, weights=trace.memory_change[here]) / trace.step_count
     count = np.bincount(group) / trace.step_count
-    rows = [
+    rows: list[Allocated] = [
         {
             "name": trace.names[one],
             "bytes": round(float(each[number])),
@@ -72,7 +102,7 @@ def _allocated(trace: Trace, here: Array, running: Array) -> list[dict[str, Any]
         }
         for number, one in enumerate(name.tolist())
     ]
-    return sorted(rows, key=lambda row: -float(str(row["bytes"])))
+    return sorted(rows, key=lambda row: -row["bytes"])
 
 
 def memory_sentences(trace: Trace) -> list[str]:

@@ -15,9 +15,8 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
-from densebench.viewer import finding, store
+from densebench.viewer import PLUGIN_NAME, finding, store
 from densebench.viewer.comparison import Side, compare
-from densebench.viewer.entry import PLUGIN_NAME
 from densebench.viewer.memory import memory
 from densebench.viewer.reading import NoTrace
 from densebench.viewer.timeline import WIDEST_PX, timeline
@@ -26,6 +25,7 @@ from densebench.viewer.views import operators, overview
 
 PAGE = Path(__file__).parent / "page"
 TYPES = {".js": "text/javascript", ".css": "text/css"}
+Answer = Mapping[str, object]  # as JSON
 Application = Callable[[Mapping[str, Any], Any], Any]
 
 
@@ -72,7 +72,7 @@ class ProfilePlugin(base_plugin.TBPlugin):  # type: ignore[misc] # the package h
     def _found(self) -> dict[str, finding.Found]:
         return finding.find(self._log_dir) if self._log_dir else {}
 
-    def _list(self, _: Mapping[str, str]) -> dict[str, Any]:
+    def _list(self, _: Mapping[str, str]) -> Answer:
         rows = [
             {"id": one.id, "recipe": one.recipe, "batch": one.batch, "bytes": one.bytes}
             for one in self._found().values()
@@ -89,10 +89,10 @@ class ProfilePlugin(base_plugin.TBPlugin):  # type: ignore[misc] # the package h
     def _trace(self, asked: Mapping[str, str], key: str = "trace") -> Trace:
         return self._traces.get(self._one(asked, key))
 
-    def _operators(self, asked: Mapping[str, str]) -> dict[str, Any]:
+    def _operators(self, asked: Mapping[str, str]) -> Answer:
         return {"rows": operators(self._trace(asked), by_shape=asked.get("by") == "shape")}
 
-    def _timeline(self, asked: Mapping[str, str]) -> dict[str, Any]:
+    def _timeline(self, asked: Mapping[str, str]) -> Answer:
         trace = self._trace(asked)
         start = _number(asked, "start", 0)
         end = _number(asked, "end", trace.span_ns / 1000)
@@ -101,7 +101,7 @@ class ProfilePlugin(base_plugin.TBPlugin):  # type: ignore[misc] # the package h
             raise _Refused(f"start must lie before end, and width between 1 and {WIDEST_PX}", 400)
         return timeline(trace, start, end, int(width))
 
-    def _comparison(self, asked: Mapping[str, str]) -> dict[str, Any]:
+    def _comparison(self, asked: Mapping[str, str]) -> Answer:
         a, b = self._one(asked, "a"), self._one(asked, "b")
         names = (a.recipe, b.recipe)
         if a.recipe == b.recipe or a.batch != b.batch:
@@ -120,7 +120,7 @@ def _number(asked: Mapping[str, str], key: str, default: float) -> float:
     return number
 
 
-def _answer(question: Callable[[Mapping[str, str]], dict[str, Any]]) -> Application:
+def _answer(question: Callable[[Mapping[str, str]], Answer]) -> Application:
     """A route that answers with JSON, also where it can't."""
 
     def respond(request: wrappers.Request) -> wrappers.Response:

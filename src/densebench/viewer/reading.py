@@ -7,7 +7,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,11 +28,14 @@ _DIMS = re.compile(r'("Input Dims": )(\[[\d ,\[\]]*\])')
 _BROKEN = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
+Event = Mapping[str, Any]  # as the file has it: values may be missing or of any type
+
+
 class NoTrace(Exception):  # noqa: N818 - what the file is, not a fault of ours
     """The file holds no events, or not to its end: a sentence that says how far it could be read."""
 
 
-def events(path: Path) -> Iterator[dict[str, Any]]:
+def events(path: Path) -> Iterator[Event]:
     """Each event of the file, in its order.
 
     Raises:
@@ -75,7 +78,7 @@ class _Text:
         return self._decoder.decode(b"".join(pieces), final=not pieces)
 
 
-def _batches(file: _Text) -> Iterator[list[Any] | None]:
+def _batches(file: _Text) -> Iterator[list[object] | None]:
     """Events by the piece; a None at the end says that the list wasn't whole."""
     text, more = _start(file)
     key = _KEY.match(text)
@@ -110,7 +113,7 @@ def _start(file: _Text) -> tuple[str, bool]:
     return "", False
 
 
-def _cut(text: str, split: re.Pattern[str]) -> tuple[list[Any], str] | None:
+def _cut(text: str, split: re.Pattern[str]) -> tuple[list[object], str] | None:
     """The events before the last place where one follows another, and the text of the rest.
 
     Where the list up to there is valid JSON, the place lies between two events and not inside one.
@@ -130,7 +133,7 @@ def _lean(text: str) -> str:
     return _DIMS.sub(r'\1"\2"', _UNREAD.sub('"":0', text))
 
 
-def _whole(text: str) -> list[Any] | None:
+def _whole(text: str) -> list[object] | None:
     """The events of a list that ends in this text, whatever follows it."""
     try:
         found, _ = json.JSONDecoder(strict=False).raw_decode(f"[{text}")

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import IO
 
 from densebench.errors import DensebenchError, InputError, UsageError
+from densebench.processes.child import end
+from densebench.text import one_line
+from densebench.viewer import PLUGIN_NAME
 from densebench.viewer.board import EVERYTHING, PROFILES
-from densebench.viewer.entry import PLUGIN_NAME
-from densebench.wording import one_line
 
 START_S = 120.0  # on a busy machine
 STOP_S = 10.0
@@ -182,18 +183,10 @@ def _running(board: Board, log_dir: Path, host: str) -> Iterator[_Started]:
         try:
             yield _Started(board, process, said)
         finally:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    if process.stdin:
-        process.stdin.close()
+            process.terminate()
+            end(process, STOP_S)
+            if process.stdin:
+                process.stdin.close()
 
 
 def _address(host: str, port: int) -> str:

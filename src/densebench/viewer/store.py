@@ -10,7 +10,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 
-from densebench.machine import MB
+from densebench.machine.facts import MB
 from densebench.viewer.finding import Found
 from densebench.viewer.parsing import parse
 from densebench.viewer.trace import Trace

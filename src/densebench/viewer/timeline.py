@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from densebench.viewer.categories import Category
@@ -25,7 +23,7 @@ class _Texts:
         return self.numbers.setdefault(words[which], len(self.numbers)) if which >= 0 else NONE
 
 
-def timeline(trace: Trace, start_us: float, end_us: float, width_px: int) -> dict[str, Any]:
+def timeline(trace: Trace, start_us: float, end_us: float, width_px: int) -> dict[str, object]:
     """What stands between two moments (microseconds from the trace's first event) on `width_px` pixels.
 
     A box is (start us, duration us, name, category, own time us, shape, layer, events), its texts as numbers

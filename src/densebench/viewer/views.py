@@ -6,21 +6,54 @@ another unit; shares are of the step's time.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
+from densebench.text import joined, short
 from densebench.viewer.categories import Category, hides_operators
 from densebench.viewer.memory import memory_sentences
 from densebench.viewer.trace import NS_PER_MS, STEP_SOURCES, Array, Trace
-from densebench.wording import joined, short
 
 TOP = 8
 MOSTLY = 0.9
 WAITING = 0.5  # of a step: from here on a device is idle more than it works
 
 
-def overview(trace: Trace) -> dict[str, Any]:
+class Part(TypedDict):
+    """One kind of work in a step."""
+
+    category: int
+    label: str
+    ms: float
+    share: float
+
+
+class Split(TypedDict):
+    """A step's time on the processor or on the device, by kind of work."""
+
+    where: str
+    lane: str
+    parts: list[Part]
+
+
+class Operator(TypedDict):
+    """A row of the table of operators."""
+
+    name: str
+    category: int
+    mixed: bool
+    device: bool
+    calls: float
+    own_ms: float
+    total_ms: float
+    mean_us: float
+    share: float
+    shape: str
+    shapes: int
+
+
+def overview(trace: Trace) -> dict[str, object]:
     """The step's length, its time by kind of work, the heaviest operators, and the same in words."""
     rows = operators(trace)
     return {
@@ -35,7 +68,7 @@ def overview(trace: Trace) -> dict[str, Any]:
     }
 
 
-def splits(trace: Trace) -> list[dict[str, Any]]:
+def splits(trace: Trace) -> list[Split]:
     """A step's time by category, on the lane of the steps and on the device's lanes if there are such."""
     found = []
     counted = (trace.step >= 0) & ~trace.device_event & (trace.lane == trace.main)
@@ -47,14 +80,14 @@ def splits(trace: Trace) -> list[dict[str, Any]]:
     return found
 
 
-def _split(where: str, trace: Trace, counted: Array, lane: str) -> dict[str, Any]:
+def _split(where: str, trace: Trace, counted: Array, lane: str) -> Split:
     whole_ms = step_ms(trace)
     sums = np.bincount(trace.category[counted], weights=trace.own[counted], minlength=len(Category))
     each = sums / trace.step_count / NS_PER_MS
     # what no event covers is outside too: where steps aren't marked, and where a device waits
     each[Category.OUTSIDE] += max(0.0, whole_ms - each.sum())
     whole = max(whole_ms, float(each.sum()))
-    parts = [
+    parts: list[Part] = [
         {
             "category": int(kind),
             "label": "idle" if where == "device" and kind is Category.OUTSIDE else kind.label,
@@ -70,7 +103,7 @@ def _device_lanes(trace: Trace) -> list[str]:
     return [name for name, device in zip(trace.lanes, trace.on_device, strict=True) if device]
 
 
-def operators(trace: Trace, *, by_shape: bool = False) -> list[dict[str, Any]]:
+def operators(trace: Trace, *, by_shape: bool = False) -> list[Operator]:
     """One row for each operator, or each operator and input shapes; the most own time first."""
     rows = np.flatnonzero((trace.step >= 0) & (trace.category != Category.OUTSIDE))
     key = trace.name[rows] * 2 + trace.device_event[rows]
@@ -84,7 +117,7 @@ def operators(trace: Trace, *, by_shape: bool = False) -> list[dict[str, Any]]:
     calls = np.bincount(group) / steps
     shapes = _shapes(trace, rows, group)
     category, mixed = _main_category(trace, rows, group)
-    found = [
+    found: list[Operator] = [
         {
             "name": trace.names[trace.name[event]],
             "category": int(category[number]),
@@ -130,7 +163,7 @@ def _main_category(trace: Trace, rows: Array, group: Array) -> tuple[Array, Arra
     return table.argmax(axis=1), table.max(axis=1) < MOSTLY * table.sum(axis=1)
 
 
-def _sentences(trace: Trace, rows: list[dict[str, Any]]) -> list[str]:
+def _sentences(trace: Trace, rows: list[Operator]) -> list[str]:
     said = [_steps_sentence(trace)]
     for split in splits(trace):
         parts = sorted(split["parts"], key=lambda part: -part["ms"])
@@ -160,7 +193,7 @@ def _steps_sentence(trace: Trace) -> str:
     )
 
 
-def unsplit(trace: Trace, rows: list[dict[str, Any]]) -> list[str]:
+def unsplit(trace: Trace, rows: list[Operator]) -> list[str]:
     """How much of the step is inside code that the profiler can't look into, if that is worth a word."""
     hidden = sum(row["own_ms"] for row in rows if hides_operators(row["name"]))
     if hidden < 0.05 * step_ms(trace):

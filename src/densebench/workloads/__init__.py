@@ -127,7 +127,9 @@ def _auto_weights(request: WorkloadRequest) -> Weights:
 
 def _without_advice(error: InputError) -> str:
     """Why a download failed, without what to do about it: `auto` has done it already."""
-    return str(error).partition(": put the file")[0]
+    from densebench.workloads.downloads import NotDownloaded
+
+    return error.why if isinstance(error, NotDownloaded) else str(error)
 
 
 def _open_data(request: WorkloadRequest, weights: Weights) -> Splits:

@@ -63,6 +63,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def subset(self, positions: Sequence[int]) -> ImageSet:
+        """The images at these positions alone. The others are never read."""
+        labels = tuple(self.labels[p] for p in positions)
+        return ImageSet(labels, lambda wanted: self.read([positions[p] for p in wanted]))
+
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield float32 images (n, c, h, w) with int64 labels (n,); the last batch may be smaller."""
         import torch

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from densebench import atomic
+from densebench import files
 from densebench.workloads.base import Preprocessing, cache_folder
 
 if TYPE_CHECKING:
@@ -106,4 +106,4 @@ def fingerprint(paths: Sequence[Path]) -> str:
 def _remember(memory: Path, broken: list[int]) -> None:
     with suppress(OSError):  # a read-only or full cache: the files are checked again next time
         memory.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_text(memory, json.dumps(broken))
+        files.write_text(memory, json.dumps(broken))

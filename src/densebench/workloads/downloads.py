@@ -15,12 +15,28 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
+from densebench.errors import InputError
+
 _SILENCE_S = 30.0  # a server that sends nothing for this long is gone
 _CHUNK = 1 << 18  # bytes
 
 
 class DownloadFailed(Exception):  # noqa: N818 - what happened, as in errors.py
     """The file didn't come; the message says why in a few words."""
+
+
+class NotDownloaded(InputError):  # noqa: N818 - as above
+    """A request needs a file that didn't come.
+
+    Args:
+        why: what is missing, and why.
+        advice: what to do about it.
+
+    """
+
+    def __init__(self, why: str, advice: str) -> None:
+        super().__init__(f"{why}: {advice}")
+        self.why = why
 
 
 def fetch(url: str, path: Path, hash_name: str, hash_prefix: str, deadline_s: float | None = None) -> None:

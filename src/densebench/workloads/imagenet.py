@@ -10,11 +10,10 @@ import re
 from pathlib import Path
 from urllib.parse import urlparse
 
-from densebench.errors import InputError
 from densebench.workloads.base import Preprocessing, Weights
 from densebench.workloads.checkpoint_file import read_tensors, size_note
 from densebench.workloads.digits import MODEL as EMBEDDED
-from densebench.workloads.downloads import DownloadFailed, fetch, hash_matches
+from densebench.workloads.downloads import DownloadFailed, NotDownloaded, fetch, hash_matches
 from densebench.workloads.models import torchvision_models
 from densebench.workloads.states import fit_state
 
@@ -32,7 +31,7 @@ def open_imagenet_weights(model_name: str, image_size: int, deadline_s: float | 
         deadline_s: seconds that a download may take; None for no limit.
 
     Raises:
-        InputError: they are neither cached nor can they be had; the line says where to put which file.
+        NotDownloaded: they are neither cached nor can they be had; the line says where to put which file.
 
     """
     published = torchvision_models().get_model_weights(model_name).DEFAULT
@@ -42,9 +41,10 @@ def open_imagenet_weights(model_name: str, image_size: int, deadline_s: float | 
         try:
             fetch(published.url, path, "sha256", prefix, deadline_s)
         except DownloadFailed as error:
-            raise InputError(
-                f"no ImageNet weights for {model_name} ({error}): put the file {path.name} in {path.parent}, "
-                f"or use --weights {'digits' if model_name == EMBEDDED else 'random'}"
+            raise NotDownloaded(
+                f"no ImageNet weights for {model_name} ({error})",
+                f"put the file {path.name} in {path.parent}, "
+                f"or use --weights {'digits' if model_name == EMBEDDED else 'random'}",
             ) from error
     contents = read_tensors(path)
     fitted = fit_state(contents.tensors, model_name, str(path))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from densebench.errors import InputError, UsageError
 from densebench.workloads.base import Splits, Weights, cache_folder
-from densebench.workloads.downloads import DownloadFailed, fetch, hash_matches
+from densebench.workloads.downloads import DownloadFailed, NotDownloaded, fetch, hash_matches
 from densebench.workloads.folder import IMAGENET_CLASSES, IMAGENETTE, open_train_and_val
 
 _SIZES = ("320px", "160px", "full")
@@ -80,9 +80,9 @@ def _unpacked(size: str, deadline_s: float | None) -> Path:
         try:
             fetch(url, archive, "md5", md5, deadline_s)
         except DownloadFailed as error:
-            raise InputError(
-                f"no Imagenette ({error}): put the file {archive.name} in {archive.parent}, "
-                "or use --data none or a folder"
+            raise NotDownloaded(
+                f"no Imagenette ({error})",
+                f"put the file {archive.name} in {archive.parent}, or use --data none or a folder",
             ) from error
     with tempfile.TemporaryDirectory(dir=cache_folder(), suffix=".part") as temporary:
         try:

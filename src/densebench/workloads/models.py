@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from densebench.errors import UsageError
 
@@ -21,7 +22,7 @@ _FIXED_SIZE = {"vit_": 224, "maxvit_": 224}  # position embeddings: these famili
 _AUXILIARY = ("googlenet", "inception_v3")  # their second classifier is of use in training only
 
 
-def torchvision_models() -> Any:
+def torchvision_models() -> ModuleType:
     """The module `torchvision.models`, which has no usable types."""
     return importlib.import_module("torchvision.models")
 

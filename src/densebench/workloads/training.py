@@ -10,40 +10,26 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from densebench.errors import UsageError
+from densebench.machine.malloc import memory_kept
 from densebench.workloads import digits_data
+from densebench.workloads.augmentation import distort
 from densebench.workloads.checkpoint_writing import describe, halved, write_checkpoint
 from densebench.workloads.models import torchvision_models
+from densebench.workloads.schedule import Stage, batches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import torch
     from torch import Tensor, nn
 
 MODEL = "densenet121"
 SETTLED_RATE = 2e-4  # learning rate at the start of a settled stage; without fresh statistics 1e-3 diverges
-
-
-@dataclass(frozen=True)
-class Stage:
-    """`steps` batches of `batch_size` images, each batch at one of `sizes` (pixels) in turn.
-
-    `settled` keeps batch normalization at the averages it has gathered. In training it normalizes each batch
-    by itself, so each size by its own statistics; at inference there is one set of them for all sizes. A
-    settled stage, always the last, teaches the weights to live with that one set, in small steps.
-    """
-
-    sizes: tuple[int, ...]
-    batch_size: int
-    steps: int
-    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,21 +181,6 @@ def fit(
     return model.to(memory_format=torch.contiguous_format).eval()
 
 
-def batches(
-    stages: Sequence[Stage], positions: Sequence[int], generator: torch.Generator
-) -> Iterator[tuple[int, list[int], bool]]:
-    """(image size, positions, settled) of each step; every image comes once before any comes again."""
-    import torch
-
-    queue: list[int] = []
-    for stage in stages:
-        for step in range(stage.steps):
-            while len(queue) < stage.batch_size:
-                queue += [positions[i] for i in torch.randperm(len(positions), generator=generator).tolist()]
-            batch, queue = queue[: stage.batch_size], queue[stage.batch_size :]
-            yield stage.sizes[step % len(stage.sizes)], batch, stage.settled
-
-
 def _settle(model: nn.Module) -> None:
     """Let batch normalization use the averages that it has, and gather no more."""
     from torch import nn
@@ -217,32 +188,6 @@ def _settle(model: nn.Module) -> None:
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.eval()
-
-
-def distort(images: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
-    """Bend (n, 1, 8, 8) while scaling it to (n, 3, size, size), normalized."""
-    larger = bend(images, image_size, generator)
-    return ((larger - digits_data.MEAN) / digits_data.STD).expand(-1, 3, -1, -1)
-
-
-def bend(images: Tensor, image_size: int, generator: torch.Generator) -> Tensor:
-    """Turn, zoom, shift each of (n, c, h, w) a little while scaling it to (n, c, size, size).
-
-    To a smaller size it samples single points: scale the images down before.
-    """
-    import torch
-    from torch.nn import functional
-
-    n = len(images)
-    turn, zoom, right, down = (torch.rand(4, n, generator=generator) * 2 - 1).unbind()
-    angle, factor = turn * 0.17, 1 + zoom * 0.1  # 10 degrees, 10 %
-    cos, sin = torch.cos(angle) * factor, torch.sin(angle) * factor
-    shift = torch.stack([right, down], dim=1) * 0.125  # half a pixel of eight
-    rows = torch.stack([cos, -sin, sin, cos], dim=1).view(n, 2, 2)
-    theta = torch.cat([rows, shift[:, :, None]], dim=2)
-    grid = functional.affine_grid(theta, [n, 1, image_size, image_size], align_corners=False)
-    grid = grid.to(images.device)
-    return functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def accuracy(model: nn.Module, images: Tensor, labels: Sequence[int], image_size: int) -> float:
@@ -257,27 +202,3 @@ def accuracy(model: nn.Module, images: Tensor, labels: Sequence[int], image_size
             answers = model(digits_data.scale(images[batch], look)).argmax(1)
             right += int((answers == torch.tensor([labels[p] for p in batch])).sum())
     return right / len(positions)
-
-
-@contextmanager
-def memory_kept() -> Iterator[None]:
-    """Tell glibc to keep freed memory for the time being.
-
-    Fetching it from the system at every step was seen to be up to 20 times slower in a virtual machine.
-    """
-    import ctypes
-
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of <malloc.h>
-    try:
-        libc = ctypes.CDLL(None)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(mmap_max, 0)
-    except (OSError, AttributeError, TypeError):  # not glibc: only slower
-        yield
-        return
-    try:
-        yield
-    finally:
-        libc.mallopt(trim_threshold, 128 * 1024)  # glibc's own values
-        libc.mallopt(mmap_max, 65536)
-        libc.malloc_trim(0)

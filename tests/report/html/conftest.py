@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from densebench.record import Row
 from densebench.report.html import page
-from tests.factory import header
+from densebench.results.record import Row
+from tests.factory import confirmed, header
 from tests.report.html.shapes import CEILINGS, logs
 
 PATIENCE_MS = 120_000  # other tests use the cores too
@@ -56,7 +56,7 @@ def open_report(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         **options: Any,
     ) -> Opened:
         path = tmp_path / f"report {len(contexts)}.html"
-        path.write_text(page(run, rows, [folder]), encoding="utf-8")
+        path.write_text(page(run, rows, [folder], confirmed(rows)), encoding="utf-8")
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
@@ -78,6 +78,7 @@ def open_report(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         opened.tab.on("dialog", lambda dialog: (opened.complaints.append(dialog.message), dialog.dismiss()))
         before(opened.tab)
         opened.tab.goto(path.as_uri(), wait_until="load")
+        opened.tab.evaluate("document.getElementById('rows').open = true")  # what most tests look at
         return opened
 
     yield open_

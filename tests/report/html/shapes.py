@@ -8,9 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from densebench.measure.ceilings import Ceiling, Ceilings
-from densebench.record import Record, Row, Status
-from densebench.rows import derive
+from densebench.results.ceilings import Ceiling, Ceilings
+from densebench.results.derive import derive
+from densebench.results.observation import Status
+from densebench.results.record import Record, Row
+from densebench.schema import Caveat, Effect
 from tests.factory import broken, record, rows_of, timed
 from tests.viewer.making import layers, log_folder, network
 
@@ -35,7 +37,7 @@ def measured(recipe: str, batch_size: int, throughput: float, noise: random.Rand
         "build_s": 1.0 if recipe == "baseline" else 20.0,
         "load_s": 0.2,
         "first_inference_s": 0.3,
-        "effect": "int8 convolutions 119/120",
+        "effect": Effect(seen=("int8 convolutions 119/120",)),
     }
     return record(recipe=recipe, batch_size=batch_size, **(facts | changes))
 
@@ -145,8 +147,8 @@ SHAPES: dict[str, list[Row]] = {
     "a script in the names": sweep_of(
         ["baseline", EVIL, f"@3 %{{x}} $x$ &lt; </script>{EVIL}\n<img src=x onerror=alert(2)>"],
         [1, 8],
-        effect=EVIL,
-        caveats=(EVIL,),
+        effect=Effect(seen=(EVIL,)),
+        caveats=(Caveat(text=EVIL),),
         weights=EVIL,
         model=EVIL,
     )

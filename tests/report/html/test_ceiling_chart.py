@@ -8,9 +8,9 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from densebench.record import Row
 from densebench.report.html import page
 from densebench.report.html.style import THEMES, painted, series_of
+from densebench.results.record import Row
 from tests.factory import header, rows_of
 from tests.report.html.shapes import CEILINGS
 from tests.report.html.test_page import charts_of
@@ -83,9 +83,9 @@ def test_it_stands_between_the_operators_and_the_build() -> None:
     assert re.search(r"Operations a second, and the ceiling of each recipe", text[places[1] : places[2]])
 
 
-def test_disturbed_ceilings_are_told() -> None:
+def test_ceilings_measured_with_interference_are_told() -> None:
     """Shares of a ceiling that is too low are too high."""
-    low = CEILINGS.model_copy(update={"disturbance": "other processes took 1.50 of 2 cores"})
+    low = CEILINGS.model_copy(update={"interference": "other processes took 1.50 of 2 cores"})
     told = page(header(ceilings=low.model_dump(mode="json")), rows())
     assert "(other processes took 1.50 of 2 cores), so it can do more" in told
     assert "so it can do more" not in page(header(ceilings=KEPT), rows())

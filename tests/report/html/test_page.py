@@ -14,12 +14,12 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from densebench.record import Row
 from densebench.report import operators, write_report
 from densebench.report.html import page
 from densebench.report.html.style import THEMES, painted, series_of
+from densebench.results.record import Row
 from densebench.sinks.log_folder import OWNER, claim
-from tests.factory import header, rows_of
+from tests.factory import confirmed, header, rows_of
 from tests.report.html.shapes import EVIL, SHAPES, USUAL, thousand
 
 MOST_MB = 12
@@ -81,7 +81,7 @@ def charts_of(
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_gives_a_page_of_known_scripts(shape: str) -> None:
     """The page loads nothing, and runs only the two scripts whose hashes its policy names."""
-    text = page(header(), SHAPES[shape])
+    text = page(header(), SHAPES[shape], confirmation=confirmed(SHAPES[shape]))
     parts = Parts(text)
     assert {address[:1] for address in parts.addresses} <= {"#"}
     assert not parts.handlers
@@ -127,9 +127,10 @@ def test_sections_in_the_readers_order() -> None:
 
 def test_the_answer_and_its_grounds() -> None:
     """What to deploy, the runner-up with its margin, reasons, notes, environment and command are all there."""
-    text = page(header(notes=("load average 2.1",)), USUAL)
-    assert '<p class="headline">Deploy c+d: ' in text
-    assert re.search(r'<p class="runner-up">Next is b with [\d.]+ images/s \([\d.]+ % less\)\.', text)
+    text = page(header(notes=("load average 2.1",)), USUAL, confirmation=confirmed(USUAL))
+    assert '<p class="headline">Deploy c+d at batch 8: ' in text
+    assert '<p class="runner-up">Next is b at batch 32: ' in text
+    assert text.count("recommended</small>") == 2, "in the matrix, and in the table of all rows"
     assert "its library is not installed" in text
     assert "missing at batches 1, 8 and 32 was skipped" in text
     assert "load average 2.1" in text
@@ -141,7 +142,7 @@ def test_the_answer_and_its_grounds() -> None:
 def test_every_sentence_has_its_evidence() -> None:
     """Each finding of the page is followed by the rows that it rests on, wherever it stands."""
     rows = [*USUAL, *rows_of({"bare": {1: 20}})]
-    text = page(header(), rows)
+    text = page(header(), rows, confirmation=confirmed(rows))
     lists = re.findall(r'(?s)<ul class="findings">(.*?)</ul>', text)
     items = [item for one in lists for item in re.findall("(?s)<li.*?</li>", one)]
     for start in (
@@ -156,8 +157,7 @@ def test_every_sentence_has_its_evidence() -> None:
     assert "evidence</summary>missing at batches 1, 8 and 32</details>" in text
     answer = re.search(r'(?s)<section id="deploy".*?</section>', text)
     assert answer is not None
-    assert "evidence</summary>c+d at batch 32; b at batch 32; c+d" not in answer[0], "each recipe once"
-    assert "evidence</summary>c+d at batch 32; b at batch 32</details>" in answer[0]
+    assert "evidence</summary>c+d at batch 8; baseline at batch 32</details>" in answer[0], "each recipe once"
 
 
 def test_a_build_that_costs_nothing_is_seen() -> None:

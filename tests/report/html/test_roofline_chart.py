@@ -7,10 +7,10 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from densebench.measure.ceilings import intensity, roof
-from densebench.record import Row
 from densebench.report.html import page
 from densebench.report.html.style import THEMES, painted
+from densebench.report.roofline import intensity, roof
+from densebench.results.record import Row
 from tests.factory import header, rows_of
 from tests.report.html.shapes import CEILINGS
 from tests.report.html.test_page import charts_of

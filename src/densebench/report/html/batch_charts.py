@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from densebench.record import BASELINE, COLUMNS
 from densebench.report.html.chart import (
     Bar,
     Chart,
@@ -18,60 +18,88 @@ from densebench.report.html.chart import (
     log_axis,
 )
 from densebench.report.html.style import Series
-from densebench.wording import batches, short
+from densebench.results.columns import COLUMNS
+from densebench.spec import BASELINE
+from densebench.text import batches, short
 
 COLUMN = {column.name: column for column in COLUMNS}
 MOST_LINES = 12  # drawn at once; the others have a button each
+Known = dict[int, tuple[float, float | None, float | None]]  # by batch size: value, interval
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """One column of the rows, as far as it is known: what a chart of it is made from."""
+
+    column: str
+    title: str
+    unit: str
+    caption: str
+    series: tuple[tuple[Series, Known], ...]
+
+    @property
+    def sizes(self) -> list[int]:
+        return sorted({size for _, values in self.series for size in values})
+
+    @property
+    def lower_is_better(self) -> bool:
+        return COLUMN[self.column].better == "lower"
 
 
 def over_batch_size(
     series: Sequence[Series], column: str, title: str, unit: str, *, log: bool = False, caption: str = ""
 ) -> Chart | None:
     """A figure over the batch size as lines, or as ranked bars where there is one batch size only."""
-    drawn = [(one, _known(one, column)) for one in series]
-    drawn = [(one, values) for one, values in drawn if values]
-    sizes = sorted({size for _, values in drawn for size in values})
-    if not drawn:
+    found = tuple((one, values) for one in series if (values := _known(one, column)))
+    if not found:
         return None
-    lower = COLUMN[column].better == "lower"
-    if len(sizes) == 1:
-        ranked = sorted(drawn, key=lambda pair: pair[1][sizes[0]][0] * (1 if lower else -1))
-        columns = [
-            Bar(one, value, short(value), low, high)
-            for one, values in ranked
-            for value, low, high in [values[sizes[0]]]
-        ]
-        return Chart(
-            column,
-            f"{title} at {batches(sizes)}",
-            f"{caption} {about_baseline(columns)}".strip(),
-            (bars(columns, unit),),
-            (_lines(drawn, sizes, unit),),
-        )
-    traces = tuple(_line(one, values) for one, values in drawn)
-    figures = [value for _, values in drawn for value, _, _ in values.values()]
+    drawn = _Drawn(column, title, unit, caption, found)
+    return _ranked(drawn) if len(drawn.sizes) == 1 else _over_sizes(drawn, log=log)
+
+
+def _ranked(drawn: _Drawn) -> Chart:
+    """Bars, the best one first."""
+    (size,) = drawn.sizes
+    sign = 1 if drawn.lower_is_better else -1
+    ranked = sorted(drawn.series, key=lambda pair: sign * pair[1][size][0])
+    columns = [
+        Bar(one, value, short(value), low, high)
+        for one, values in ranked
+        for value, low, high in [values[size]]
+    ]
+    return Chart(
+        drawn.column,
+        f"{drawn.title} at {batches([size])}",
+        f"{drawn.caption} {about_baseline(columns)}".strip(),
+        (bars(columns, drawn.unit),),
+        (_lines(drawn),),
+    )
+
+
+def _over_sizes(drawn: _Drawn, *, log: bool) -> Chart:
+    """A line for each recipe; where there are many, only the best ones at first."""
+    sizes = drawn.sizes
+    figures = [value for _, values in drawn.series for value, _, _ in values.values()]
     horizontal = axis(
         "Batch size (images)", type="log", tickvals=sizes, ticktext=[str(size) for size in sizes]
     )
-    vertical = log_axis(unit, figures) if log else axis(unit, rangemode="tozero")
-    kept = _first_lines(drawn, lower=lower)
+    vertical = log_axis(drawn.unit, figures) if log else axis(drawn.unit, rangemode="tozero")
+    traces = tuple(_line(one, values) for one, values in drawn.series)
+    kept = _first_lines(drawn)
     more = (
         f"The {MOST_LINES} best and the baseline are drawn; the buttons show the others."
-        if len(kept) < len(drawn)
+        if len(kept) < len(drawn.series)
         else ""
     )
     return Chart(
-        column,
-        f"{title} over the batch size",
-        f"{caption} {more}".strip(),
+        drawn.column,
+        f"{drawn.title} over the batch size",
+        f"{drawn.caption} {more}".strip(),
         (View("", traces, {"xaxis": horizontal, "yaxis": vertical, "height": 440}),),
-        (_lines(drawn, sizes, unit),),
-        legend=tuple(one for one, _ in drawn),
-        hidden=frozenset(one.name for one, _ in drawn if one.name not in kept),
+        (_lines(drawn),),
+        legend=tuple(one for one, _ in drawn.series),
+        hidden=frozenset(one.name for one, _ in drawn.series if one.name not in kept),
     )
-
-
-Known = dict[int, tuple[float, float | None, float | None]]  # by batch size: value, interval
 
 
 def _known(series: Series, column: str) -> Known:
@@ -87,13 +115,14 @@ def _known(series: Series, column: str) -> Known:
     }
 
 
-def _first_lines(drawn: Sequence[tuple[Series, Known]], *, lower: bool) -> set[str]:
+def _first_lines(drawn: _Drawn) -> set[str]:
     def best(values: Known) -> float:
         figures = [value for value, _, _ in values.values()]
-        return min(figures) if lower else -max(figures)
+        return min(figures) if drawn.lower_is_better else -max(figures)
 
-    ranked = sorted((pair for pair in drawn if pair[0].recipe != BASELINE), key=lambda pair: best(pair[1]))
-    base = {one.name for one, _ in drawn if one.recipe == BASELINE}
+    others = (pair for pair in drawn.series if pair[0].recipe != BASELINE)
+    ranked = sorted(others, key=lambda pair: best(pair[1]))
+    base = {one.name for one, _ in drawn.series if one.recipe == BASELINE}
     return {one.name for one, _ in ranked[:MOST_LINES]} | base
 
 
@@ -121,12 +150,13 @@ def _line(series: Series, values: Known) -> Spec:
     }
 
 
-def _lines(drawn: Sequence[tuple[Series, Known]], sizes: Sequence[int], unit: str) -> Figures:
+def _lines(drawn: _Drawn) -> Figures:
     def text(values: Known, size: int) -> str:
         if size not in values:
             return "-"
         value, low, high = values[size]
         return short(value) + (f" ({interval(low, high)})" if low is not None else "")
 
-    lines = tuple((one.name, *(text(values, size) for size in sizes)) for one, values in drawn)
-    return Figures(("recipe", *(f"batch {size}" for size in sizes)), lines, 1, unit)
+    sizes = drawn.sizes
+    lines = tuple((one.name, *(text(values, size) for size in sizes)) for one, values in drawn.series)
+    return Figures(("recipe", *(f"batch {size}" for size in sizes)), lines, 1, drawn.unit)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from densebench.measure.ceilings import Ceiling, Ceilings, called
-from densebench.record import Row
 from densebench.report.html.chart import Bar, Chart, Figures, Spec, View, axis, bars
 from densebench.report.html.style import Series, chart_text
-from densebench.report.roofs import disturbed, of_ceilings
-from densebench.wording import short
+from densebench.report.roofs import of_ceilings, too_low
+from densebench.results.ceilings import Ceiling, Ceilings, called
+from densebench.results.record import Row
+from densebench.text import short
 
 UNIT = "1e9 operations a second (GOP/s)"
 Cell = tuple[Series, Row, float, Ceiling]  # with what the row reaches, GOP/s
@@ -23,9 +23,7 @@ def ceiling_bars(series: Sequence[Series], ceilings: Ceilings | None) -> Chart |
     if not cells:
         return None
     sizes = sorted({row.batch_size for _, row, _, _ in cells})
-    views = tuple(
-        _view(f"batch {size}", [cell for cell in cells if cell[1].batch_size == size]) for size in sizes
-    )
+    views = tuple(_view(size, [cell for cell in cells if cell[1].batch_size == size]) for size in sizes)
     lines = tuple(
         (
             one.name,
@@ -41,10 +39,10 @@ def ceiling_bars(series: Sequence[Series], ceilings: Ceilings | None) -> Chart |
     return Chart(
         "ceilings",
         "Operations a second, and the ceiling of each recipe's own precision",
-        "Multiplications and additions of convolutions and linear layers, in the precision that most of them run "
-        "in. The upright mark is the most that large convolutions reached here in that precision. What is missing "
-        "went into small layers, into moving data, and into all that is no multiplication."
-        + disturbed(ceilings),
+        "Multiplications and additions of convolutions, linear layers and attention, in the precision that most "
+        "of them run in. The upright mark is the most that large convolutions, or a row, reached here in that "
+        "precision. What is missing went into small layers, into moving data, and into all that is no multiplication."
+        + too_low(ceilings),
         views,
         (Figures(headings, lines, 2, "Share of the ceiling"),),
     )
@@ -64,7 +62,7 @@ def _cell(one: Series, row: Row, ceilings: Ceilings) -> Cell | None:
     return one, row, 2 * row.macs_g * row.throughput_samples_per_s, ceiling
 
 
-def _view(label: str, cells: Sequence[Cell]) -> View:
+def _view(size: int, cells: Sequence[Cell]) -> View:
     values = [Bar(one, reached, f"{_percent(row)} %") for one, row, reached, _ in cells]
     view = bars(values, UNIT)
     marks: Spec = {
@@ -93,7 +91,8 @@ def _view(label: str, cells: Sequence[Cell]) -> View:
         "margin": {"t": 24 + 16 * len(ceilings)},
     }
     height = view.layout["height"] + 16 * len(ceilings)
-    return View(label, (*view.traces, marks), view.layout | more | {"height": height})
+    layout = view.layout | more | {"height": height}
+    return View(f"batch {size}", (*view.traces, marks), layout, size)
 
 
 def _upright(value: float) -> Spec:

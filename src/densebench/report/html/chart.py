@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from densebench.record import BASELINE
 from densebench.report.html.style import Series
-from densebench.rows import by_environment
-from densebench.wording import short
+from densebench.results.derive import by_environment
+from densebench.spec import BASELINE
+from densebench.text import short
 
 Spec = dict[str, Any]  # a trace or a layout, in Plotly's own words
 
@@ -27,11 +27,15 @@ class Figures:
 
 @dataclass(frozen=True)
 class View:
-    """One state of a chart: its traces and layout under the label of its choice."""
+    """One state of a chart: its traces and layout under the label of its choice.
+
+    `batch_size` is that of a view that shows one, of one environment.
+    """
 
     label: str
     traces: tuple[Spec, ...]
     layout: Spec
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,12 @@ class Bar:
     of_which: float = 0  # the first part of the value, drawn in grey
 
 
-def axis(title: str, **more: Any) -> Spec:
+def axis(title: str, **more: object) -> Spec:
     """An axis with its unit."""
     return {"title": {"text": title}, **more}
 
 
-def log_axis(title: str, values: Sequence[float], **more: Any) -> Spec:
+def log_axis(title: str, values: Sequence[float], **more: object) -> Spec:
     """A logarithmic axis with its unit, marked at 1, 2 and 5 and their multiples by ten around the values."""
     low, high = min(values), max(values)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -107,49 +111,43 @@ def lanes(series: Sequence[Series]) -> Spec:
 
 def bars(values: Sequence[Bar], title: str, *, log: bool = False) -> View:
     """Horizontal bars in their series' colours, with their figures at the ends and a line at the baseline's."""
-    places = list(range(len(values)))
-    common: Spec = {"type": "bar", "orientation": "h", "y": places, "width": 0.7}
-    traces: list[Spec] = []
-    if any(bar.of_which for bar in values):
-        grey = {"color": "@kind3", "line": {"width": 0}}
-        traces.append({**common, "x": [bar.of_which for bar in values], "marker": grey, "hoverinfo": "skip"})
     reach = max((bar.high or bar.value for bar in values), default=1.0)
-    traces.append(
-        {
-            **common,
-            "x": [bar.value - bar.of_which for bar in values],
-            "marker": {"color": [bar.series.colour for bar in values]},
-            "text": [bar.text for bar in values],
-            "textposition": "outside",
-            "textangle": 0,
-            "cliponaxis": False,
-            "customdata": [bar.series.label for bar in values],
-            "hovertemplate": "%{customdata}: %{text}<extra></extra>",
-            "error_x": _errors(values),
-        }
-    )
-    shapes = []
-    if (reference := _of_baseline(values)) is not None:
-        line = {"color": "@ink", "width": 1, "dash": "dot"}
-        shapes.append(
-            {
-                "layer": "below",
-                "type": "line",
-                "x0": reference,
-                "x1": reference,
-                "y0": 0,
-                "y1": 1,
-                "yref": "paper",
-                "line": line,
-            }
-        )
     drawn = [bar.value for bar in values]
     log = log and min(drawn, default=0) > 0  # a value of 0 has no place on a logarithmic axis
     horizontal = log_axis(title, drawn) if log else axis(title, range=[0, 1.18 * reach or 1])
+    reference = _of_baseline(values)
+    shapes = [] if reference is None else [_line_at(reference)]
     layout = {"xaxis": horizontal, "barmode": "stack", "shapes": shapes} | lanes(
         [bar.series for bar in values]
     )
-    return View("", tuple(traces), layout)
+    return View("", tuple(_stacked(values)), layout)
+
+
+def _stacked(values: Sequence[Bar]) -> Iterator[Spec]:
+    """The bars: their first parts in grey where any has one, then the rest with figure and interval."""
+    common: Spec = {"type": "bar", "orientation": "h", "y": list(range(len(values))), "width": 0.7}
+    if any(bar.of_which for bar in values):
+        grey = {"color": "@kind3", "line": {"width": 0}}
+        yield {**common, "x": [bar.of_which for bar in values], "marker": grey, "hoverinfo": "skip"}
+    yield {
+        **common,
+        "x": [bar.value - bar.of_which for bar in values],
+        "marker": {"color": [bar.series.colour for bar in values]},
+        "text": [bar.text for bar in values],
+        "textposition": "outside",
+        "textangle": 0,
+        "cliponaxis": False,
+        "customdata": [bar.series.label for bar in values],
+        "hovertemplate": "%{customdata}: %{text}<extra></extra>",
+        "error_x": _errors(values),
+    }
+
+
+def _line_at(value: float) -> Spec:
+    """A dotted line over the whole height, behind the bars."""
+    ink = {"color": "@ink", "width": 1, "dash": "dot"}
+    place = {"x0": value, "x1": value, "y0": 0, "y1": 1, "yref": "paper"}
+    return {"layer": "below", "type": "line", **place, "line": ink}
 
 
 def about_baseline(values: Sequence[Bar]) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from densebench.record import COLUMNS, Column, Row, Status
 from densebench.report.html.chart import interval
 from densebench.report.html.style import Series
 from densebench.report.sweep import change
-from densebench.wording import STATUS_WORDS, one_line, short, times
+from densebench.results.columns import COLUMNS, Column
+from densebench.results.observation import Status
+from densebench.results.problems import STATUS_WORDS
+from densebench.results.record import Row
+from densebench.text import one_line, short, times
 
 SHOWN = {  # column -> its heading; those that no row has are left out
     "throughput_samples_per_s": "throughput",
@@ -20,11 +23,13 @@ SHOWN = {  # column -> its heading; those that no row has are left out
     "accuracy_drop_pp": "top-1 lost",
     "top1_agreement": "same guess",
     "model_size_mb": "size",
-    "host_memory_peak_mb": "peak memory",
+    "host_memory_peak_mb": "memory while measured",
     "vram_driver_peak_mb": "peak GPU memory",
     "build_s": "build",
     "load_s": "load",
     "first_inference_s": "first inference",
+    "deploy_start_s": "own start",
+    "deploy_memory_mb": "own memory",
     "break_even_images": "break-even",
     "roofline_fraction": "of the ceiling",
     "energy_j_per_image": "energy",
@@ -96,7 +101,7 @@ def comparison(rows: Sequence[Row], series: Sequence[Series], chosen: Row | None
             word=STATUS_WORDS[row.status],
             reason=one_line(row.reason, 2000) or ("" if row.status is Status.OK else "no reason given"),
             cells=tuple(_cell(row, column, widest) for column in shown),
-            effect=one_line(row.effect, 400),
+            effect=one_line(row.effect_text, 400),
             chosen=chosen is not None
             and row.key == chosen.key
             and row.environment_id == chosen.environment_id,

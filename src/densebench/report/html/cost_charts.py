@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from densebench.record import Row
 from densebench.report.html.chart import Bar, Chart, Figures, View, about_baseline, bars
 from densebench.report.html.style import Series
-from densebench.wording import duration, short
+from densebench.results.record import Row
+from densebench.text import duration, short
 
 
 def memory(series: Sequence[Series]) -> list[Chart]:
-    """Peak memory of the host and of the GPU, batch size by batch size."""
+    """Peak memory of a program of its own, and of the measuring process, its host and its GPU, by batch size."""
+    own = _once(
+        series, "deploy_memory_mb", "Peak memory of a program of its own", "Peak resident memory (MB)", _whole
+    )
     host = _by_batch_size(
         series,
         "host_memory_peak_mb",
-        "Peak memory of the process",
+        "Peak memory of the measuring process",
         "Peak resident memory (MB)",
         "The grey part is the loaded framework, before the model.",
         of_which=lambda row: row.host_memory_floor_mb or 0.0,
@@ -27,7 +30,7 @@ def memory(series: Sequence[Series]) -> list[Chart]:
         "Peak GPU memory (MB)",
         "As the driver saw it: weights, workspaces and libraries of any engine.",
     )
-    return [chart for chart in (host, gpu) if chart]
+    return [chart for chart in (own, host, gpu) if chart]
 
 
 def size(series: Sequence[Series]) -> Chart | None:
@@ -38,6 +41,12 @@ def size(series: Sequence[Series]) -> Chart | None:
 def build_time(series: Sequence[Series]) -> Chart | None:
     """Seconds to make the artifact."""
     return _once(series, "build_s", "Time to build the artifact", "Build time (s)", duration)
+
+
+def start(series: Sequence[Series]) -> Chart | None:
+    """Seconds from the start of a program to its first answer."""
+    title = "Start of a program of its own, to the first answer"
+    return _once(series, "deploy_start_s", title, "Start (s)", duration)
 
 
 def break_even(series: Sequence[Series]) -> Chart | None:
@@ -73,7 +82,7 @@ def _by_batch_size(
             for value in [getattr(row, column)]
         ]
         view = bars(values, unit, log=log)
-        views.append(View(f"batch {size_}", view.traces, view.layout))
+        views.append(View(f"batch {size_}", view.traces, view.layout, size_))
         lines += [(bar.series.name, f"{size_}", bar.text) for bar in values]
     if not views:
         return None

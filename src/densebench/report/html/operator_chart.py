@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from densebench.record import Row
 from densebench.report.html.chart import Chart, Figures, Spec, View, axis, lanes
 from densebench.report.html.style import Series
 from densebench.report.operators import KINDS, Operators, read_operators
-from densebench.wording import one_line, short
+from densebench.results.record import Row
+from densebench.text import one_line, short
 
 PATTERNS = ("", "/", "x", ".", "")  # beside the shade, for those who can't tell greys apart
 MOST_OPERATORS = 20
@@ -40,30 +40,6 @@ def _inside(folder: Path, name: str) -> Path | None:
 def operators(found: Profiled, batch_size: int) -> Chart:
     """Self time by kind of operator, one bar per recipe; and the operators themselves in a table."""
     shown = [one for one, _, _ in found]
-    traces: list[Spec] = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "y": list(range(len(found))),
-            "x": [read.by_kind[kind] for _, _, read in found],
-            "name": kind,
-            "width": 0.7,
-            "marker": {
-                "color": f"@kind{index}",
-                "line": {"color": "@muted", "width": 0.7},
-                "pattern": {
-                    "shape": PATTERNS[index],
-                    "fgcolor": "@ink",
-                    "bgcolor": f"@kind{index}",
-                    "size": 6,
-                },
-            },
-            "customdata": [one.label for one in shown],
-            "hovertemplate": "%{customdata}: " + kind + " %{x:.3~g} ms<extra></extra>",
-            "showlegend": True,
-        }
-        for index, kind in enumerate(KINDS.values())
-    ]
     legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "normal"}
     layout = {
         "xaxis": axis(f"Self time of one batch of {batch_size} (ms)"),
@@ -80,9 +56,30 @@ def operators(found: Profiled, batch_size: int) -> Chart:
         "one. What an operator allocates or views counts for it; copies are changes of layout and precision too; "
         "time between operators, and code that a compiler or a frozen graph runs in one piece without naming its "
         "operators, is other." + (f" Cut short, so incomplete: {', '.join(cut)}." if cut else ""),
-        (View("", tuple(traces), layout),),
+        (View("", tuple(_bars(found, index, kind) for index, kind in enumerate(KINDS.values())), layout),),
         (_kinds(found), _by_name(found)),
     )
+
+
+def _bars(found: Profiled, index: int, kind: str) -> Spec:
+    """One kind of operator: its part of each recipe's bar, told apart by shade and pattern."""
+    shade = f"@kind{index}"
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "y": list(range(len(found))),
+        "x": [read.by_kind[kind] for _, _, read in found],
+        "name": kind,
+        "width": 0.7,
+        "marker": {
+            "color": shade,
+            "line": {"color": "@muted", "width": 0.7},
+            "pattern": {"shape": PATTERNS[index], "fgcolor": "@ink", "bgcolor": shade, "size": 6},
+        },
+        "customdata": [one.label for one, _, _ in found],
+        "hovertemplate": "%{customdata}: " + kind + " %{x:.3~g} ms<extra></extra>",
+        "showlegend": True,
+    }
 
 
 def _kinds(found: Profiled) -> Figures:

@@ -14,18 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from densebench.record import Row
-from densebench.report.analysis import PERFORMANCE, TRADE_OFFS, limits
+from densebench.report.analysis import PERFORMANCE, SHOWN, TRADE_OFFS, limits
 from densebench.report.facts import environment, setting, sweep_of, title
 from densebench.report.html.comparison import comparison
+from densebench.report.html.matrix import matrix
 from densebench.report.html.sections import sections
 from densebench.report.html.style import SYMBOLS, THEMES, series_of
 from densebench.report.html.tiles import tiles
-from densebench.report.recommendation import choose, no_recommendation, recommendations
+from densebench.report.recommendation import recommendations
 from densebench.report.reliability import missing
 from densebench.report.sweep import apply, evidence
-from densebench.sinks.journal import Header
-from densebench.wording import one_line
+from densebench.results.journal import Header
+from densebench.results.record import Record, Row
+from densebench.text import one_line
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -33,20 +34,26 @@ if TYPE_CHECKING:
 ASSETS = Path(__file__).parent / "assets"
 
 
-def page(header: Header, rows: Sequence[Row], log_dirs: Sequence[Path] = ()) -> str:
+def page(
+    header: Header,
+    rows: Sequence[Row],
+    log_dirs: Sequence[Path] = (),
+    confirmation: Sequence[Record] = (),
+) -> str:
     """The whole of `report.html`.
 
     Args:
         header: the run.
         rows: its rows, failed and skipped ones too.
         log_dirs: folders in which the rows' profiler traces may lie, the likeliest first.
+        confirmation: the records of the rounds that confirm the choice.
 
     """
     from jinja2 import Environment, FileSystemLoader
     from plotly.offline import get_plotlyjs
 
-    sweep = sweep_of(header, rows)
-    chosen = choose(sweep)
+    sweep = sweep_of(header, rows, confirmation)
+    chosen = sweep.chosen
     series = series_of(rows)
     shown = sections(sweep, series, chosen, log_dirs)
     scripts = {"plotly": get_plotlyjs(), "script": (ASSETS / "page.js").read_text(encoding="utf-8")}
@@ -59,8 +66,8 @@ def page(header: Header, rows: Sequence[Row], log_dirs: Sequence[Path] = ()) -> 
         title=one_line(title(rows)),
         setting=one_line(setting(header, rows), 2000),
         recommendations=recommendations(sweep),
-        no_recommendation=no_recommendation(sweep),
         tiles=tiles(sweep, chosen),
+        matrix=matrix(sweep, series, chosen),
         table=comparison(rows, series, chosen),
         missing=apply((missing,), sweep),
         sections=shown,
@@ -70,6 +77,7 @@ def page(header: Header, rows: Sequence[Row], log_dirs: Sequence[Path] = ()) -> 
         notes=[one_line(note, 2000) for note in header.notes],
         environment=environment(header),
         command=one_line(header.command, 4000),
+        most=SHOWN,
         themes=THEMES,
         symbols=SYMBOLS,
         style=_trusted((ASSETS / "page.css").read_text(encoding="utf-8")),

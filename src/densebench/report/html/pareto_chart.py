@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from densebench.report.html.chart import Chart, Figures, Spec, View, axis, interval
 from densebench.report.html.names import Spot, sides
 from densebench.report.html.style import Series, chart_text
 from densebench.report.pareto import Point, front
 from densebench.report.sweep import Sweep, throughput
-from densebench.wording import short
+from densebench.results.record import Row
+from densebench.text import short
 
 MOST_NAMES = 8  # beside their markers, where there is room; the others have their buttons
 BEST = "each at its best batch size"
@@ -17,10 +19,10 @@ BEST = "each at its best batch size"
 
 def pareto(sweep: Sweep, series: Sequence[Series]) -> Chart | None:
     """Throughput against top-1 with the front of those that no other beats in both."""
-    placed = {label: points for part in sweep.parts for label, points in _placed(part).items() if points}
+    placed = [one for part in sweep.parts for one in _placed(part) if one.points]
     if not placed:
         return None
-    shown = [point.row for points in placed.values() for point in points]
+    shown = [point.row for one in placed for point in one.points]
     known = any(row.throughput_ci_low is not None for row in sweep.timed)
     return Chart(
         name="pareto",
@@ -30,20 +32,38 @@ def pareto(sweep: Sweep, series: Sequence[Series]) -> Chart | None:
         "of top-1 after Wilson; since all recipes saw the same images, accuracies are told apart image by image "
         "(McNemar), which sees more than the bars do."
         + ("" if known else " No throughput has an interval here: within 3 % counts as close."),
-        views=tuple(View(label, *_scatter(points, series)) for label, points in placed.items()),
-        figures=tuple(_figures(label, points) for label, points in placed.items() if label.startswith(BEST)),
+        views=tuple(View(one.label, *_scatter(one.points, series), one.alone) for one in placed),
+        figures=tuple(_figures(one.label, one.points) for one in placed if one.batch_size is None),
         legend=tuple(one for one in series if any(one.holds(row) for row in shown)),
         choice="rows",
     )
 
 
-def _placed(sweep: Sweep) -> dict[str, list[Point]]:
+@dataclass(frozen=True)
+class _Placed:
+    """The points of one environment's recipes at a batch size; at each one's best where that is None."""
+
+    environment: str
+    batch_size: int | None
+    points: Sequence[Point]
+
+    @property
+    def label(self) -> str:
+        what = BEST if self.batch_size is None else f"batch {self.batch_size}"
+        return f"{what} @ {self.environment}" if self.environment else what
+
+    @property
+    def alone(self) -> int | None:
+        """The batch size, where no other environment has a view of it."""
+        return None if self.environment else self.batch_size
+
+
+def _placed(sweep: Sweep) -> list[_Placed]:
     """The points of each choice: recipes at their best, then batch size by batch size."""
-    where = f" @ {sweep.environment}" if sweep.environment else ""
-    choices = {f"{BEST}{where}": list(sweep.best)}
+    choices: dict[int | None, Sequence[Row]] = {None: sweep.best}
     if len(sweep.batch_sizes) > 1:
-        choices |= {f"batch {size}{where}": sweep.at(size) for size in sweep.batch_sizes}
-    return {label: front(sweep, rows) for label, rows in choices.items()}
+        choices |= {size: sweep.at(size) for size in sweep.batch_sizes}
+    return [_Placed(sweep.environment, size, front(sweep, rows)) for size, rows in choices.items()]
 
 
 def _figures(title: str, points: Sequence[Point]) -> Figures:

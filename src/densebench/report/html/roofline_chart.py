@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from densebench.measure.ceilings import Ceilings, called, roof
 from densebench.report.html.ceiling_chart import of_one_machine
 from densebench.report.html.chart import Chart, Figures, Spec, View, log_axis
 from densebench.report.html.style import DASHES, Series, chart_text
-from densebench.report.roofs import Place, disturbed, place
-from densebench.wording import short
+from densebench.report.roofline import roof
+from densebench.report.roofs import Place, place, too_low
+from densebench.results.ceilings import Ceilings, called
+from densebench.text import short
 
 ACROSS = "Operations on each byte that must move at least"
 UP = "1e9 operations a second (GOP/s)"
@@ -48,7 +49,7 @@ def roofline(series: Sequence[Series], ceilings: Ceilings | None) -> Chart | Non
         "layers must read and write at least, one layer after the other; a larger batch shares the weights, so it "
         "stands further right. A marker far below its roof loses time elsewhere: in small layers, in what isn't "
         "fused, in fresh memory. One may stand above its roof: caches spare memory, and some algorithms spare "
-        "multiplications." + disturbed(ceilings),
+        "multiplications." + too_low(ceilings),
         (_view(placed, ceilings),),
         (Figures((*headings, "roof is of", "share of it (%)"), lines, 2, "Under the roof"), _roofs(ceilings)),
         legend=tuple(one for one, _ in placed),

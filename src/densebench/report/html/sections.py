@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from densebench.record import Row
 from densebench.report.html import cost_charts
 from densebench.report.html.batch_charts import over_batch_size
 from densebench.report.html.ceiling_chart import ceiling_bars
@@ -18,6 +17,7 @@ from densebench.report.html.roofline_chart import roofline
 from densebench.report.html.style import Series
 from densebench.report.pareto import undominated
 from densebench.report.sweep import Finding, Sweep, apply
+from densebench.results.record import Row
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,6 @@ def sections(
 ) -> list[Section]:
     """All sections, those without data too: what was not measured is said."""
     nothing = "No row was timed."
-    speeds = (
-        over_batch_size(series, "throughput_samples_per_s", "Throughput", "Throughput (images/s)"),
-        over_batch_size(
-            series, "latency_p50_ms", "Median latency", "Median time of one batch (ms)", log=True
-        ),
-    )
-    ceiling = over_batch_size(
-        series,
-        "roofline_fraction",
-        "Share of its precision's ceiling",
-        "Share of the ceiling (1 is all)",
-    )
     return [
         _section(
             "accuracy",
@@ -59,7 +47,7 @@ def sections(
             "The accuracy of no timed row was measured." if sweep.timed else nothing,
             tuple(apply((undominated,), sweep)),
         ),
-        _section("batch", "Throughput and latency over the batch size", speeds, nothing),
+        _section("batch", "Throughput and latency over the batch size", _speeds(series), nothing),
         _section(
             "memory",
             "Memory and size",
@@ -77,13 +65,13 @@ def sections(
         _section(
             "roofline",
             "Roofline: how close to the machine's ceiling",
-            (roofline(series, sweep.ceilings), ceiling_bars(series, sweep.ceilings), ceiling),
+            _ceilings(sweep, series),
             "Not measured: the records hold no share of this machine's ceiling.",
         ),
         _section(
             "build",
-            "Build cost and break-even",
-            (cost_charts.build_time(series), cost_charts.break_even(series)),
+            "Build cost, break-even and start",
+            (cost_charts.build_time(series), cost_charts.break_even(series), cost_charts.start(series)),
             "No build was timed.",
         ),
     ]
@@ -93,6 +81,23 @@ def _section(
     name: str, heading: str, charts: Sequence[Chart | None], absent: str, said: tuple[Finding, ...] = ()
 ) -> Section:
     return Section(name, heading, tuple(chart for chart in charts if chart is not None), absent, said)
+
+
+def _speeds(series: Sequence[Series]) -> Sequence[Chart | None]:
+    latency = "Median time of one batch (ms)"
+    return (
+        over_batch_size(series, "throughput_samples_per_s", "Throughput", "Throughput (images/s)"),
+        over_batch_size(series, "latency_p50_ms", "Median latency", latency, log=True),
+    )
+
+
+def _ceilings(sweep: Sweep, series: Sequence[Series]) -> Sequence[Chart | None]:
+    share = "Share of its precision's ceiling"
+    return (
+        roofline(series, sweep.ceilings),
+        ceiling_bars(series, sweep.ceilings),
+        over_batch_size(series, "roofline_fraction", share, "Share of the ceiling (1 is all)"),
+    )
 
 
 def _operators(

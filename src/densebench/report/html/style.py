@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from densebench.record import BASELINE, Row, recipes_in_order
-from densebench.wording import one_line
+from densebench.results.record import Row, recipes_in_order
+from densebench.spec import BASELINE
+from densebench.text import one_line
 
 # Found by searching for the largest least distance (CIE Lab) under normal, protan, deutan and tritan vision, each
 # at least 3.2:1 against the page. The first is the baseline's alone.

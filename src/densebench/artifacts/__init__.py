@@ -1,0 +1,1 @@
+"""A deployable model on disk."""

@@ -1,0 +1,1 @@
+"""Facts about this machine: its processor, its counters, and what else uses it."""

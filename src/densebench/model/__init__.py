@@ -1,0 +1,1 @@
+"""A PyTorch model as the measurement sees it: adapter, pruned shapes, state dict, inspection."""

@@ -1,0 +1,1 @@
+"""Child processes: messages, fork servers, environments."""

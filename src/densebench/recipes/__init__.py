@@ -1,0 +1,1 @@
+"""A recipe: techniques and an engine, stacked."""

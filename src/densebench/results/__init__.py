@@ -1,0 +1,1 @@
+"""What was measured: records, the journal that keeps them, and the rows that follow."""

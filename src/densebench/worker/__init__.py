@@ -1,0 +1,1 @@
+"""The child's story: take one job, do it, and answer."""

@@ -1,0 +1,1 @@
+"""Journals that were recorded once, and what follows from them."""
