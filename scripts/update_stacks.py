@@ -15,6 +15,7 @@ from densebench import engines, techniques
 from densebench.engines.base import Engine
 from densebench.errors import UsageError
 from densebench.recipes.parse import resolve
+from densebench.techniques.base import worth_trying
 
 FILE = Path(__file__).parents[1] / "docs" / "stacks.md"
 HEAD = """# What goes with what
@@ -55,8 +56,9 @@ def forms(engine: Engine) -> list[str]:
     """The engine by its name, and with each choice of an option that has it refuse something else."""
     plain = engine.options()
     found = [engine.name]
+    tried = {name: option.values for name, option in worth_trying(engine.options).items()}
     for name, field in engine.options.model_fields.items():
-        for value in get_args(field.annotation):
+        for value in tried.get(name) or get_args(field.annotation):
             other = plain.model_copy(update={name: value})
             if engine.refuses_with(other.model_dump()) != engine.refuses_with(plain.model_dump()):
                 found.append(f"{engine.name}:{name}={value}")

@@ -72,7 +72,12 @@ SLOW = (
         "scripts",
     ),
     *("techniques", "viewer", "worker"),
-    *("measure/test_deploy.py", "report/html/test_browser.py", "workloads/test_digits.py"),
+    *(
+        "measure/test_deploy.py",
+        "measure/test_instances.py",
+        "report/html/test_browser.py",
+        "workloads/test_digits.py",
+    ),
 )
 
 

@@ -13,8 +13,9 @@ import pytest
 from densebench.errors import UsageError
 from densebench.loadtest import plan, scenarios
 from densebench.loadtest.desk import Desk
-from densebench.loadtest.generator import IMAGES, P99_SAMPLES, Load, complete, generate
+from densebench.loadtest.generator import P99_SAMPLES, Load, complete, generate
 from densebench.loadtest.plan import Request, Run
+from densebench.measure.answering import IMAGES
 
 QUIET: Callable[[str], None] = lambda stage: None  # noqa: E731 - a name for what it is for
 

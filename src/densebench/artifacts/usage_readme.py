@@ -26,6 +26,7 @@ def deploy_notes(manifest: Manifest, engine: Engine, caveats: tuple[Caveat, ...]
         + "".join(
             f" and `{key}={value}`, set before the process starts"
             for key, value in manifest.variables.items()
+            if not key.startswith("DENSEBENCH_")  # for the measuring process alone
         )
         + ". In this folder, without densebench:"
     )

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from densebench.engines._onnx_deploy import ARENA, GRAPH
 from densebench.engines._onnx_ranges import METHOD, MOST, PERCENTILE
-from densebench.engines._streams import ABOUT, Streams
+from densebench.engines._streams import ABOUT
+from densebench.techniques._streams import Streams
 from densebench.techniques.base import Option, Options
 
 INT8 = {"precision": "int8"}

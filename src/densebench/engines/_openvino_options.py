@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from densebench.engines._streams import ABOUT, Streams
+from densebench.engines._streams import ABOUT
+from densebench.techniques._streams import Streams
 from densebench.techniques.base import Option, Options
 
 CALIBRATION = 300  # images; NNCF's own default, beyond which ranges hardly move

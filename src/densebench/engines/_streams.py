@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Literal
-
-from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError
-
-from densebench.techniques.base import Option
 
 ABOUT = (
     "batches answered at once, each on its share of the threads; images per second are then of all of them"
 )
-
-
-def _whole_number_or_auto(value: object) -> object:
-    """A count or `auto`: a union's own message would name only one of the two."""
-    if value == "auto":
-        return value
-    if isinstance(value, int | str) and re.fullmatch(r"[1-9][0-9]{0,2}", str(value)):
-        return int(value)
-    raise PydanticCustomError("streams", "give a whole number from 1 to 999, or auto")
-
-
-Streams = Annotated[int | Literal["auto"], BeforeValidator(_whole_number_or_auto), Option((1, "auto"))]
 
 
 def of_details(details: Mapping[str, object], auto: int) -> int:
@@ -41,6 +22,11 @@ def of_details(details: Mapping[str, object], auto: int) -> int:
     """
     asked = details.get("streams", 1)
     return asked if isinstance(asked, int) else auto
+
+
+def refuses_with(options: Mapping[str, object]) -> Mapping[str, str]:
+    """Streams within processes that share the threads already: nothing would tell which of the two helps."""
+    return {} if options["streams"] == 1 else {"instances": "it has streams of its own: give one of the two"}
 
 
 def described(streams: int, threads: int) -> list[str]:

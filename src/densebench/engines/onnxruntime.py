@@ -256,6 +256,7 @@ ENGINE = Engine(
     "ONNX Runtime, FP32 or static INT8",
     build,
     load,
+    refuses_with=_streams.refuses_with,
     options=OnnxOptions,
     calibrates_on=calibrates_on,
     own_memory=True,

@@ -234,6 +234,7 @@ ENGINE = Engine(
     "OpenVINO on the CPU, in FP32, BF16 or static INT8",
     build,
     load,
+    refuses_with=_streams.refuses_with,
     options=OpenVinoOptions,
     calibrates_on=calibrates_on,
     takes_onnx=True,

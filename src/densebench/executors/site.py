@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from densebench.errors import CellFailed, CellTimedOut, TooSlow, Unavailable, UsageError
-from densebench.machine.cpus import Placement
+from densebench.machine.cpus import THREADS, Placement
 from densebench.measure.reference import socket_path
 from densebench.processes import messages
 from densebench.processes.pool import ForkServerPool
@@ -18,7 +18,6 @@ from densebench.recipes.parse import resolve
 from densebench.recipes.recipe import Recipe
 from densebench.results.observation import BuildObservation, Observation, Status
 from densebench.spec import BASELINE, RunSpec
-from densebench.techniques.base import THREADS
 from densebench.text import folder_name
 
 MODELS = "models"

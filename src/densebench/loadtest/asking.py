@@ -11,8 +11,7 @@ from densebench.artifacts.load import read_manifest
 from densebench.artifacts.manifest import Manifest
 from densebench.errors import InputError, UsageError
 from densebench.loadtest.plan import SCENARIOS, Request, Scenario
-from densebench.machine.cpus import placement
-from densebench.techniques.base import THREADS
+from densebench.machine.cpus import THREADS, placement
 
 TARGET_P99_MS = 50.0
 BATCH_SIZE = 8

@@ -11,7 +11,7 @@ from typing import Any
 from densebench.loadtest import generator, scenarios
 from densebench.loadtest.desk import Desk
 from densebench.loadtest.plan import Found, Request
-from densebench.loadtest.streams import Elsewhere, Here, Stream
+from densebench.measure.answering import Elsewhere, Here, Stream
 from densebench.processes import messages
 from densebench.processes.child import end_with_parent
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
 from densebench.loadtest.plan import Sample
-from densebench.loadtest.streams import Stream
+from densebench.measure.answering import Stream
 
 Batch = Sequence[Sample]
 

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from densebench.loadtest.plan import Run, Sample, Scenario
+from densebench.measure.answering import IMAGES
 from densebench.stats.samples import samples_needed
 
-IMAGES = 64  # different ones that queries choose from, in memory before the clock starts
 P99_SAMPLES = samples_needed(99)
 _SCENARIOS: dict[Scenario, str] = {"single-stream": "SingleStream", "offline": "Offline", "server": "Server"}
 _RATES: dict[Scenario, str] = {

@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 from densebench.artifacts.manifest import Manifest
 from densebench.errors import CellFailed, CellTimedOut
 from densebench.loadtest.plan import Found, Request
+from densebench.machine.cpus import THREADS
 from densebench.processes.child import Child, last_line
 from densebench.processes.environment import plain_environment
 from densebench.processes.fork_server import error_of
 from densebench.processes.messages import Message
-from densebench.techniques.base import THREADS
 
 LOG = "output.log"
 START_S = 300.0  # a child that says nothing for so long beside the longest run is stuck

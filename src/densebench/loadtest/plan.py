@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Protocol, get_args
 
+from densebench.measure import answering
 from densebench.schema import Frozen
 
 Scenario = Literal["single-stream", "offline", "server"]
@@ -20,30 +20,17 @@ class Sample(Protocol):
     index: int
 
 
-class Request(Frozen):
-    """One artifact, one scenario."""
+class Request(answering.Request):
+    """One artifact, one scenario; the batch size is 1 unless offline."""
 
-    folder: Path
     scenario: Scenario
-    device: str
-    shape: tuple[int, int, int]  # of one image: channels, height, width
-    batch_size: int  # 1 unless offline
-    streams: int
-    threads: int  # of all streams together
     seconds: float
     target_p99_ms: float  # server only
-    seed: int
-    trust: bool
 
     @property
     def longest_run_s(self) -> float:
         """Seconds that one run may take."""
         return LONGER_S + TIMES * self.seconds
-
-    @property
-    def stream_threads(self) -> int:
-        """Threads that each stream computes with."""
-        return self.threads // self.streams
 
 
 class Run(Frozen):

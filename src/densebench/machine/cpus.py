@@ -13,6 +13,10 @@ from pathlib import Path
 from densebench.machine.facts import container_cpus, read
 from densebench.text import joined
 
+# variables of a measuring process
+THREADS = "OMP_NUM_THREADS"  # how many threads an inference runs on
+INSTANCES = "DENSEBENCH_INSTANCES"  # in how many processes an artifact answers at once
+
 CPUS = Path("/sys/devices/system/cpu")
 NODES = Path("/sys/devices/system/node")
 KINDS = Path("/sys/devices")  # has `cpu_core` and `cpu_atom` on Intel's hybrid processors

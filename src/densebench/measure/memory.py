@@ -1,4 +1,4 @@
-"""Resident memory of this process, from Linux's /proc. The kernel keeps the peak, so nothing needs to poll."""
+"""Resident memory of a process, from Linux's /proc. The kernel keeps the peak, so nothing needs to poll."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def reset_peak() -> bool:
 
 def resident_mb() -> float | None:
     """Resident memory now, in MB."""
-    return _field("VmRSS")
+    return _field("VmRSS", _STATUS)
 
 
-def peak_mb() -> float | None:
-    """Highest resident memory since the last reset, in MB."""
-    return _field("VmHWM")
+def peak_mb(process: int | None = None) -> float | None:
+    """Highest resident memory since the last reset, in MB: of this process, or of the one with this number."""
+    return _field("VmHWM", _STATUS if process is None else Path(f"/proc/{process}/status"))
 
 
 def page_faults() -> int:
@@ -34,9 +34,9 @@ def page_faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
-def _field(name: str) -> float | None:
+def _field(name: str, status: Path) -> float | None:
     try:
-        lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
+        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return None
     value = next((line.split()[1] for line in lines if line.startswith(f"{name}:")), None)

@@ -13,6 +13,7 @@ from densebench.machine.interference import Interference
 from densebench.measure import device as devices
 from densebench.measure import energy, memory
 from densebench.measure.device import Device
+from densebench.measure.instances import Instances, serving
 from densebench.measure.interleave import SHARE, TimedPair, affordable, interleave
 from densebench.measure.reference import ReferenceClient, Reply
 from densebench.measure.streams import streams_of, timer_of
@@ -42,8 +43,11 @@ def measure(job: messages.Measure, say: Callable[[str], None]) -> Iterator[messa
     device.reset_peak()
     say("load")
     started = time.perf_counter()
-    with open_artifact(job.folder, job.device, trust=job.trust) as artifact, torch.inference_mode():
-        session = artifact.session
+    with (
+        open_artifact(job.folder, job.device, trust=job.trust) as artifact,
+        serving(artifact, job) as session,
+        torch.inference_mode(),
+    ):
         device.synchronize()
         load_s = time.perf_counter() - started
         for size in job.batch_sizes:
@@ -54,7 +58,9 @@ def measure(job: messages.Measure, say: Callable[[str], None]) -> Iterator[messa
             facts |= {
                 "load_s": load_s,
                 "host_memory_floor_mb": floor_mb,
-                "host_memory_peak_mb": memory.peak_mb(),
+                "host_memory_peak_mb": session.peak_mb()
+                if isinstance(session, Instances)
+                else memory.peak_mb(),
             }
             facts["vram_peak_mb"], facts["vram_driver_peak_mb"] = device.peak_mb()
             if artifact.engine.own_memory:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from densebench.workloads.base import Workload
 
 
-THREADS = "OMP_NUM_THREADS"  # the variable that says how many threads an inference runs on
 DEVICES = ("cpu", "cuda")  # that there are techniques and engines for
 
 
@@ -84,9 +83,9 @@ class Technique:
         about: one line for `densebench list`.
         apply: `(model, workload, **options) -> model`; it leaves the model it is given as it is. One that takes
             long may have a parameter `progress` beside its options, to be called with a few words now and then.
-        changes: what it decides: of the model `precision`, `layout` or `weights`; of the process `allocator`, `pages`
-            or `threads`. Two techniques that decide the same thing don't stack, and `after` names the things
-            that must not have been decided before this one.
+        changes: what it decides: of the model `precision`, `layout` or `weights`; of the process `allocator`,
+            `pages`, `threads` or `instances`. Two techniques that decide the same thing don't stack, and `after`
+            names the things that must not have been decided before this one.
         precision: device -> what most multiplications of the result run in there (`float32`,
             `bfloat16`, `float16` or `int8`), or None where that stays as it was.
         gives: words about the result that an engine or another technique may refuse (`bfloat16`, `autocast`).

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from densebench.machine.cpus import THREADS
 from densebench.schema import Caveat, Effect
-from densebench.techniques.base import THREADS, Option, Options, Technique, unchanged
+from densebench.techniques.base import Option, Options, Technique, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

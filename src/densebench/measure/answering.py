@@ -11,18 +11,38 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from densebench.errors import CellFailed, UsageError
-from densebench.loadtest.generator import IMAGES
-from densebench.loadtest.plan import Request
-from densebench.machine.cpus import by_core
+from densebench.machine.cpus import THREADS, by_core
+from densebench.measure.memory import peak_mb
 from densebench.processes.child import END_LIMIT_S, Child, end_with_parent
+from densebench.schema import Frozen
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+IMAGES = 64  # different ones that batches are made of, in memory before a clock starts
 MOST_BYTES = 1 << 17  # of one packet: a batch's numbers
+
+
+class Request(Frozen):
+    """One artifact that streams answer with."""
+
+    folder: Path
+    device: str
+    shape: tuple[int, int, int]  # of one image: channels, height, width
+    batch_size: int
+    streams: int
+    threads: int  # of all streams together
+    seed: int
+    trust: bool
+
+    @property
+    def stream_threads(self) -> int:
+        """Threads that each stream computes with."""
+        return self.threads // self.streams
 
 
 class Stream(Protocol):
@@ -98,9 +118,11 @@ class Elsewhere:
     def __init__(self, request: Request, number: int) -> None:
         every = by_core(frozenset(os.sched_getaffinity(0)))
         cpus = share(every, request, number) if request.device == "cpu" else every
-        command = [sys.executable, "-m", "densebench.loadtest.streams", ",".join(map(str, cpus))]
-        self._child = Child(command, kind=socket.SOCK_SEQPACKET)
-        self._child.socket.send(request.model_dump_json().encode())
+        command = [sys.executable, "-m", "densebench.measure.answering", ",".join(map(str, cpus))]
+        variables = os.environ | {THREADS: str(request.stream_threads)}
+        self._child = Child(command, environment=variables, kind=socket.SOCK_SEQPACKET)
+        only = request.model_dump_json(include=set(Request.model_fields))
+        self._child.socket.send(only.encode())
 
     def open(self) -> None:
         self._hear()
@@ -108,6 +130,10 @@ class Elsewhere:
     def run(self, numbers: Sequence[int]) -> None:
         self._child.socket.send(json.dumps(list(numbers)).encode())
         self._hear()
+
+    def peak_mb(self) -> float | None:
+        """Highest resident memory of the process so far, in MB."""
+        return peak_mb(self._child.process.pid)
 
     def _hear(self) -> None:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from densebench.loadtest.streams import Elsewhere, share
+from densebench.measure.answering import Elsewhere, share
 from tests.loadtest.test_scenarios import request
 
 
