@@ -93,6 +93,7 @@ def train(
     only: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     plans: dict[str, Plan] | None = None,
+    model_name: str = MODEL,
 ) -> tuple[Trained, ...]:
     """Train the embedded checkpoints and write each as `out_dir/<name>.safetensors`, whole or not at all.
 
@@ -102,6 +103,7 @@ def train(
         only: the name of one checkpoint, `digits-small` or `digits-large`; all of them when None.
         progress: called after every step.
         plans: other plans than the embedded ones, by checkpoint name.
+        model_name: another torchvision classifier.
 
     Raises:
         UsageError: `only` is not the name of a plan.
@@ -116,13 +118,13 @@ def train(
     for name in names:
         plan, started = plans[name], time.monotonic()
         with memory_kept():
-            model = fit(plan, images, labels, seed=seed, progress=progress, name=name)
+            model = fit(plan, images, labels, model_name, seed=seed, progress=progress, name=name)
         seconds = time.monotonic() - started
         tensors = halved(model.state_dict())
         model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
         measured = {size: accuracy(model, images, labels, size) for size in plan.promised}
         metadata = describe(
-            MODEL,
+            model_name,
             digits_data.CLASSES,
             plan.image_sizes,
             digits_data.preprocessing(plan.image_sizes[0]),
@@ -141,18 +143,19 @@ def fit(
     plan: Plan,
     images: Tensor,
     labels: Sequence[int],
+    model_name: str = MODEL,
     *,
     seed: int = 0,
     progress: Callable[[Progress], None] | None = None,
     name: str = MODEL,
 ) -> nn.Module:
-    """Train MODEL from a seeded start and return it in eval mode, float32, NCHW."""
+    """Train a model from a seeded start and return it in eval mode, float32, NCHW."""
     import torch
     from torch.nn import functional
 
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    model: nn.Module = torchvision_models().get_model(MODEL, num_classes=len(digits_data.CLASSES))
+    model: nn.Module = torchvision_models().get_model(model_name, num_classes=len(digits_data.CLASSES))
     model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.peak_rate, weight_decay=0.01)
     steps = list(batches(plan.stages, digits_data.split(labels).training, generator))
