@@ -52,9 +52,6 @@ class Reason(Frozen):
         value: what was measured, in the unit of the limit: ms, MB, percentage points of top-1, or times as fast.
         limit: what it is held against.
         observed: of an accuracy: the loss as measured, in percentage points; `value` is its upper bound.
-        unclear: recipes that may be faster, which the sweep could not tell from the baseline.
-        sooner: a recipe that may be recommended and answers sooner at the smallest batch size, beyond both intervals.
-        process_setting: the best recipe that only sets something of the process, faster at the winner's batch size.
         images: of `too_few_images`: how many would be enough; None where no number is.
         figure: the objective's figure of that row.
         which: of a latency: whether `value` is a p95, a p50 or a mean.
