@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from densebench.cli import main
+from densebench.cli.flags import OF_A_RUN, given
 from densebench.report.analysis import analyse
 from densebench.report.answer import answer, answer_tags
 from densebench.report.facts import sweep_of
@@ -19,7 +24,7 @@ from densebench.results.columns import COLUMNS
 from densebench.results.derive import derive
 from densebench.results.observation import Status
 from densebench.schema import Effect
-from densebench.spec import Limits, Objective
+from densebench.spec import Limits, Objective, RunSpec
 from scripts.update_schemas import FOLDER, texts
 from tests.decision.sweeps import Speeds, fresh, labels, rows_of
 from tests.factory import header, record
@@ -293,10 +298,48 @@ def test_a_broken_limit_of_latency_says_which_percentile() -> None:
     assert re.search(r"Within the limits: p95 latency 20\.\d of 60 ms\.", told)
 
 
-def test_what_confirms_an_answer_has_its_objective_and_limits() -> None:
-    """The command that is printed asks for the same choice."""
-    asked = header(
-        spec={"objective": "latency", "max_size_mb": 20.0}, command="densebench run --resume --seed 3"
-    )
-    found = sweep_of(asked, rows_of(QUICK)).confirm_command
-    assert found == "densebench run --seed 3 --resume --objective latency --max-size-mb 20"
+def resumed(command: str, former: dict[str, Any]) -> RunSpec:
+    """What a run would do that is resumed with this command."""
+    program, name, *arguments = shlex.split(command)
+    assert (program, name) == ("densebench", "run")
+    group = get_command(main.app)
+    assert isinstance(group, TyperGroup)
+    with group.commands["run"].make_context("run", arguments) as context:
+        flags = {name: value for name, value in context.params.items() if name in OF_A_RUN}
+    return RunSpec.create(**given(flags)).going_on(former)
+
+
+@pytest.mark.parametrize(
+    ("before", "own", "asked"),
+    [
+        ("", {}, {"objective": "latency", "max_size_mb": 20.0}),
+        ("--max-accuracy-drop 2", {"max_accuracy_drop": 2.0}, {"max_accuracy_drop": 1.0}),
+        (
+            "--objective=size --max-size-mb=50",
+            {"objective": "size", "max_size_mb": 50.0},
+            {"objective": "latency"},
+        ),
+        ("--resume --max-latency-ms 9", {"max_latency_ms": 9.0}, {"max_latency_ms": 1234567.25}),
+        ("--output-dir 'a && b'", {}, {"serving_batch_size": 8}),
+    ],
+)
+def test_what_confirms_an_answer_asks_for_the_same_choice(
+    before: str, own: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    """The printed command resumes the run by the report's objective and limits, whatever the run itself had."""
+    command = f"densebench run --seed 3 {before}"
+    wanted = header(spec={**own, **asked}, command=f"densebench run --quick && {command}")
+    sweep = sweep_of(wanted, rows_of(QUICK))
+    former = RunSpec.create(**own).model_dump(mode="json")
+    spec = resumed(sweep.confirm_command, former)
+    assert (spec.objective, spec.limits) == (sweep.objective, sweep.limits)
+    assert spec.resume
+    assert spec.seed == 3
+    assert "a && b" in str(spec.output_dir) or "a && b" not in before
+    assert sweep.confirm_command.count("--objective") == 1
+
+
+@pytest.mark.parametrize("command", ["", "python mine.py", "densebench run --model 'x"])
+def test_a_run_without_a_command_prints_none(command: str) -> None:
+    """One that was started from Python, or whose journal was changed by hand."""
+    assert not sweep_of(header(command=command), rows_of(QUICK)).confirm_command
