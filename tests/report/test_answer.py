@@ -149,6 +149,45 @@ def test_a_choice_that_was_luck_is_withdrawn() -> None:
     assert "measured again in 6 fresh rounds it runs at 1.01x" in told
 
 
+GRAPHS = {"baseline": {1: 100.0, 32: 2000.0}, "graphs": {1: 290.0, 32: 2120.0}}
+
+
+@pytest.mark.parametrize("objective", ["throughput", "memory", "size"])
+def test_a_choice_that_was_luck_hides_no_other_batch_size(objective: Objective) -> None:
+    """1.06x at batch 32 is not confirmed; 2.9x at batch 1 is told, as the sweep's figure, with what confirms it."""
+    facts = {
+        name: {"model_size_mb": size, "deploy_memory_mb": size}
+        for name, size in (("baseline", 9.0), ("graphs", 5.0))
+    }
+    luck = {"baseline": {1: 100.0, 32: 2000.0}, "graphs": {1: 80.0, 32: 2005.0}}
+    sweep = seen(GRAPHS, luck, facts, objective)
+    told = answer_in_words(sweep)
+    assert sweep.decision.outcome == "not_confirmed"
+    size = 1 if objective == "throughput" else 32  # the one that was measured again is told to be refused
+    speedup = "2.90x" if size == 1 else "1.06x"
+    assert (
+        f"By the rows of the sweep alone, not confirmed, graphs is fastest at batch {size} ({speedup})"
+        in told
+    )
+    assert f"run: {sweep.confirm_command} --serving-batch-size {size}" in told
+    assert "Keep the baseline" not in told
+
+
+@pytest.mark.parametrize("objective", ["memory", "size"])
+def test_a_leaner_baseline_is_not_kept_without_a_word_on_speed(objective: Objective) -> None:
+    """Nothing is smaller than the baseline; recipes that are faster are named with their batch sizes."""
+    facts = {
+        name: {"model_size_mb": size, "deploy_memory_mb": size}
+        for name, size in (("baseline", 5.0), ("graphs", 9.0))
+    }
+    told = answer_in_words(seen(GRAPHS, facts=facts, objective=objective))
+    assert "Keep the baseline" not in told
+    assert f"By {objective} no recipe within the limits is" in told
+    assert "By the rows of the sweep, graphs is fastest at batches 1 and 32 (1.06x to 2.90x)" in told
+    slow = {"baseline": GRAPHS["baseline"], "graphs": {1: 60.0, 32: 1900.0}}
+    assert answer_in_words(seen(slow, facts=facts, objective=objective)).startswith("Keep the baseline")
+
+
 def test_limits_that_nothing_keeps_show_the_near_misses() -> None:
     """The nearest first, with figure and limit."""
     told = answer_in_words(seen(QUICK, max_latency_ms=5.0))
@@ -156,6 +195,34 @@ def test_limits_that_nothing_keeps_show_the_near_misses() -> None:
         "No recommendation: nothing that was measured keeps the limits, the baseline neither."
     )
     assert "Nearest: good (p95 latency 20.1 ms, limit 5.00)" in told
+
+
+def test_a_limit_of_memory_says_which_batch_sizes_it_shuts_out() -> None:
+    """Memory was measured at one batch size: no other row drops out without a word, and nothing is said of it."""
+    costs = {name: {"deploy_memory_mb": 200.0, "deploy_batch_size": 1} for name in QUICK}
+    told = answer_in_words(seen(QUICK, facts=costs, max_memory_mb=500.0))
+    assert told.startswith("Deploy good at batch 1")
+    assert "Memory was measured at batch 1 only, so no other batch size was considered" in told
+    slow = BASE | {"slow": {1: 10.0, 8: 90.0}}
+    told = answer_in_words(seen(slow, facts=costs | {"slow": costs["good"]}, max_memory_mb=500.0))
+    assert told.startswith(
+        "Keep the baseline at batch 1 (20.0 images/s): no recipe within the limits is seen"
+    )
+    assert "faster there." in told
+    assert "Memory was measured at batch 1 only" in told
+    assert "Memory was measured" not in answer_in_words(seen(QUICK, facts=costs))
+
+
+def test_memory_that_was_not_measured_is_no_broken_limit() -> None:
+    """The answer says which figures are missing, not that the rows break the limit."""
+    told = answer_in_words(seen(QUICK, max_memory_mb=500.0))
+    assert "nothing that was measured keeps the limits" not in told
+    assert told.startswith("No recommendation: nothing is known to keep the limits")
+    assert re.search(r"Not known, .*: the memory of .*quick.* at batch 8", told)
+    costs = {"good": {"deploy_memory_mb": 200.0}}
+    told = answer_in_words(seen(QUICK, facts=costs, max_memory_mb=500.0))
+    assert told.startswith("Deploy good at batch 8")
+    assert "(the baseline is not known to keep the limits: memory not known, limit 500)" in told
 
 
 def test_an_objective_of_size_says_what_it_costs_in_speed() -> None:
