@@ -11,10 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from densebench import engines, techniques
 from densebench.cli import main
 from densebench.errors import InputError, UsageError
 from densebench.recipes.parse import plan
 from densebench.spec import BASELINE, FILE_ONLY, RunSpec, read_suite
+
+NOT_IN_THE_DEFAULT_SUITE = {
+    "huge_pages": "only a kernel that gives huge pages on request alone has any for it",
+    "semi_structured": "convolutions multiply by its zeros all the same, so a convolutional network gains nothing",
+    "threads": "which number is worth trying depends on the machine",
+}
 
 words = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=12)
 positive = st.floats(0.001, 1e6)
@@ -138,6 +145,15 @@ def test_the_default_suite_is_what_was_promised() -> None:
     assert spec.image_size == 224
     wanted = "baseline amp channels_last compile jit quantize bf16 dynamic_quantization pruning"
     assert " ".join(spec.recipes).startswith(wanted)
+
+
+def test_the_default_suite_tries_whatever_there_is() -> None:
+    """A technique or an engine that is added joins the default run, or says here why it doesn't."""
+    spec = RunSpec.create()
+    named = plan(spec.recipes, spec.named)
+    tried = {step.what.name for recipe in named for step in (*recipe.techniques, recipe.engine)}
+    known = {one.name for kind in (techniques, engines) for one in kind.catalogue().values()}
+    assert known - tried == set(NOT_IN_THE_DEFAULT_SUITE)
 
 
 def test_the_quick_suite_is_smaller() -> None:

@@ -19,6 +19,7 @@ import densebench
 from densebench import engines, techniques
 
 ROOT = Path(densebench.__file__).parent
+TESTS = Path(__file__).parent
 MOST_LINES = 300
 MOST_CODE = 40  # lines of one function
 # Files that have a longer function still: they are about to be written anew, and none may be added.
@@ -292,3 +293,17 @@ assert not heavy, heavy
     )
     assert done.returncode == 0, done.stderr
     assert "channels_last" in done.stdout
+
+
+def test_no_property_has_a_deadline() -> None:
+    """A busy machine takes longer for the same example: time decides no test."""
+    timed = [
+        str(path.relative_to(TESTS))
+        for path in sorted(TESTS.rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        for keyword in call.keywords
+        if keyword.arg == "deadline"
+        and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is None)
+    ]
+    assert not timed

@@ -10,7 +10,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from densebench.cli import main
-from densebench.spec import RunSpec
+from densebench.cli.flags import OF_A_DECISION
+from densebench.spec import RunSpec, flag_of
 
 GROUP = get_command(main.app)
 assert isinstance(GROUP, TyperGroup)
@@ -26,7 +27,8 @@ def shown(*command: str) -> str:
 
 def row(text: str, flag: str) -> str:
     """What stands beside one flag, up to the next one."""
-    return " ".join(re.split(rf"\n +{flag} ", text, maxsplit=1)[1].partition("\n  --")[0].split())
+    beside = re.split(rf"\n[ *]+{flag} ", text, maxsplit=1)[1]
+    return " ".join(re.split(r"\n[ *]+--", beside, maxsplit=1)[0].split())
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
@@ -38,14 +40,21 @@ def test_no_word_is_lost_to_the_markup(name: str) -> None:
         assert not set(plain.split()) - set(text.split())
 
 
-def test_every_option_of_run_tells_its_default() -> None:
-    """An option without one would leave the reader to look in the suite; a plain switch is off."""
-    text = shown("run")
-    options = [param for param in COMMANDS["run"].params if isinstance(param, TyperOption)]
-    assert len(options) > 20
-    for option in options:
-        if not option.is_flag:
-            assert re.search(r"default: \S", row(text, option.opts[0])), option.name
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_option_tells_its_default(name: str) -> None:
+    """An option without one would leave the reader to look elsewhere; a plain switch is off."""
+    text = shown(name)
+    for option in COMMANDS[name].params:
+        if isinstance(option, TyperOption) and not option.is_flag:
+            told = r"\[required\]" if option.required else r"default: \S"
+            assert re.search(told, row(text, option.opts[0])), option.name
+
+
+def test_a_report_keeps_what_the_run_was_asked_for() -> None:
+    """The default suite's objective and limits are no defaults there: the run had its own."""
+    text = shown("report")
+    for name in OF_A_DECISION:
+        assert "[default: the run's]" in row(text, flag_of(name))
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

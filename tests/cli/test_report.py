@@ -1,4 +1,4 @@
-"""`densebench report` over several results folders."""
+"""`densebench report` over one results folder, by another objective or other limits, and over several."""
 
 from __future__ import annotations
 
@@ -6,10 +6,51 @@ from pathlib import Path
 
 import pytest
 
-from densebench.cli.report import write_across
-from densebench.errors import InputError
+from densebench.cli.report import write_across, write_again
+from densebench.errors import InputError, UsageError
+from tests.decision.sweeps import Speeds, cell, fresh
 from tests.factory import rounded
 from tests.journals import write
+
+SPEEDS: Speeds = {"baseline": {8: 30.0}, "small": {8: 45.0}, "quick": {8: 90.0}}
+SIZES = {"baseline": 30.0, "small": 8.0, "quick": 40.0}
+
+
+def results(folder: Path) -> Path:
+    """A run whose fastest recipe is the largest, with all recipes measured again and their artifacts saved."""
+    facts = {name: {"model_size_mb": size} for name, size in SIZES.items()}
+    swept = [cell(name, 8, by_size[8], **facts[name]) for name, by_size in SPEEDS.items()]
+    again = [one.model_copy(update=facts[one.recipe]) for one in fresh(SPEEDS)]
+    for name in SPEEDS:
+        (folder / "models" / name).mkdir(parents=True)
+    return write(folder, [*swept, *again])
+
+
+def test_best_follows_the_answer_of_the_report(tmp_path: Path) -> None:
+    """The link leads to what the report that was written last says to deploy, and goes where it names nothing."""
+    folder = results(tmp_path / "results")
+    for asked, deployed in (({}, "quick"), ({"max_size_mb": 20.0}, "small"), ({"max_size_mb": 5.0}, "")):
+        sweep, paths = write_again(folder, asked)
+        link = folder / "best"
+        assert sweep.artifact == (f"models/{deployed}" if deployed else "")
+        assert (link in paths) == link.is_symlink() == bool(deployed)
+        if deployed:
+            assert link.resolve() == (folder / "models" / deployed).resolve()
+
+
+@pytest.mark.parametrize(
+    ("asked", "flag"),
+    [({"objective": "memory"}, "--objective memory"), ({"max_memory_mb": 9.0}, "--max-memory-mb")],
+)
+def test_what_no_row_can_answer_is_refused(tmp_path: Path, asked: dict[str, object], flag: str) -> None:
+    """In one line that names the column; the report that is there stays."""
+    folder = results(tmp_path / "results")
+    write_again(folder, {})
+    before = (folder / "REPORT.md").read_bytes()
+    with pytest.raises(UsageError, match=rf"{flag}: no row in .* has deploy_memory_mb") as refusal:
+        write_again(folder, asked)
+    assert "\n" not in str(refusal.value)
+    assert (folder / "REPORT.md").read_bytes() == before
 
 
 def test_one_report_over_several_folders(tmp_path: Path) -> None:

@@ -204,14 +204,41 @@ def test_memory_is_that_of_a_program_of_its_own_on_a_cpu() -> None:
     assert decided(speeds, facts=fat, objective="memory").outcome == "keep_baseline"
 
 
+AT_ONE = {name: {"deploy_memory_mb": 200.0, "deploy_batch_size": 1} for name in ("baseline", "quick")}
+ONE_AND_MANY = {"baseline": {1: 20.0, 32: 30.0}, "quick": {1: 40.0, 32: 90.0}}
+
+
 def test_memory_of_another_batch_size_is_no_evidence() -> None:
-    """A program that ran at batch 1 tells nothing of batch 32: a limit there is not known to be kept."""
-    costs = {name: {"deploy_memory_mb": 200.0, "deploy_batch_size": 1} for name in ("baseline", "quick")}
-    speeds = {"baseline": {1: 20.0, 32: 30.0}, "quick": {1: 40.0, 32: 90.0}}
-    found = decided(speeds, facts=costs, max_memory_mb=500.0)
+    """A program that ran at batch 1 tells nothing of batch 32, so the choice is limited to batch 1 and says so."""
+    found = decided(ONE_AND_MANY, facts=AT_ONE, max_memory_mb=500.0)
     assert found.winner is not None
     assert found.winner.key == ("quick", 1)
-    assert decided(speeds, facts=costs, objective="memory", serving_batch_size=32).outcome == "no_figure"
+    assert found.narrowed_to == (1,)
+    served = decided(ONE_AND_MANY, facts=AT_ONE, max_memory_mb=500.0, serving_batch_size=1)
+    assert served.narrowed_to == decided(ONE_AND_MANY, facts=AT_ONE).narrowed_to == ()
+    by_memory = decided(ONE_AND_MANY, facts=AT_ONE, objective="memory", serving_batch_size=32)
+    assert by_memory.outcome == "no_figure"
+
+
+def test_a_recipe_measured_at_another_batch_size_than_the_baseline_says_why_it_is_out() -> None:
+    """A resume may name another batch size to serve: what its program took there is not held against a row here."""
+    costs = AT_ONE | {"quick": {"deploy_memory_mb": 200.0, "deploy_batch_size": 32}}
+    found = decided(ONE_AND_MANY, facts=costs, max_memory_mb=500.0)
+    (reason,) = found.reasons
+    assert (reason.recipe, reason.kind, reason.batch_size, reason.value) == ("quick", "memory", 1, None)
+
+
+def test_a_baseline_of_unknown_memory_does_not_let_slower_recipes_in() -> None:
+    """A limit that the baseline breaks is worth a slower recipe; a figure that is missing is no broken limit."""
+    costs = {"lean": {"deploy_memory_mb": 200.0}}
+    slower = {"baseline": {8: 30.0}, "lean": {8: 24.0}}
+    assert decided(slower, facts=costs, max_memory_mb=500.0).outcome == "no_limit_met"
+    fat = costs | {"baseline": {"deploy_memory_mb": 900.0}}
+    assert decided(slower, facts=fat, max_memory_mb=500.0).artifact == "models/lean"
+    faster = {"baseline": {8: 30.0}, "lean": {8: 60.0}}
+    assert decided(faster, facts=costs, max_memory_mb=500.0).artifact == "models/lean"
+    luck = decided(faster, {"baseline": {8: 30.0}, "lean": {8: 30.1}}, facts=costs, max_memory_mb=500.0)
+    assert luck.outcome == "not_confirmed"
 
 
 def test_a_few_megabytes_are_no_reason() -> None:

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from densebench.errors import UsageError
 from densebench.executors import opening
 from densebench.executors.opening import header_of, opened
 from densebench.recipes.parse import plan
 from densebench.spec import RunSpec
 from tests.executors.sites import Said
+from tests.factory import described
+from tests.journals import evaluated, write_lines
 from tests.machine.kernel import Affinity, Kernel, affinity, kernel
 from tests.reliability.fork_servers import InstantForkServers
 
@@ -67,3 +70,46 @@ def test_a_run_says_what_its_threads_leave_out(spec: RunSpec, threads: int | Non
     assert reason in {"", *header.notes}
     assert header.identity["threads"] == 4
     assert header.environment["cpus_allowed"] == ("16" if threads else "8")
+
+
+MEMORY = [({"objective": "memory"}, "--objective memory"), ({"max_memory_mb": 500.0}, "--max-memory-mb")]
+
+
+@pytest.mark.parametrize(("asked", "flag"), MEMORY)
+def test_memory_that_nothing_measures_is_refused(spec: RunSpec, asked: dict[str, Any], flag: str) -> None:
+    """Before anything is measured, in one line that names the key to change; with a program of its own it is not."""
+    assert not spec.deploy_time
+    with (
+        pytest.raises(UsageError, match=f"{flag} needs a deploy-time above 0") as refusal,
+        opened(spec.model_copy(update=asked), [], Said()),
+    ):
+        pass
+    assert "\n" not in str(refusal.value)
+    with opened(spec.model_copy(update=asked | {"deploy_time": 1.0}), [], Said()):
+        pass
+
+
+@pytest.mark.parametrize(("asked", "flag"), MEMORY)
+@pytest.mark.parametrize("memory", [None, 300.0])
+def test_memory_that_the_resumed_run_knows_is_not_measured_again(
+    spec: RunSpec, asked: dict[str, Any], flag: str, memory: float | None
+) -> None:
+    """Whoever confirms a choice by memory need not measure it once more."""
+    write_lines(spec.output_dir, [evaluated(deploy_memory_mb=memory, deploy_batch_size=8)])
+    again = spec.model_copy(update=asked | {"resume": True})
+    if memory is None:
+        with pytest.raises(UsageError, match=flag), opened(again, [], Said()):
+            pass
+    else:
+        with opened(again, [], Said()):
+            pass
+
+
+def test_a_gpu_measures_memory_without_a_program_of_its_own(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the memory of the measured process itself counts."""
+    monkeypatch.setattr(opening, "_described", lambda *_: described(device="cuda"))
+    for asked, _ in MEMORY:
+        with opened(spec.model_copy(update=asked), [], Said()):
+            pass

@@ -41,6 +41,17 @@ def test_a_folder_of_the_user_s_named_best_is_left_alone(tmp_path: Path) -> None
     assert not (tmp_path / "best").is_symlink()
 
 
+@pytest.mark.parametrize("artifact", ["models/gone", "../other", "/"])
+def test_best_leads_to_no_artifact_that_is_not_there(tmp_path: Path, artifact: str) -> None:
+    """A journal that was copied without its models, or names a folder outside, leaves no link."""
+    results = tmp_path / "results"
+    for folder in ("results/models/one", "other"):
+        (tmp_path / folder).mkdir(parents=True)
+    link_best(results, "models/one")
+    assert link_best(results, artifact) is None
+    assert not (results / "best").is_symlink()
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSPC])
 def test_a_file_system_without_links_is_no_obstacle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
@@ -50,6 +61,7 @@ def test_a_file_system_without_links_is_no_obstacle(
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
+    (tmp_path / "models" / "one").mkdir(parents=True)
     monkeypatch.setattr(Path, "symlink_to", refuse)
     if number == errno.EPERM:
         assert link_best(tmp_path, "models/one") is None

@@ -39,7 +39,7 @@ from tests.report.html.shapes import CEILINGS, COUNTED
 from tests.viewer.making import document, network
 
 bounded = functools.partial(
-    settings, deadline=4000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    settings, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 WORDS = st.sampled_from(
     [

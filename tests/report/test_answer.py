@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from densebench.cli import main
+from densebench.cli.flags import OF_A_RUN, given
 from densebench.report.analysis import analyse
 from densebench.report.answer import answer, answer_tags
 from densebench.report.facts import sweep_of
@@ -19,7 +24,7 @@ from densebench.results.columns import COLUMNS
 from densebench.results.derive import derive
 from densebench.results.observation import Status
 from densebench.schema import Effect
-from densebench.spec import Limits, Objective
+from densebench.spec import Limits, Objective, RunSpec
 from scripts.update_schemas import FOLDER, texts
 from tests.decision.sweeps import Speeds, fresh, labels, rows_of
 from tests.factory import header, record
@@ -144,6 +149,45 @@ def test_a_choice_that_was_luck_is_withdrawn() -> None:
     assert "measured again in 6 fresh rounds it runs at 1.01x" in told
 
 
+GRAPHS = {"baseline": {1: 100.0, 32: 2000.0}, "graphs": {1: 290.0, 32: 2120.0}}
+
+
+@pytest.mark.parametrize("objective", ["throughput", "memory", "size"])
+def test_a_choice_that_was_luck_hides_no_other_batch_size(objective: Objective) -> None:
+    """1.06x at batch 32 is not confirmed; 2.9x at batch 1 is told, as the sweep's figure, with what confirms it."""
+    facts = {
+        name: {"model_size_mb": size, "deploy_memory_mb": size}
+        for name, size in (("baseline", 9.0), ("graphs", 5.0))
+    }
+    luck = {"baseline": {1: 100.0, 32: 2000.0}, "graphs": {1: 80.0, 32: 2005.0}}
+    sweep = seen(GRAPHS, luck, facts, objective)
+    told = answer_in_words(sweep)
+    assert sweep.decision.outcome == "not_confirmed"
+    size = 1 if objective == "throughput" else 32  # the one that was measured again is told to be refused
+    speedup = "2.90x" if size == 1 else "1.06x"
+    assert (
+        f"By the rows of the sweep alone, not confirmed, graphs is fastest at batch {size} ({speedup})"
+        in told
+    )
+    assert f"run: {sweep.confirm_command} --serving-batch-size {size}" in told
+    assert "Keep the baseline" not in told
+
+
+@pytest.mark.parametrize("objective", ["memory", "size"])
+def test_a_leaner_baseline_is_not_kept_without_a_word_on_speed(objective: Objective) -> None:
+    """Nothing is smaller than the baseline; recipes that are faster are named with their batch sizes."""
+    facts = {
+        name: {"model_size_mb": size, "deploy_memory_mb": size}
+        for name, size in (("baseline", 5.0), ("graphs", 9.0))
+    }
+    told = answer_in_words(seen(GRAPHS, facts=facts, objective=objective))
+    assert "Keep the baseline" not in told
+    assert f"By {objective} no recipe within the limits is" in told
+    assert "By the rows of the sweep, graphs is fastest at batches 1 and 32 (1.06x to 2.90x)" in told
+    slow = {"baseline": GRAPHS["baseline"], "graphs": {1: 60.0, 32: 1900.0}}
+    assert answer_in_words(seen(slow, facts=facts, objective=objective)).startswith("Keep the baseline")
+
+
 def test_limits_that_nothing_keeps_show_the_near_misses() -> None:
     """The nearest first, with figure and limit."""
     told = answer_in_words(seen(QUICK, max_latency_ms=5.0))
@@ -151,6 +195,34 @@ def test_limits_that_nothing_keeps_show_the_near_misses() -> None:
         "No recommendation: nothing that was measured keeps the limits, the baseline neither."
     )
     assert "Nearest: good (p95 latency 20.1 ms, limit 5.00)" in told
+
+
+def test_a_limit_of_memory_says_which_batch_sizes_it_shuts_out() -> None:
+    """Memory was measured at one batch size: no other row drops out without a word, and nothing is said of it."""
+    costs = {name: {"deploy_memory_mb": 200.0, "deploy_batch_size": 1} for name in QUICK}
+    told = answer_in_words(seen(QUICK, facts=costs, max_memory_mb=500.0))
+    assert told.startswith("Deploy good at batch 1")
+    assert "Memory was measured at batch 1 only, so no other batch size was considered" in told
+    slow = BASE | {"slow": {1: 10.0, 8: 90.0}}
+    told = answer_in_words(seen(slow, facts=costs | {"slow": costs["good"]}, max_memory_mb=500.0))
+    assert told.startswith(
+        "Keep the baseline at batch 1 (20.0 images/s): no recipe within the limits is seen"
+    )
+    assert "faster there." in told
+    assert "Memory was measured at batch 1 only" in told
+    assert "Memory was measured" not in answer_in_words(seen(QUICK, facts=costs))
+
+
+def test_memory_that_was_not_measured_is_no_broken_limit() -> None:
+    """The answer says which figures are missing, not that the rows break the limit."""
+    told = answer_in_words(seen(QUICK, max_memory_mb=500.0))
+    assert "nothing that was measured keeps the limits" not in told
+    assert told.startswith("No recommendation: nothing is known to keep the limits")
+    assert re.search(r"Not known, .*: the memory of .*quick.* at batch 8", told)
+    costs = {"good": {"deploy_memory_mb": 200.0}}
+    told = answer_in_words(seen(QUICK, facts=costs, max_memory_mb=500.0))
+    assert told.startswith("Deploy good at batch 8")
+    assert "(the baseline is not known to keep the limits: memory not known, limit 500)" in told
 
 
 def test_an_objective_of_size_says_what_it_costs_in_speed() -> None:
@@ -293,10 +365,48 @@ def test_a_broken_limit_of_latency_says_which_percentile() -> None:
     assert re.search(r"Within the limits: p95 latency 20\.\d of 60 ms\.", told)
 
 
-def test_what_confirms_an_answer_has_its_objective_and_limits() -> None:
-    """The command that is printed asks for the same choice."""
-    asked = header(
-        spec={"objective": "latency", "max_size_mb": 20.0}, command="densebench run --resume --seed 3"
-    )
-    found = sweep_of(asked, rows_of(QUICK)).confirm_command
-    assert found == "densebench run --seed 3 --resume --objective latency --max-size-mb 20"
+def resumed(command: str, former: dict[str, Any]) -> RunSpec:
+    """What a run would do that is resumed with this command."""
+    program, name, *arguments = shlex.split(command)
+    assert (program, name) == ("densebench", "run")
+    group = get_command(main.app)
+    assert isinstance(group, TyperGroup)
+    with group.commands["run"].make_context("run", arguments) as context:
+        flags = {name: value for name, value in context.params.items() if name in OF_A_RUN}
+    return RunSpec.create(**given(flags)).going_on(former)
+
+
+@pytest.mark.parametrize(
+    ("before", "own", "asked"),
+    [
+        ("", {}, {"objective": "latency", "max_size_mb": 20.0}),
+        ("--max-accuracy-drop 2", {"max_accuracy_drop": 2.0}, {"max_accuracy_drop": 1.0}),
+        (
+            "--objective=size --max-size-mb=50",
+            {"objective": "size", "max_size_mb": 50.0},
+            {"objective": "latency"},
+        ),
+        ("--resume --max-latency-ms 9", {"max_latency_ms": 9.0}, {"max_latency_ms": 1234567.25}),
+        ("--output-dir 'a && b'", {}, {"serving_batch_size": 8}),
+    ],
+)
+def test_what_confirms_an_answer_asks_for_the_same_choice(
+    before: str, own: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    """The printed command resumes the run by the report's objective and limits, whatever the run itself had."""
+    command = f"densebench run --seed 3 {before}"
+    wanted = header(spec={**own, **asked}, command=f"densebench run --quick && {command}")
+    sweep = sweep_of(wanted, rows_of(QUICK))
+    former = RunSpec.create(**own).model_dump(mode="json")
+    spec = resumed(sweep.confirm_command, former)
+    assert (spec.objective, spec.limits) == (sweep.objective, sweep.limits)
+    assert spec.resume
+    assert spec.seed == 3
+    assert "a && b" in str(spec.output_dir) or "a && b" not in before
+    assert sweep.confirm_command.count("--objective") == 1
+
+
+@pytest.mark.parametrize("command", ["", "python mine.py", "densebench run --model 'x"])
+def test_a_run_without_a_command_prints_none(command: str) -> None:
+    """One that was started from Python, or whose journal was changed by hand."""
+    assert not sweep_of(header(command=command), rows_of(QUICK)).confirm_command

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from densebench.cli.help import DefaultsCommand
 from densebench.errors import DensebenchError, UsageError, remedy
 
 models = typer.Typer()
 
 
-@models.command()
+@models.command(cls=DefaultsCommand)
 def compare(
     a: Annotated[Path, typer.Argument(help="The results folder to compare with.", metavar="A")],
     b: Annotated[Path, typer.Argument(help="The results folder in question.", metavar="B")],
@@ -33,7 +34,7 @@ def compare(
     raise typer.Exit(print_comparison(a, b, console, fail_on_slower=fail_on_slower, as_json=as_json))
 
 
-@models.command()
+@models.command(cls=DefaultsCommand)
 def train(
     output_dir: Annotated[
         Path | None, typer.Option(help="Where the checkpoints go; default: into the package.")
@@ -57,7 +58,7 @@ def train(
         ) from error
 
 
-@models.command()
+@models.command(cls=DefaultsCommand)
 def predict(
     artifact: Annotated[Path, typer.Argument(help="A saved model's folder.")],
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
@@ -69,16 +70,16 @@ def predict(
     print_predictions(artifact, images, Console(), trust=trust)
 
 
-@models.command()
+@models.command(cls=DefaultsCommand)
 def load(
     artifact: Annotated[Path, typer.Argument(help="A saved model's folder.")],
     scenario: Annotated[str, typer.Option(help="single-stream, offline or server.")],
     target_p99_ms: Annotated[
-        float | None, typer.Option(help="Server: the p99 latency to hold; default 50.")
+        float | None, typer.Option(help="Server: the p99 latency to hold; default: 50.")
     ] = None,
     seconds: Annotated[float, typer.Option(help="How long one run lasts, about.")] = 10.0,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Offline: images of one inference; default 8.")
+        int | None, typer.Option(min=1, help="Offline: images of one inference; default: 8.")
     ] = None,
     streams: Annotated[int, typer.Option(min=1, help="Processes that answer, which share the threads.")] = 1,
     threads: Annotated[
@@ -96,7 +97,7 @@ def load(
     print_load(asked, Console(), as_json=as_json)
 
 
-@models.command()
+@models.command(cls=DefaultsCommand)
 def export(
     artifact: Annotated[Path, typer.Argument(help="A saved model's folder.")],
     directory: Annotated[Path, typer.Argument(help="The model repository to add it to.")],
@@ -111,7 +112,7 @@ def export(
     print(export_triton(artifact, directory, trust=trust))
 
 
-@models.command()
+@models.command(cls=DefaultsCommand)
 def view(
     log_dir: Annotated[Path, typer.Option(help="The log folder of a run.")] = Path("logs/tensorboard"),
     port: Annotated[int, typer.Option(help="TensorBoard's port; 0 for any free one.")] = 6006,

@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 from densebench.cli.commands import models
 from densebench.cli.flags import OF_A_DECISION, OF_A_RUN, given, with_flags
-from densebench.cli.help import SuiteCommand
+from densebench.cli.help import DefaultsCommand, OfTheRunCommand, SuiteCommand
 from densebench.errors import DensebenchError, UsageError
 from densebench.spec import RunSpec
 
@@ -111,7 +111,7 @@ def _show(sweep: Sweep, console: Console, paths: Sequence[Path], *, as_json: boo
         print(json.dumps(answer(sweep), indent=1))
 
 
-@app.command("list")
+@app.command("list", cls=DefaultsCommand)
 def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Recipes, techniques and engines, and whether each can run here."""
     from densebench.cli.overview import print_catalogue
@@ -119,7 +119,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = Fa
     print_catalogue(Console(), as_json=as_json)
 
 
-@app.command()
+@app.command(cls=DefaultsCommand)
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """The machine: processor, GPU, libraries, engines, and what would make timings unreliable here."""
     from densebench.cli.overview import print_doctor
@@ -127,7 +127,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
     print_doctor(Console(), as_json=as_json)
 
 
-@app.command()
+@app.command(cls=OfTheRunCommand)
 @with_flags(*OF_A_DECISION)
 def report(
     *,

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from densebench import files
-from densebench.decision.objective import column_of
+from densebench.decision.objective import column_of, memory_mb
 from densebench.errors import InputError, UsageError
 from densebench.output.held import disk_explained
+from densebench.output.written import link_best
 from densebench.report import write_report
 from densebench.report.across import Run, across, read_prices
 from densebench.report.facts import sweep_of
@@ -62,7 +63,7 @@ def _run(directory: Path, asked: Mapping[str, object]) -> Run:
 
 
 def write_again(directory: Path, asked: Mapping[str, object]) -> tuple[Sweep, list[Path]]:
-    """Write CSV and report from the journal; the rows as the report sees them, and the files to open.
+    """Write CSV, report and the link `best` from the journal; the rows as the report sees them, and what to open.
 
     Args:
         directory: a results folder.
@@ -73,11 +74,12 @@ def write_again(directory: Path, asked: Mapping[str, object]) -> tuple[Sweep, li
 
     """
     header, sweep, confirmation = _read(directory, asked)
-    _check(sweep, directory)
+    _check(sweep, directory, asked)
     with disk_explained(directory):
         write_csv(directory / CSV, sweep.rows)
         paths = [directory / CSV, *write_report(directory, header, sweep.rows, confirmation)]
-    return sweep, paths
+        best = link_best(directory, sweep.artifact)
+    return sweep, [*paths, *([best] if best else [])]
 
 
 def _read(directory: Path, asked: Mapping[str, object]) -> tuple[Header, Sweep, list[Record]]:
@@ -95,7 +97,7 @@ def _read(directory: Path, asked: Mapping[str, object]) -> tuple[Header, Sweep, 
     return header, sweep_of(header, rows, confirmation), confirmation
 
 
-def _check(sweep: Sweep, directory: Path) -> None:
+def _check(sweep: Sweep, directory: Path, asked: Mapping[str, object]) -> None:
     """Refuse what no row can answer."""
     served = sweep.limits.serving_batch_size
     if served is not None and sweep.timed and served not in sweep.batch_sizes:
@@ -107,4 +109,10 @@ def _check(sweep: Sweep, directory: Path) -> None:
     if columns and not any(getattr(row, name) is not None for row in sweep.timed for name in columns):
         raise UsageError(
             f"--objective {sweep.objective}: no row in {directory} has {joined(sorted(columns))}; choose another one"
+        )
+    columns = {column_of("memory", row.device) for row in sweep.timed}
+    unknown = columns and all(memory_mb(row) is None for row in sweep.timed)
+    if "max_memory_mb" in asked and unknown:
+        raise UsageError(
+            f"--max-memory-mb: no row in {directory} has {joined(sorted(columns))} to hold against it; leave it out"
         )

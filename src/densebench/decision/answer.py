@@ -17,7 +17,7 @@ Outcome = Literal[
     "unconfirmed",  # the sweep saw a winner, and no fresh rounds were measured for it
     "too_few_images",  # the fastest recipe may keep the accuracy; the images can't show it
     "accuracy_not_judged",  # no accuracy is known, so the fastest recipe is named and not recommended
-    "no_limit_met",  # nothing that was measured keeps the limits
+    "no_limit_met",  # nothing is known to keep the limits
     "no_figure",  # what the objective compares is not known of the baseline, or of any recipe
     "no_intervals",  # one process a row: nothing can be told apart
     "no_baseline",  # nothing to compare with
@@ -52,9 +52,6 @@ class Reason(Frozen):
         value: what was measured, in the unit of the limit: ms, MB, percentage points of top-1, or times as fast.
         limit: what it is held against.
         observed: of an accuracy: the loss as measured, in percentage points; `value` is its upper bound.
-        unclear: recipes that may be faster, which the sweep could not tell from the baseline.
-        sooner: a recipe that may be recommended and answers sooner at the smallest batch size, beyond both intervals.
-        process_setting: the best recipe that only sets something of the process, faster at the winner's batch size.
         images: of `too_few_images`: how many would be enough; None where no number is.
         figure: the objective's figure of that row.
         which: of a latency: whether `value` is a p95, a p50 or a mean.
@@ -118,6 +115,8 @@ class Decision(Frozen):
         winner_images_per_s: by the confirmation; `baseline_images_per_s` too, at the baseline's best batch size.
         by_batch_size: where a recipe is faster than the baseline, the fastest one within the limits.
         unclear: recipes that may be faster, which the sweep could not tell from the baseline.
+        narrowed_to: the batch sizes that the choice is limited to, where a limit of memory shuts out those at which
+            memory was not measured; empty where none is shut out.
         sooner: a recipe that may be recommended and answers sooner at the smallest batch size, beyond both intervals.
         process_setting: the best recipe that only sets something of the process, faster at the winner's batch size.
         images: of `too_few_images`: how many would bound the loss by the limit; None where no number does.
@@ -143,6 +142,7 @@ class Decision(Frozen):
     baseline_images_per_s: float | None = None
     by_batch_size: tuple[Choice, ...] = ()
     unclear: tuple[str, ...] = ()
+    narrowed_to: tuple[int, ...] = ()
     sooner: Choice | None = None
     process_setting: Choice | None = None
     images: int | None = None

@@ -27,10 +27,12 @@ class Contest:
         baseline: the baseline at its best batch size of those where it keeps the limits, or of all if it keeps them
             nowhere.
         baseline_within: whether the baseline keeps the limits at any batch size.
+        baseline_breaks: whether it is known to break one at every batch size: a figure may be missing.
         tier: `allowed`, or what keeps the recipes in the running from being recommended.
         reasons: why the other recipes are not in the running.
         faster: for each batch size where an allowed recipe is faster than the baseline, the fastest such row.
         unclear: recipes out of the running that may be faster: some of their intervals hold both.
+        narrowed_to: the batch sizes that the choice is limited to, where a limit of memory shuts out others.
 
     """
 
@@ -38,10 +40,12 @@ class Contest:
     runner_up: Row | None
     baseline: Row | None
     baseline_within: bool
+    baseline_breaks: bool
     tier: Tier
     reasons: tuple[Reason, ...]
     faster: tuple[Row, ...]
     unclear: tuple[str, ...] = ()
+    narrowed_to: tuple[int, ...] = ()
 
     def cells(self) -> list[tuple[str, int]]:
         """The cells (recipe, batch size) to measure once more: none where nobody is in the running."""
@@ -63,9 +67,11 @@ def contend(rows: Sequence[Row], objective: Objective, limits: Limits) -> Contes
     own = best_first(facts.of(BASELINE, sizes), objective)
     within = [row for row in own if broken_limit(row, facts, limits) is None]
     baseline = next(iter(within or own), None)
+    missed = [nearest_miss(own, facts, limits, objective)] if own and not within else []
     standings = [_standing(recipe, facts, sizes, objective, limits) for recipe in facts.recipes]
     nobody = all(row is None for row, _ in standings)
-    if not within and nobody:  # nothing keeps the limits as fast as it should
+    breaks = any(reason.value is not None for reason in missed)
+    if breaks and nobody:  # nothing keeps the limits as fast as it should
         standings = [
             _standing(recipe, facts, sizes, objective, limits, at_any_speed=True) for recipe in facts.recipes
         ]
@@ -82,13 +88,15 @@ def contend(rows: Sequence[Row], objective: Objective, limits: Limits) -> Contes
         runner_up=next(iter(ranked[1:]), None),
         baseline=baseline,
         baseline_within=bool(within),
+        baseline_breaks=breaks,
         tier=tier,
         reasons=(
             *(_said(row, reason, ranked, objective) for row, reason in standings),
-            *([nearest_miss(own, facts, limits, objective)] if own and not within else []),
+            *missed,
         ),
         faster=_faster(facts, limits),
         unclear=_unclear(facts, sizes, limits, [row for row, _ in standings if row is not None]),
+        narrowed_to=tuple(facts.narrowed_to(objective, limits)),
     )
 
 

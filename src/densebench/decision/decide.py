@@ -83,7 +83,7 @@ def _confirmed(answer: _Answer, contest: Contest) -> Decision:
         return answer.of("deploy", sound[0], deployed=sound[0])
     for row in contenders:
         same = answer.at_same_size(row)
-        if same is not None and same.p < LEVEL and answer.objective in SPEEDS:
+        if same is not None and same.p < LEVEL and answer.objective in SPEEDS and contest.baseline_within:
             return answer.of("at_batch_size", row, deployed=contest.baseline)
     return answer.of("not_confirmed", contenders[0])
 
@@ -127,12 +127,12 @@ class _Answer:
         """Whether fresh rounds show what the objective asks for.
 
         For throughput and latency that the row is faster than the baseline at both batch sizes; for memory and size
-        that it is not slower. Where the baseline breaks a limit, nothing has to be shown.
+        that it is not slower. Where the baseline is known to break a limit, nothing has to be shown.
         """
         best, same = self.against_best(row), self.at_same_size(row)
         if best is None:
             return False
-        if not self._contest.baseline_within:
+        if self._contest.baseline_breaks:
             return True
         if self.objective in SPEEDS:
             return best.p < LEVEL and (same is None or same.p < LEVEL)
@@ -162,6 +162,7 @@ class _Answer:
             baseline_images_per_s=base_speed,
             by_batch_size=tuple(choice for one in contest.faster if (choice := self._choice(one))),
             unclear=contest.unclear,
+            narrowed_to=contest.narrowed_to,
             sooner=self._choice(sooner(self._facts, row, self._limits)) if row else None,
             process_setting=self._choice(process_setting(self._facts, row)) if row else None,
             images=images,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from densebench.decision.objective import better, figure
+from densebench.decision.objective import better, figure, memory_mb
 from densebench.results.observation import Status
 from densebench.results.record import Row, recipes_in_order
 from densebench.spec import BASELINE, Limits, Objective
@@ -48,12 +48,26 @@ class Facts:
     def considered(self, objective: Objective, limits: Limits) -> list[int]:
         """The batch sizes that an objective looks at: the served one, else all for throughput, else the smallest.
 
-        Only those count where the baseline was timed.
+        Only those count where the baseline was timed, and with a limit of memory only those where memory is known.
         """
         sizes = [row.batch_size for row in self.of(BASELINE)]
         if limits.serving_batch_size is not None:
-            return [size for size in sizes if size == limits.serving_batch_size]
+            sizes = [size for size in sizes if size == limits.serving_batch_size]
+        if limits.max_memory_mb is not None:
+            sizes = self._with_memory(sizes)
         return sizes if objective == "throughput" else sizes[:1]
+
+    def narrowed_to(self, objective: Objective, limits: Limits) -> list[int]:
+        """The batch sizes that a limit of memory narrows the choice to; none where it shuts out no batch size."""
+        found = self.considered(objective, limits)
+        every = self.considered(objective, limits.model_copy(update={"max_memory_mb": None}))
+        return [] if found == every else found
+
+    def _with_memory(self, sizes: Sequence[int]) -> list[int]:
+        """Those where memory is known: of the baseline, else of any recipe; all where it is known at none."""
+        of_baseline = {row.batch_size for row in self.of(BASELINE) if memory_mb(row) is not None}
+        known = of_baseline or {row.batch_size for row in self.timed if memory_mb(row) is not None}
+        return [size for size in sizes if size in known] or list(sizes)
 
 
 def without_effect(row: Row) -> bool:

@@ -21,8 +21,9 @@ from densebench.processes import messages
 from densebench.processes.environment import plain_environment
 from densebench.processes.pool import ForkServerPool
 from densebench.recipes.recipe import Recipe
+from densebench.results import journal
 from densebench.results.header import Header
-from densebench.results.observation import Observation
+from densebench.results.observation import EvaluateObservation, Observation
 from densebench.roofline.ceilings import cached
 from densebench.spec import RunSpec, is_onnx_file
 from densebench.workloads.folder import folder_fingerprint
@@ -48,10 +49,7 @@ def opened(spec: RunSpec, recipes: Sequence[Recipe], say: Say, log: Path | None 
             say.note("opening model, weights and data")
             workload = _described(spec, pool, timing_file, placed.threads)
             _check_calibration(recipes, workload)
-            if spec.objective == "memory" and workload.device == "cpu" and not spec.deploy_time:
-                raise UsageError(
-                    "--objective memory needs a deploy-time above 0 in the suite: it measures the memory"
-                )
+            _check_memory(spec, workload)
             yield Site(
                 spec=spec,
                 recipes={recipe.name: recipe for recipe in recipes},
@@ -92,6 +90,27 @@ def _check_calibration(recipes: Sequence[Recipe], workload: messages.Described) 
                 f"recipe '{recipe.name}' needs {wanted} images to calibrate on, the data has {there_are}: "
                 "ask for fewer"
             )
+
+
+def _check_memory(spec: RunSpec, workload: messages.Described) -> None:
+    """Refuse to begin where memory decides and nothing measures it: on a CPU a program of its own does."""
+    asked = "--objective memory" if spec.objective == "memory" else "--max-memory-mb"
+    if spec.objective != "memory" and spec.max_memory_mb is None:
+        return
+    if workload.device != "cpu" or spec.deploy_time or _knows_memory(spec):
+        return
+    raise UsageError(f"{asked} needs a deploy-time above 0 in the suite: it measures the memory")
+
+
+def _knows_memory(spec: RunSpec) -> bool:
+    """Whether the run that is resumed has measured the memory of a program of its own."""
+    if not spec.resume or not (spec.output_dir / journal.FILE_NAME).exists():
+        return False
+    return any(
+        one.found is not None and one.found.deploy_memory_mb is not None
+        for one in journal.read(spec.output_dir)[1]
+        if isinstance(one, EvaluateObservation)
+    )
 
 
 def header_of(site: Site, command: str) -> Header:

@@ -130,13 +130,14 @@ def link_best(output_dir: Path, artifact: str) -> Path | None:
 
     Returns:
         The link; None where there is none, where a file or folder of the user's has its name, and on a file system
-        that has no symbolic links: the answer names the recipe too.
+        that has no symbolic links: the answer names the recipe too. A journal may be copied without its models.
 
     """
     link = output_dir / BEST
     if link.exists() and not link.is_symlink():
         return None
-    if not artifact:
+    outside = Path(artifact).is_absolute() or ".." in Path(artifact).parts
+    if not artifact or outside or not (output_dir / artifact).is_dir():
         link.unlink(missing_ok=True)
         return None
     part = output_dir / f".{BEST}.tmp"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,7 @@ from densebench.results.derive import by_environment
 from densebench.results.header import AskedFor, Header
 from densebench.results.problems import STATUS_WORDS
 from densebench.results.record import Record, Row
+from densebench.spec import flag_of
 from densebench.text import joined
 
 
@@ -36,13 +38,40 @@ def sweep_of(header: Header, rows: Sequence[Row], confirmation: Sequence[Record]
 
 
 def _confirming(command: str, asked: AskedFor) -> str:
-    """The command that goes on with a run and confirms the choice by this objective and these limits."""
-    last = command.rpartition(" && ")[2]
-    if not last.startswith("densebench run"):
+    """The command that goes on with a run and confirms the choice by this objective and these limits.
+
+    It names every limit, those that have their default too: a resume keeps the limits of its run, or of its suite,
+    where it names none.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a journal that was changed by hand
         return ""
-    given = asked.limits.model_dump(exclude_defaults=True)
-    flags = "".join(f" --{name.replace('_', '-')} {value:g}" for name, value in given.items())
-    return f"{last.replace(' --resume', '')} --resume --objective {asked.objective}{flags}"
+    last = words[len(words) - words[::-1].index("&&") :] if "&&" in words else words
+    if last[:2] != ["densebench", "run"]:
+        return ""
+    wanted = {"objective": asked.objective, **asked.limits.model_dump(exclude_none=True)}
+    flags = [word for name, value in wanted.items() for word in (flag_of(name), _typed(value))]
+    return shlex.join([*_without(last, {"resume": 0, **dict.fromkeys(wanted, 1)}), "--resume", *flags])
+
+
+def _without(words: Sequence[str], gone: Mapping[str, int]) -> list[str]:
+    """A command without some flags, which have so many values each."""
+    values, kept, skip = {flag_of(name): count for name, count in gone.items()}, [], 0
+    for word in words:
+        flag, joins, _ = word.partition("=")
+        if skip:
+            skip -= 1
+        elif flag in values:
+            skip = 0 if joins else values[flag]
+        else:
+            kept.append(word)
+    return kept
+
+
+def _typed(value: object) -> str:
+    """A value as it is typed, without losing a digit."""
+    return str(value).removesuffix(".0")
 
 
 def _called(recipe: str, header: Header) -> str:

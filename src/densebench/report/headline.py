@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from densebench.decision import Choice, Decision
 from densebench.decision.objective import SPEEDS, column_of
 from densebench.report import no_recommendation
+from densebench.report.by_batch_size import by_batch_size
 from densebench.report.quoting import both, placed, ratio, rounds, speeds, within_limits
 from densebench.report.refusals import accuracy_of, measured
 from densebench.report.sweep import Sweep
 from densebench.spec import BASELINE
-from densebench.text import batches, joined, short, times
+from densebench.text import batches, joined, short
 
 
 def headline(sweep: Sweep) -> str:
     """What to deploy, or why nothing is recommended."""
-    return _HEADLINES[sweep.decision.outcome](sweep, sweep.decision)
+    told = _HEADLINES[sweep.decision.outcome](sweep, sweep.decision)
+    return " ".join(filter(None, (told, _narrowed(sweep))))
+
+
+def _narrowed(sweep: Sweep) -> str:
+    """That a limit of memory shut out batch sizes, where it did."""
+    sizes = sweep.decision.narrowed_to
+    if not sizes:
+        return ""
+    more = (
+        "; a run with --serving-batch-size N measures it at batch N" if sweep.rows[0].device == "cpu" else ""
+    )
+    return f"Memory was measured at {batches(sizes)} only, so no other batch size was considered{more}."
 
 
 def _deploy(sweep: Sweep, decision: Decision) -> str:
@@ -24,8 +35,10 @@ def _deploy(sweep: Sweep, decision: Decision) -> str:
     tell = {"throughput": _images, "latency": _latency, "memory": _memory, "size": _size}[decision.objective]
     gain = tell(sweep, decision, winner, baseline)
     if not decision.baseline_within:
-        broken = next((measured(one) for one in decision.reasons if one.recipe == BASELINE), "")
-        gain += f" (the baseline breaks a limit: {broken})"
+        missed = [one for one in decision.reasons if one.recipe == BASELINE]
+        known = any(one.value is not None for one in missed)
+        what = "breaks a limit" if known else "is not known to keep the limits"
+        gain += f" (the baseline {what}: {joined([measured(one) for one in missed])})"
     return f"Deploy {placed(winner)}: {gain}; {accuracy_of(sweep, winner.recipe)}."
 
 
@@ -87,7 +100,7 @@ def _at_batch_size(sweep: Sweep, decision: Decision) -> str:
         f"At batch {winner.batch_size} deploy {winner.recipe}: {ratio(decision.at_same_size)} the baseline's speed "
         f"there, measured again {rounds(decision)}; {accuracy_of(sweep, winner.recipe)}. For the most images per "
         f"second deploy the baseline at batch {baseline.batch_size}{images}: measured again, "
-        f"{_not_faster(decision)} not faster than that. {_by_batch_size(sweep, decision)}"
+        f"{_not_faster(decision)} not faster than that. {by_batch_size(sweep, decision)}"
     )
 
 
@@ -106,18 +119,30 @@ def _keep(sweep: Sweep, decision: Decision) -> str:
     if decision.by_batch_size and decision.objective in SPEEDS:
         return (
             f"At batch {baseline.batch_size} no recipe within the limits is {_wanted(decision)} the baseline. "
-            f"{_by_batch_size(sweep, decision)}{doubt}"
+            f"{by_batch_size(sweep, decision)}{doubt}"
         )
-    if decision.objective in ("memory", "size"):
-        wanted = f"{_wanted(decision)} it without being slower"
-        return f"Keep the baseline: no recipe within the limits is {wanted}.{doubt}"
+    if decision.objective not in SPEEDS:
+        return f"{_nothing_leaner(sweep, decision)}{doubt}"
     rate = sweep.row_of(baseline)
     speed = f" ({short(rate.throughput_samples_per_s)} images/s)" if rate is not None else ""
-    one = decision.limits.serving_batch_size is not None or len(sweep.batch_sizes) == 1
+    one = (
+        decision.limits.serving_batch_size is not None or len(decision.narrowed_to or sweep.batch_sizes) == 1
+    )
     where = "there" if one else "at any batch size that was measured"
     return (
         f"Keep the baseline at batch {baseline.batch_size}{speed}: no recipe within the limits is seen to "
         f"be faster {where}.{doubt}"
+    )
+
+
+def _nothing_leaner(sweep: Sweep, decision: Decision) -> str:
+    """For memory and size: the baseline is the answer, unless speed counts too and some recipe is faster."""
+    none = "no recipe within the limits is"
+    if not decision.by_batch_size:
+        return f"Keep the baseline: {none} {_wanted(decision)} it without being slower."
+    return (
+        f"By {decision.objective} {none} {_wanted(decision)} the baseline without being slower. By speed there is "
+        f"more to gain (--objective throughput). {by_batch_size(sweep, decision)}"
     )
 
 
@@ -143,27 +168,3 @@ _HEADLINES = {
     "nothing_to_compare": no_recommendation.alone,
     "nothing_timed": no_recommendation.nothing,
 }
-
-
-def _by_batch_size(sweep: Sweep, decision: Decision) -> str:
-    """`By the sweep's rows, a is fastest at batch 1 (2.90x); at batches 8 and 32 nothing is faster.`."""
-    groups: dict[str, list[Choice]] = {}
-    for choice in decision.by_batch_size:
-        groups.setdefault(choice.recipe, []).append(choice)
-    told = [f"{name} is fastest at {_sizes(own)} ({_speedups(sweep, own)})" for name, own in groups.items()]
-    there = {choice.batch_size for choice in decision.by_batch_size}
-    served = decision.limits.serving_batch_size
-    rest = [size for size in sweep.batch_sizes if size not in there and served in (None, size)]
-    if rest:
-        told.append(f"at {batches(rest)} no recipe within the limits is seen to be faster than the baseline")
-    return f"By the rows of the sweep, {'; '.join(told)}."
-
-
-def _sizes(choices: Sequence[Choice]) -> str:
-    return batches(choice.batch_size for choice in choices)
-
-
-def _speedups(sweep: Sweep, choices: Sequence[Choice]) -> str:
-    ratios = [row.speedup for one in choices if (row := sweep.row_of(one)) and row.speedup is not None]
-    low, high = times(min(ratios, default=None)), times(max(ratios, default=None))
-    return low if low == high else f"{low} to {high}"

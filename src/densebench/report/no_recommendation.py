@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from densebench.decision import Decision
 from densebench.decision.objective import SPEEDS, column_of
+from densebench.report.by_batch_size import elsewhere
 from densebench.report.quoting import CONFIDENT, best_word, both, gain, placed, ratio, rounds
-from densebench.report.refusals import misses
+from densebench.report.refusals import misses, unmeasured
 from densebench.report.sweep import Sweep
 from densebench.spec import BASELINE
 from densebench.text import joined, points, short
 
 
 def not_confirmed(sweep: Sweep, decision: Decision) -> str:
-    """The sweep's winner, and what fresh rounds made of it."""
-    del sweep
+    """The sweep's winner, what fresh rounds made of it, and where the sweep saw other recipes to be faster."""
+    return " ".join(filter(None, (_refused(decision), elsewhere(sweep, decision))))
+
+
+def _refused(decision: Decision) -> str:
     winner, _ = both(decision)
     if decision.against_best is None:
         broke = "was the best of the sweep, and broke when it was measured again"
@@ -85,10 +89,14 @@ def not_judged(sweep: Sweep, decision: Decision) -> str:
 
 
 def no_limit_met(sweep: Sweep, decision: Decision) -> str:
-    """The nearest misses where nothing keeps the limits."""
+    """The nearest misses where nothing keeps the limits, and the figures that are missing."""
     del decision
-    nearest = misses(sweep)
+    nearest, unknown = misses(sweep), unmeasured(sweep)
     told = f" Nearest: {joined(nearest)}." if nearest else ""
+    if unknown:
+        return (
+            f"No recommendation: nothing is known to keep the limits, the baseline neither. {unknown}{told}"
+        )
     return f"No recommendation: nothing that was measured keeps the limits, the baseline neither.{told}"
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from densebench.decision import Reason
 from densebench.report.sweep import Finding, Sweep, finding
 from densebench.spec import BASELINE
-from densebench.text import points, short, times
+from densebench.text import joined, points, short, times
 
 VERDICTS = ("slower", "same", "unclear", "no_interval")
+LIMITED = ("latency", "memory", "size")  # kinds of reasons: a figure against its limit
 MOST_MISSES = 3  # near misses that are named
 
 
@@ -65,9 +66,12 @@ def _unproven(reason: Reason) -> str:
 def _over(what: str, unit: str) -> Callable[[Reason], str]:
     def told(reason: Reason) -> str:
         if reason.value is None:
+            elsewhere = (
+                " (--serving-batch-size names the batch size to measure it at)" if what == "memory" else ""
+            )
             return (
                 f"has no known {what} at batch {reason.batch_size} to hold against the limit of "
-                f"{short(reason.limit)} {unit} (--serving-batch-size names the batch size to measure it at)"
+                f"{short(reason.limit)} {unit}{elsewhere}"
             )
         which = f"{reason.which} " if reason.which else ""
         return (
@@ -122,11 +126,21 @@ def accuracy_of(sweep: Sweep, recipe: str) -> str:
     return f"its top-1 {moved(dropped[0])}{most}, within the limit of {limit}"
 
 
+def unmeasured(sweep: Sweep) -> str:
+    """`The memory of quick at batch 8 is not known.`: figures that a limit holds against and no row has."""
+    groups: dict[tuple[str, int | None], list[str]] = {}
+    for reason in sweep.decision.reasons:
+        if reason.kind in LIMITED and reason.value is None:
+            the = "the " if reason.recipe == BASELINE else ""
+            groups.setdefault((reason.kind, reason.batch_size), []).append(f"{the}{reason.recipe}")
+    told = [f"the {kind} of {joined(names)} at batch {size}" for (kind, size), names in groups.items()]
+    return f"Not known, so not held against a limit: {'; '.join(told)}." if told else ""
+
+
 def misses(sweep: Sweep) -> list[str]:
     """The recipes that break a limit by the least, with the figure and the limit."""
-    units = {"latency": "ms", "memory": "MB", "size": "MB"}
     near = sorted(
-        (r for r in sweep.decision.reasons if r.kind in units and r.value and r.limit),
+        (r for r in sweep.decision.reasons if r.kind in LIMITED and r.value and r.limit),
         key=lambda reason: (reason.value or 0.0) / (reason.limit or 1.0),
     )
     return [
@@ -136,7 +150,9 @@ def misses(sweep: Sweep) -> list[str]:
 
 
 def measured(reason: Reason) -> str:
-    """A limit that is broken, in short: `p95 latency 26.1 ms, limit 20.0`."""
+    """A limit that is broken, in short: `p95 latency 26.1 ms, limit 20.0`, or `memory not known, limit 500`."""
+    if reason.value is None:
+        return f"{reason.kind} not known, limit {short(reason.limit)}"
     unit = "ms" if reason.kind == "latency" else "MB"
     what = " ".join(filter(None, (reason.which, reason.kind)))
     return f"{what} {short(reason.value)} {unit}, limit {short(reason.limit)}"
