@@ -20,6 +20,7 @@ BASELINE = "baseline"  # the recipe that all others are compared with
 LEAST_ROUNDS = 3
 FOCUS_ROUNDS = 6
 ACCURACY_BATCH = 32
+AGREEMENT_IMAGES = 64  # without labels, recipes are compared with the baseline on so many
 BASELINE_PROCESSES = 2  # in each round: every recipe is compared with them
 
 Objective = Literal["throughput", "latency", "memory", "size"]

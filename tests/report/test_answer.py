@@ -96,6 +96,20 @@ def test_without_labels_the_fastest_is_named_with_its_unchanged_guesses() -> Non
     assert "Deploy" not in told
 
 
+@pytest.mark.parametrize("noise", [True, False])
+def test_agreement_on_other_images_than_labelled_ones_says_on_which(*, noise: bool) -> None:
+    """How many there are, and that they are random: noise tells less of a model than pictures."""
+    on = {"agreement_images": 64, "agreement_on_noise": noise}
+    facts = {name: BLIND | {"top1_agreement": 0.75, "output_sqnr_db": 20.0} | on for name in QUICK}
+    told = answer_in_words(seen(QUICK, facts=facts))
+    kind = "random" if noise else "unlabelled"
+    assert f"Its first guess is the baseline's on 75 % of 64 {kind} images." in told
+    assert ("says less than on real ones" in told) == noise
+    said = " ".join(one.sentence for one in analyse(seen(QUICK, facts=facts)))
+    assert f"share of 64 {kind} images with the same first guess as the baseline: quick 75.00 %" in said
+    assert f"The logits on 64 {kind} images are furthest" in said
+
+
 def test_a_baseline_without_accuracy_recommends_nobody() -> None:
     """A recipe of 31 % top-1 is not recommended only because the baseline's accuracy is not known."""
     sweep = seen(

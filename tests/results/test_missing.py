@@ -94,6 +94,16 @@ def test_a_build_that_does_not_pay(ms: float, build_s: float | None, said: str) 
             91.0,
             "no SQNR: the outputs equal the baseline's to the last bit, or are not finite",
         ),
+        (
+            {"top1_agreement": 0.9, "output_sqnr_db": 20.0, "agreement_images": 7},
+            None,
+            "agreement with the baseline is on 7 unlabelled images",
+        ),
+        (
+            {"top1_agreement": 0.9, "output_sqnr_db": 20.0, "agreement_images": 64, "agreement_on_noise": True},
+            None,
+            "agreement with the baseline is on 64 random images, which says less than real ones would",
+        ),
     ],
 )
 def test_accuracy_that_has_nothing_to_be_compared_with(

@@ -21,7 +21,7 @@ from densebench.results.observation import (
     MeasureObservation,
     Observation,
 )
-from densebench.spec import ACCURACY_BATCH, BASELINE_PROCESSES, RunSpec, is_onnx_file
+from densebench.spec import ACCURACY_BATCH, AGREEMENT_IMAGES, BASELINE_PROCESSES, RunSpec, is_onnx_file
 
 IDLE_S = 0.015  # waiting until a process is idle
 CHILD_S = 1.5  # starting a child, loading, checking hashes
@@ -51,7 +51,7 @@ def build_s(recipe: Recipe, workload: messages.Described) -> float:
 def evaluate_s(spec: RunSpec, workload: messages.Described) -> float:
     """Measuring an artifact's accuracy, and running its README's code."""
     batch = min(max(spec.batch_sizes), ACCURACY_BATCH)
-    images = spec.images_of(workload.validation_images)
+    images = spec.images_of(workload.validation_images) or AGREEMENT_IMAGES
     accuracy_s = min(spec.accuracy_time, images / batch * batch_s(workload, batch))
     return CHILD_S + accuracy_s + (PROGRAM_S + spec.deploy_time if spec.deploy_time else 0.0)
 

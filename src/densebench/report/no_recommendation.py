@@ -81,7 +81,12 @@ def not_judged(sweep: Sweep, decision: Decision) -> str:
     elif sweep.fact(BASELINE, "accuracy_top1") is not None:
         why = "its own accuracy is not known"
     same = sweep.fact(winner.recipe, "top1_agreement")
-    guesses = f" Its first guess is the baseline's on {100 * same[0]:.4g} % of the images." if same else ""
+    guesses = ""
+    if same:
+        share, row = same
+        guesses = f" Its first guess is the baseline's on {100 * share:.4g} % of {row.agreement_on}."
+        if row.agreement_on_noise:
+            guesses += " On random images that says less than on real ones."
     return (
         f"No recommendation, since {why}: the {best_word(decision)} recipe is {placed(winner)}, at {gain(decision)}."
         f"{guesses} Measure the accuracy on your own labelled images (--data DIR) before deploying it."

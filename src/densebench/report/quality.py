@@ -68,9 +68,11 @@ def unlabelled(sweep: Sweep) -> Iterator[Finding]:
     ]
     if known:
         names = joined([f"{row.recipe} {_share(share)}" for share, row in known])
+        seen_on = dict.fromkeys(row.agreement_on for _, row in known if row.agreement_images)
+        of = f" of {joined(list(seen_on))}" if seen_on else ""
         yield finding(
             "accuracy",
-            f"Accuracy not measured; images with the same first guess as the baseline: {names}.",
+            f"Accuracy not measured; share{of} with the same first guess as the baseline: {names}.",
             _rows(known),
         )
 
@@ -83,13 +85,14 @@ def fidelity(sweep: Sweep) -> Iterator[Finding]:
     (low, worst), (high, best) = min(known, key=lambda pair: pair[0]), max(known, key=lambda pair: pair[0])
     changed = sweep.fact(worst.recipe, "top1_agreement")
     guess = f" and {_share(changed[0])} of the first guesses unchanged" if changed else ""
+    seen_on = f" on {worst.agreement_on}" if worst.agreement_images else ""
     same = [row for one, row in sweep.facts("top1_agreement") if one == 1 and row.output_sqnr_db is None]
     equal = [row for row in same if row.recipe != BASELINE]
     names = joined([row.recipe for row in equal])
     unmoved = f"; no difference was seen with {names}" if equal else ""
     yield finding(
         "accuracy",
-        f"The logits are furthest from the baseline's with {worst.recipe} ({low:.1f} dB signal to noise"
+        f"The logits{seen_on} are furthest from the baseline's with {worst.recipe} ({low:.1f} dB signal to noise"
         f"{guess}) and closest with {best.recipe} ({high:.1f} dB){unmoved}.",
         [*_rows(known), *equal],
     )

@@ -79,6 +79,9 @@ def _of_the_baseline(row: Row) -> Iterator[str]:
         yield "no accuracy drop: the baseline's is not known"
     elif row.top1_agreement is not None and row.output_sqnr_db is None:
         yield "no SQNR: the outputs equal the baseline's to the last bit, or are not finite"
+    if row.agreement_images is not None:
+        less = ", which says less than real ones would" if row.agreement_on_noise else ""
+        yield f"agreement with the baseline is on {row.agreement_on}{less}"
 
 
 def _of_the_program(row: Row) -> Iterator[str]:

@@ -109,6 +109,8 @@ class Evaluated(Frozen):
     accuracy_top5: float | None = None
     top1_agreement: float | None = None
     output_sqnr_db: float | None = None
+    agreement_images: int | None = None  # without labels: how many images agreement and SQNR are of
+    agreement_on_noise: bool = False  # these are random numbers, and no pictures
     correct_top1: str = ""
     validation_images: int | None = None
     all_images_s: float | None = None

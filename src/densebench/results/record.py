@@ -56,6 +56,8 @@ class Record(Frozen):
     accuracy_top5: float | None = None
     top1_agreement: float | None = None
     output_sqnr_db: float | None = None
+    agreement_images: int | None = None  # without labels: how many images agreement and SQNR are of
+    agreement_on_noise: bool = False  # these are random numbers, and no pictures
     correct_top1: str = ""  # validation image by validation image, '1' where the top class is right
     validation_images: int | None = None  # that there are; `correct_top1` may be of fewer
     all_images_s: float | None = None  # what accuracy on all of them would take, where that was too long
@@ -88,6 +90,13 @@ class Record(Frozen):
     @property
     def key(self) -> tuple[str, int]:
         return (self.recipe, self.batch_size)
+
+    @property
+    def agreement_on(self) -> str:
+        """What agreement and SQNR were seen on: `64 random images`, or `the images` of the accuracy."""
+        if self.agreement_images is None:
+            return "the images"
+        return f"{self.agreement_images} {'random' if self.agreement_on_noise else 'unlabelled'} images"
 
     @property
     def all_samples_ms(self) -> tuple[float, ...]:

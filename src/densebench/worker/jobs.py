@@ -24,6 +24,7 @@ from densebench.model.tf32 import turn_tf32_off
 from densebench.processes import messages
 from densebench.recipes.parse import resolve
 from densebench.schema import Frozen
+from densebench.worker.agreement import agree_without_labels
 from densebench.worker.effect import effect_of
 from densebench.workloads.base import Workload, WorkloadRequest
 
@@ -179,29 +180,32 @@ def evaluate(job: messages.Evaluate, say: Say) -> messages.Quality:
 def _accuracy(job: messages.Evaluate, session: Session) -> dict[str, object]:
     from densebench.measure.accuracy import Outputs, accuracy, agreement, fitting, subset
 
-    data = _open(job.workload).data
+    workload = _open(job.workload)
+    data = workload.data
     if data.validation is None:
-        return {"reason": f"accuracy not measured: {data.no_validation}"}
+        found = agree_without_labels(job, session, workload)
+        reasons = (f"accuracy not measured: {data.no_validation}", found.get("reason", ""))
+        return found | {"reason": "; ".join(filter(None, map(str, reasons)))}
     every = len(data.validation)
     images = subset(data.validation, job.images, job.workload.seed)
-    found = accuracy(session, images, job.device, job.batch_size, job.seconds)
+    seen = accuracy(session, images, job.device, job.batch_size, job.seconds)
     facts: dict[str, object] = {"validation_images": every}
-    if isinstance(found, float) and job.may_take_fewer:
-        facts["all_images_s"] = found * every / len(images)
-        fewer = fitting(len(images), job.batch_size, found, job.seconds)
+    if isinstance(seen, float) and job.may_take_fewer:
+        facts["all_images_s"] = seen * every / len(images)
+        fewer = fitting(len(images), job.batch_size, seen, job.seconds)
         if fewer < len(images):
             images = subset(data.validation, fewer, job.workload.seed)
-            found = accuracy(session, images, job.device, job.batch_size, job.seconds)
-    if isinstance(found, float):
-        why = f"{len(images)} images would take about {found:.0f} s; a suite's accuracy-time allows more"
+            seen = accuracy(session, images, job.device, job.batch_size, job.seconds)
+    if isinstance(seen, float):
+        why = f"{len(images)} images would take about {seen:.0f} s; a suite's accuracy-time allows more"
         return facts | {"reason": f"accuracy not measured: {why}"}
     facts |= {
-        "accuracy_top1": found.top1,
-        "accuracy_top5": found.top5,
-        "correct_top1": found.correct,
+        "accuracy_top1": seen.top1,
+        "accuracy_top5": seen.top5,
+        "correct_top1": seen.correct,
     }
     if job.is_reference:
-        found.outputs.write(job.reference)
+        seen.outputs.write(job.reference)
     elif job.reference.exists() and len((reference := Outputs.read(job.reference)).top1) == len(images):
-        facts["top1_agreement"], facts["output_sqnr_db"] = agreement(found.outputs, reference)
+        facts["top1_agreement"], facts["output_sqnr_db"] = agreement(seen.outputs, reference)
     return facts

@@ -87,6 +87,7 @@ class Splits:
     timing: Callable[[int], Tensor]  # batch size -> float32 (n, c, h, w); repeats images where it must
     training: ImageSet | None = None  # calibration may be part of it; validation and timing never are
     notes: tuple[str, ...] = ()
+    noise: bool = False  # the timing images are random numbers, and no pictures
     no_validation: str = "the data has no labelled images"  # why there is none, where there is none
 
 

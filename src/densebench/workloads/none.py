@@ -24,4 +24,4 @@ def open_no_data(channels: int, image_size: int, seed: int) -> Splits:
         shape = (channels, image_size, image_size)
         return torch.stack([torch.randn(shape, generator=generator) for _ in range(batch_size)])
 
-    return Splits(label="none", calibration=None, validation=None, timing=timing)
+    return Splits(label="none", calibration=None, validation=None, timing=timing, noise=True)
