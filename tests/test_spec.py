@@ -18,6 +18,7 @@ from densebench.recipes.parse import plan
 from densebench.spec import BASELINE, FILE_ONLY, RunSpec, read_suite
 
 NOT_IN_THE_DEFAULT_SUITE = {
+    "instances": "a whole server, and not the single stream that the other rows are of",
     "huge_pages": "only a kernel that gives huge pages on request alone has any for it",
     "semi_structured": "convolutions multiply by its zeros all the same, so a convolutional network gains nothing",
     "threads": "which number is worth trying depends on the machine",

@@ -156,6 +156,9 @@ def fit(
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model: nn.Module = torchvision_models().get_model(model_name, num_classes=len(digits_data.CLASSES))
+    for part in model.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.momentum = 0.1  # some models average over many more steps than these
     model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=plan.peak_rate, weight_decay=0.01)
     steps = list(batches(plan.stages, digits_data.split(labels).training, generator))
