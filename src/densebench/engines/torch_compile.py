@@ -115,9 +115,13 @@ class CompiledSession:
         self._counted = _counts()
 
     def __call__(self, images: Tensor) -> Tensor:
+        import torch
+
         if images.shape in self._compiled_for:
             return self._run(images)
-        with inductor(self.cache, freezing=self.freezing):
+        # else the second batch size would have another graph than in a process that begins with it, and no cache
+        once_each = torch._dynamo.config.patch(automatic_dynamic_shapes=False)  # noqa: SLF001
+        with inductor(self.cache, freezing=self.freezing), once_each:
             logits = self._run(images)
         self._compiled_for.add(images.shape)
         return logits
