@@ -33,15 +33,14 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--threads", type=int, default=placement().threads)
     parser.add_argument("--folder", type=Path, default=Path("results-server"))
     given = parser.parse_args()
     workload = open_workload(WorkloadRequest(weights="digits", data="digits", image_size=DENSENET_PIXELS))
-    size, logs = given.batch_size, []
-    with lab(given.folder, {BASELINE: given.recipe}, given.threads, workload, batch_sizes=(size,)) as bench:
+    size, logs, threads = given.batch_size, [], placement().threads
+    with lab(given.folder, {BASELINE: given.recipe}, threads, workload, batch_sizes=(size,)) as bench:
         bench.build(BASELINE, workload)
         file = bench.site.folder(BASELINE) / "model.xml"
-        told = (file, size, DENSENET_PIXELS, given.threads, "auto")
+        told = (file, size, DENSENET_PIXELS, threads, "auto")
         for number in range(given.runs):
             ways = [
                 lambda: bench.throughput(BASELINE, size, given.seconds),
