@@ -35,10 +35,12 @@ def plain_code(monkeypatch):
     torch._dynamo.reset()
 
 
-def build(model: Served, tiny: Workload, folder: Path, **options: Any) -> dict[str, Any]:
+def build(
+    model: Served, tiny: Workload, folder: Path, target: Target = TARGET, **options: Any
+) -> dict[str, Any]:
     """The details of an artifact in this folder, as a manifest gives them back."""
     folder.mkdir()
-    details = torch_compile.build(model, tiny, folder, TARGET, **options).details
+    details = torch_compile.build(model, tiny, folder, target, **options).details
     return json.loads(json.dumps(details))
 
 
@@ -70,6 +72,22 @@ def test_two_artifacts_in_one_process_keep_apart(tiny, tmp_path, monkeypatch):
     assert os.environ[CACHE_VARIABLE] == str(own)
     assert list(own.iterdir()) == []
     assert torch._inductor.config.cpp.vec_isa_ok is None
+
+
+@pytest.mark.parametrize("sizes", [(1, 2), (1, 2, 3)], ids=["fixed", "dynamic"])
+def test_a_process_may_begin_with_any_batch_size(
+    tiny: Workload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]
+) -> None:
+    """It finds each in the cache, though the build compiled them in another order: g++ isn't run again."""
+    model = served(tiny.build_model())
+    details = build(model, tiny, tmp_path / "artifact", Target("cpu", sizes, 1))
+    torch._dynamo.reset()
+    monkeypatch.setattr(subprocess.Popen, "__init__", lambda self, call, *a, **k: pytest.fail(f"ran {call}"))
+    session = torch_compile.load(tmp_path / "artifact", details, "cpu")
+    with torch.inference_mode():
+        for size in reversed(sizes):
+            assert relative_difference(session(images(size)), model(images(size))) < 1e-3
+    session.close()
 
 
 def test_freezing_packs_the_weights(tiny, tmp_path, monkeypatch):

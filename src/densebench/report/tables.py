@@ -57,7 +57,8 @@ def code_span(text: str) -> str:
 def throughput_table(sweep: Sweep, *, brief: bool = False) -> str:
     """Images a second and speed-up, recipe by batch size; the fastest of each batch size in bold.
 
-    In brief it has the smallest and the largest batch size and those with more rounds, and no intervals.
+    In brief it has the smallest and the largest batch size and those with more rounds, no intervals, and no recipe
+    that wasn't timed.
     """
 
     def cell(row: Row, *, best: bool) -> str:
@@ -96,7 +97,9 @@ def _by_batch_size(sweep: Sweep, cell: Callable[[Row], str], only: Container[int
             return STATUS_WORDS[row.status]
         return cell(row) if row.throughput_samples_per_s else MISSING
 
-    lines = [[escape(recipe), *(text(recipe, size) for size in sizes)] for recipe in sweep.recipes]
+    timed = {row.recipe for row in sweep.rows if row.status is Status.OK}
+    shown = [recipe for recipe in sweep.recipes if only is None or recipe in timed]
+    lines = [[escape(recipe), *(text(recipe, size) for size in sizes)] for recipe in shown]
     return table(["recipe", *(f"batch {size}" for size in sizes)], lines)
 
 
