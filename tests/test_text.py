@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from densebench.text import batches, duration, folder_name, joined, one_line, points, short, spread
+from densebench.text import batches, duration, folder_name, joined, one_line, points, recipes, short, spread
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,9 @@ def test_folder_names_stay_inside(recipe: str, folder: str) -> None:
 def test_recipes_that_differ_in_case_have_folders_of_their_own() -> None:
     """TensorBoard's runs and the artifacts have the same names, which `plan` keeps apart."""
     assert folder_name("A") != folder_name("a")
+
+
+def test_many_recipes_are_counted_and_few_are_named() -> None:
+    """A sentence with twenty names is read by nobody."""
+    assert recipes(["a", "b"]) == "a and b"
+    assert recipes([f"recipe {number}" for number in range(20)]) == "20 recipes"

@@ -72,6 +72,11 @@ def one_line(text: str, limit: int = 300) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
+def recipes(names: Sequence[str], most: int = 6) -> str:
+    """`a, b and c`, or `13 recipes` where there are too many to read."""
+    return joined(names) if len(names) <= most else f"{len(names)} recipes"
+
+
 def joined(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else "".join(words)

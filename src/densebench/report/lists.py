@@ -10,7 +10,7 @@ from densebench.decision.lists import Listed, Way, entry, listed
 from densebench.report.sweep import Finding, Sweep, change, finding
 from densebench.results.record import Row
 from densebench.spec import BASELINE
-from densebench.text import joined, times
+from densebench.text import joined, recipes, times
 
 CORRECTION = (
     "The lists of faster and slower recipes hold for all recipes at once: the chance that any entry is wrong is 5 %. "
@@ -28,8 +28,8 @@ def overview(sweep: Sweep) -> Iterator[Finding]:
     are = "is" if len(quick) == 1 else "are"
     first = f"{len(quick)} of {len(compared)} recipes {are} faster than the baseline, tested for all at once"
     told = [first]
-    told += [f"slower at some batch size: {joined(slow)}"] if slow else []
-    told += [f"not told apart from it: {joined(neither)}"] if neither else []
+    told += [f"slower at some batch size: {recipes(slow)}"] if slow else []
+    told += [f"not told apart from it: {recipes(neither)}"] if neither else []
     yield finding(
         "overview", f"{'; '.join(told)}.", [row for recipe in compared for row in _rows(sweep, recipe)]
     )

@@ -10,7 +10,7 @@ from densebench.results.observation import Status
 from densebench.results.record import Row
 from densebench.spec import BASELINE
 from densebench.stats.proportion import drop_at_most
-from densebench.text import joined, points, short
+from densebench.text import joined, points, recipes, short
 
 WARNED = 1 + 1e-9  # percentage points of top-1; 99.4 - 98.4 must not count as more
 SMALLEST_P = 0.001  # a smaller one is not told more exactly
@@ -29,8 +29,9 @@ def accuracy(sweep: Sweep) -> Iterator[Finding]:
     if kept:
         unchanged = [row.recipe for drop, row in kept if _signed(drop) == "0.00"]
         changed = [f"{row.recipe} ({_signed(drop)})" for drop, row in kept if row.recipe not in unchanged]
-        said = ([f"unchanged with {joined(unchanged)}"] if unchanged else []) + changed
-        yield finding("accuracy", f"{start}Within the limit of {limit}: {joined(said)}.", _rows(kept))
+        said = [f"unchanged with {recipes(unchanged)}"] if unchanged else []
+        said += [joined(changed)] if changed else []
+        yield finding("accuracy", f"{start}Within the limit of {limit}: {'; '.join(said)}.", _rows(kept))
     lost = [(drop, row) for drop, row in lost if drop <= WARNED]  # the others are warned of
     over = [(drop, row) for drop, row in lost if _at_least(drop, row) > sweep.limits.max_accuracy_drop]
     unsure = [(drop, row) for drop, row in lost if (drop, row) not in over]
