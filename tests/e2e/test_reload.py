@@ -11,10 +11,15 @@ import pytest
 from tests.conftest import RECIPES
 
 LOAD = """
-import json, sys
+import json, subprocess, sys
 from pathlib import Path
 import densebench, torch
 torch.set_num_threads(1)
+started, start = [], subprocess.Popen.__init__
+def noted(self, command, *others, **more):
+    started.append(str(command))
+    start(self, command, *others, **more)
+subprocess.Popen.__init__ = noted
 said = {}
 for folder in map(Path, sys.argv[1:]):
     model = densebench.load(folder)
@@ -24,9 +29,8 @@ for folder in map(Path, sys.argv[1:]):
     logits = model(torch.randn(probe["batch_size"], *shape[1:], generator=generator))
     said[manifest["recipe"]] = {"logits": logits.double().tolist(), "dtype": str(logits.dtype)}
 modules = [name for name in sys.modules if name.startswith("densebench.")]
-compiler = sys.modules.get("torch._dynamo.utils")
-counts = dict(compiler.counters["inductor"]) if compiler else {}
-print(json.dumps({"said": said, "modules": modules, "compiler": counts}))
+compiled = [one for one in started if "compile_worker" in one or " -o " in one or "'-o'" in one]
+print(json.dumps({"said": said, "modules": modules, "compiled": compiled}))
 """
 # these need imports or files that others might bring
 ALONE = (
@@ -44,7 +48,7 @@ def test_saved_models_give_their_outputs_in_a_fresh_process(sweep, recipes):
     """Loaded by `densebench.load` elsewhere, a model gives the probe's FP32 outputs within its tolerance.
 
     The process never imports a technique: what a model was made with is not needed to run it. A compiler finds
-    its work in the artifact, by a key that this process and the one that built it agree on.
+    its kernels in the artifact, by keys that this process and the one that built it agree on.
     """
     found = sweep.program.python(LOAD, *(sweep.artifact(recipe) for recipe in recipes))
     assert list(found["said"]) == recipes
@@ -59,7 +63,7 @@ def test_saved_models_give_their_outputs_in_a_fresh_process(sweep, recipes):
     assert techniques <= {"densebench.techniques.base"}
     assert "densebench.worker.build" not in found["modules"]
     assert "fxgraph_cache_miss" not in found["compiler"]
-    assert found["compiler"].get("fxgraph_cache_hit", 0) == recipes.count("channels_last+bf16+compile")
+    assert found["compiled"] == []
 
 
 def test_measuring_processes_know_no_technique(sweep):

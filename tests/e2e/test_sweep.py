@@ -58,8 +58,9 @@ EFFECTS = {
     "structured_pruning:epochs=1+openvino:precision=int8": r"^int8 convolutions (119|120)/120",
     "allocator+channels_last": r"^NHWC convolutions (\d+)/\1; glibc keeps freed memory: 0 blocks",
     "channels_last+bf16+compile": (
-        r"^1 compiled graph, 0 graph breaks; not frozen; bfloat16 convolutions 120/120"
-        + (r"; NHWC convolutions (\d+)/\1" if ONEDNN_BF16 else "")
+        r"^1 compiled graph, 0 graph breaks; frozen, (weights of \d+ layers|no layer's weights were) packed; "
+        r"bfloat16 convolutions 120/120"
+        + (r"; NHWC convolutions (\d+)/\2" if ONEDNN_BF16 else "")
         + end("bfloat16")
     ),
 }

@@ -169,3 +169,12 @@ def test_recipes_that_would_share_a_folder_are_refused() -> None:
     named = {**NAMED, "a b": "jit", "a+b": "bf16"}
     with pytest.raises(UsageError, match=r"'a b' and 'a\+b' would share the folder 'a_b'"):
         plan(("a b", "a+b"), named)
+
+
+def test_a_spelled_out_default_is_no_other_recipe_of_that_name() -> None:
+    """A suite may name a line with other options as a shorter one is called: both can be asked for."""
+    named = {"channels_last+compile": "channels_last+compile:freezing=true"}
+    frozen = resolve("channels_last+compile", named)
+    plain = resolve("channels_last+compile:freezing=false", named)
+    assert frozen.line != plain.line
+    assert frozen.name != plain.name

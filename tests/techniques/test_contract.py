@@ -28,6 +28,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "channels_last": [],
     "dynamic_quantization": [],
     "huge_pages": [],
+    "instances": [{"count": 2}],
     "pruning": [{"amount": 0.1}, {"fine_tune": True, "epochs": 1}],
     "quantize": [],
     "semi_structured": [],
@@ -137,7 +138,7 @@ def test_its_declaration_is_complete(name: str) -> None:
     assert "\n" not in technique.about
     on_process = technique.environment(**technique.options().model_dump())
     assert technique.changes in (
-        {"allocator", "pages", "threads"} if on_process else {"precision", "layout", "weights"}
+        {"allocator", "pages", "threads", "instances"} if on_process else {"precision", "layout", "weights"}
     )
     technique.options()
     assert 0 < technique.tolerance < 0.1

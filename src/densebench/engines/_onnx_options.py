@@ -9,8 +9,7 @@ from pydantic import Field
 from densebench.engines._onnx_deploy import ARENA, GRAPH
 from densebench.engines._onnx_ranges import METHOD, MOST, PERCENTILE
 from densebench.engines._streams import ABOUT
-from densebench.techniques._streams import Streams
-from densebench.techniques.base import Option, Options
+from densebench.techniques.base import Option, Options, Streams
 
 INT8 = {"precision": "int8"}
 

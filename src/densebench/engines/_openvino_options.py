@@ -12,8 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from densebench.engines._streams import ABOUT
-from densebench.techniques._streams import Streams
-from densebench.techniques.base import Option, Options
+from densebench.techniques.base import Option, Options, Streams
 
 CALIBRATION = 300  # images; NNCF's own default, beyond which ranges hardly move
 MAX_DROP = 1.0

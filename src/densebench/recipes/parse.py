@@ -52,7 +52,8 @@ def resolve(text: str, named: Mapping[str, str]) -> Recipe:
     engine = _step(last, text, engines.catalogue(), named)
     check_stack(text, steps, engine)
     recipe = Recipe(text, steps, engine)
-    return recipe if text in named else Recipe(_canonical(recipe), steps, engine)
+    short = _canonical(recipe)
+    return recipe if text in named or short in named else Recipe(short, steps, engine)
 
 
 def _canonical(recipe: Recipe) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from densebench.schema import Caveat, Effect
@@ -62,6 +63,19 @@ class Option:
         """The cost of each value."""
         each = self.cost if isinstance(self.cost, tuple) else (self.cost,) * len(self.values)
         return dict(zip(self.values, each, strict=True))
+
+
+def _whole_number_or_auto(value: object) -> object:
+    """A count or `auto`: a union's own message would name only one of the two."""
+    if value == "auto":
+        return value
+    if isinstance(value, int | str) and re.fullmatch(r"[1-9][0-9]{0,2}", str(value)):
+        return int(value)
+    raise PydanticCustomError("streams", "give a whole number from 1 to 999, or auto")
+
+
+WholeNumberOrAuto = Annotated[int | Literal["auto"], BeforeValidator(_whole_number_or_auto)]
+Streams = Annotated[WholeNumberOrAuto, Option((1, "auto"))]
 
 
 def worth_trying(options: type[Options]) -> dict[str, Option]:

@@ -13,8 +13,7 @@ from pydantic import Field
 
 from densebench.machine.cpus import INSTANCES
 from densebench.schema import Caveat, Effect
-from densebench.techniques._streams import WholeNumberOrAuto
-from densebench.techniques.base import Option, Options, Technique, unchanged
+from densebench.techniques.base import Option, Options, Technique, WholeNumberOrAuto, unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +55,7 @@ TECHNIQUE = Technique(
     environment=environment,
     observed={INSTANCES: _shared},
     devices=("cpu",),
+    unavailable=lambda device: None if device == "cpu" else "it shares a CPU's threads: give --device cpu",
     caveat=Caveat(
         text=(
             "Serve the model in several processes, each with its share of the threads and of the CPUs: "
