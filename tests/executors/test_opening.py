@@ -111,5 +111,5 @@ def test_a_gpu_measures_memory_without_a_program_of_its_own(
     """There the memory of the measured process itself counts."""
     monkeypatch.setattr(opening, "_described", lambda *_: described(device="cuda"))
     for asked, _ in MEMORY:
-        with opened(spec.model_copy(update=asked), [], Said()):
-            pass
+        with opened(spec.model_copy(update=asked), [], Said()) as site:
+            assert site.workload.device == "cuda"

@@ -41,7 +41,9 @@ def _shared(count: str) -> Effect:
     instances = threads if count == "auto" else int(count)
     if instances == 1:
         return Effect(none_because="one process has all threads")
-    each = max(1, threads // instances)
+    if instances > threads:
+        return Effect(none_because=f"{instances} processes need as many threads, and {threads} are there")
+    each = threads // instances
     return Effect(seen=(f"{instances} processes of {each} thread{'s' * (each > 1)} answer at once",))
 
 
