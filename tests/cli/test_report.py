@@ -59,9 +59,10 @@ def test_one_report_over_several_folders(tmp_path: Path) -> None:
         write(tmp_path / name, [rounded("baseline", 8, 30), rounded("x", 8, speed)])
     before = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     path = write_across([tmp_path / "one", tmp_path / "two"], tmp_path / "across", None, {})
-    text = path.read_text(encoding="utf-8")
-    assert "| x | 2.00x (1) | 3.00x (1) |" in text
-    assert sorted(one for one in tmp_path.rglob("*") if one.is_file()) == sorted([*before, path])
+    markdown = path.with_name("REPORT.md")
+    assert "| x | 2.00x (1) | 3.00x (1) |" in markdown.read_text(encoding="utf-8")
+    assert "3.00x" in path.read_text(encoding="utf-8")
+    assert sorted(one for one in tmp_path.rglob("*") if one.is_file()) == sorted([*before, path, markdown])
 
 
 def test_folders_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from densebench.errors import InputError
-from densebench.report.across import Prices, Run, across, read_prices
+from densebench.report.across import Run, across
+from densebench.report.across_markdown import across_markdown
+from densebench.report.html import across_page
+from densebench.report.prices import Prices, read_prices
 from densebench.report.sweep import Sweep
 from densebench.results.ceilings import Ceiling, Ceilings
 from tests.factory import confirmed, rounded, rows_of
@@ -40,9 +43,14 @@ NEW = run("new", {"baseline": 10, "half": 40, "a": 20, "b": 15}, 4.0)
 OLD = run("old", {"baseline": 10, "half": 10.5, "a": 20, "b": 15}, 1.0)
 
 
+def written(*runs: Run, prices: Prices | None = None) -> str:
+    """The report in Markdown."""
+    return across_markdown(across(runs, prices))
+
+
 def test_the_best_of_each_run() -> None:
     """By each run's own answer, with its gain over the baseline's best."""
-    text = across([NEW, OLD])
+    text = written(NEW, OLD)
     assert "| new | densenet121 | Some CPU, 2 threads | half at batch 8 | 40.0 | 4.00x | 0.00 |" in text
     assert "| old | densenet121 | Some CPU, 2 threads | a at batch 8 | 20.0 | 2.00x | 0.00 |" in text
     assert "**new**: Deploy half at batch 8" in text
@@ -52,26 +60,26 @@ def test_the_gain_is_that_of_the_fresh_rounds() -> None:
     """The sweep's own was chosen for being high."""
     rows = rows_of({"baseline": {8: 10}, "a": {8: 20}}, rounded, accuracy_top1={"baseline": 99.0, "a": 99.0})
     fresh = confirmed(rows_of({"baseline": {8: 10}, "a": {8: 15}}, rounded))
-    text = across([Run("one", "CPU", Sweep(tuple(rows), confirmation=fresh))])
+    text = written(Run("one", "CPU", Sweep(tuple(rows), confirmation=fresh)))
     assert "| a at batch 8 | 15.0 | 1.50x | 0.00 |" in text
 
 
 def test_a_recipe_that_ranks_differently_is_explained() -> None:
     """By the ceilings of its precision, where these differ; recipes that keep their place are not named."""
-    text = across([NEW, OLD])
+    text = written(NEW, OLD)
     moved = "half is number 1 of 4 in new and number 3 in old: the ceiling of BF16 over that of FP32 is 4.00x in new"
     assert f"- {moved} and 1.00x in old." in text
     assert "- a is number" not in text
-    unknown = across([run("x", {"baseline": 10, "half": 40, "a": 20, "b": 15}), OLD])
+    unknown = written(run("x", {"baseline": 10, "half": 40, "a": 20, "b": 15}), OLD)
     assert "no ceilings are known that could say why" in unknown
-    assert "No recipe moves" in across([NEW, NEW])
+    assert "No recipe moves" in written(NEW, NEW)
 
 
 def test_prices_make_machines_comparable(tmp_path: Path) -> None:
     """Millions of images for a unit of money; a run without a price has a dash."""
     file = tmp_path / "prices.toml"
     file.write_text('currency = "EUR"\n[per_hour]\nnew = 0.5\n')
-    text = across([NEW, OLD], read_prices(file))
+    text = written(NEW, OLD, prices=read_prices(file))
     assert "million images per EUR" in text
     assert "| half at batch 8 | 40.0 | 4.00x | 0.00 | 0.288 |" in text
     assert "| a at batch 8 | 20.0 | 2.00x | 0.00 | - |" in text
@@ -101,3 +109,13 @@ def test_a_price_of_no_run_is_refused() -> None:
     """It would be missing where it was meant."""
     with pytest.raises(InputError, match="no results folder is called 'newer'"):
         across([NEW, OLD], Prices(currency="EUR", per_hour={"newer": 1.0}))
+
+
+def test_names_can_do_nothing() -> None:
+    """Neither in the page nor in Markdown: folders and recipes are called as anyone likes."""
+    evil = run("<img src=x>|", {"baseline": 10, "<script>alert(1)</script>": 40, "a": 20})
+    page, text = across_page(across([evil, OLD])), written(evil, OLD)
+    for shown in (page, text):
+        assert "<img" not in shown
+        assert "<script" not in shown
+    assert "|:" not in text.replace("\\|", "")

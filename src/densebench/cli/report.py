@@ -11,10 +11,13 @@ from densebench.errors import InputError, UsageError
 from densebench.output.held import disk_explained
 from densebench.output.written import link_best
 from densebench.report import write_report
-from densebench.report.across import Run, across, read_prices
+from densebench.report.across import Run, across
+from densebench.report.across_markdown import across_markdown
 from densebench.report.facts import sweep_of
+from densebench.report.html import across_page
+from densebench.report.prices import read_prices
 from densebench.report.sweep import Sweep
-from densebench.report.write import MARKDOWN
+from densebench.report.write import HTML, MARKDOWN
 from densebench.results import journal
 from densebench.results.assemble import confirmation_records, records
 from densebench.results.derive import derive
@@ -28,7 +31,7 @@ from densebench.text import joined
 def write_across(
     directories: Sequence[Path], output_dir: Path, prices: Path | None, asked: Mapping[str, object]
 ) -> Path:
-    """Write one report over several results folders; the file to open.
+    """Write one report over several results folders, as a page and as Markdown; the page.
 
     Args:
         directories: results folders; their names tell the runs apart.
@@ -47,11 +50,13 @@ def write_across(
             f"two of the results folders are called '{twice}': rename one, since names tell runs apart"
         )
     runs = [_run(directory, asked) for directory in directories]
-    text = across(runs, known)
+    said = across(runs, known)
+    texts = {HTML: across_page(said), MARKDOWN: across_markdown(said)}
     with disk_explained(output_dir):
         output_dir.mkdir(parents=True, exist_ok=True)
-        files.write_text(output_dir / MARKDOWN, text)
-    return output_dir / MARKDOWN
+        for name, text in texts.items():
+            files.write_text(output_dir / name, text)
+    return output_dir / HTML
 
 
 def _run(directory: Path, asked: Mapping[str, object]) -> Run:

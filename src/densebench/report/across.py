@@ -1,23 +1,21 @@
-"""Several results folders in one report: the best recipe of each, and where a recipe ranks differently."""
+"""Several results folders held against each other: the best recipe of each, and where a recipe ranks differently.
+
+What is said is data here; `across_markdown` and `html.across` write it down.
+"""
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
-
-from pydantic import ConfigDict, Field, ValidationError
 
 from densebench.errors import InputError
 from densebench.report.headline import headline
+from densebench.report.prices import Prices
 from densebench.report.roofs import Place, place
 from densebench.report.sweep import Sweep, throughput
-from densebench.report.tables import MISSING, escape, table
+from densebench.report.tables import MISSING
 from densebench.results.ceilings import called
 from densebench.results.record import Row
-from densebench.schema import Frozen
 from densebench.spec import BASELINE
 from densebench.text import joined, short, times
 
@@ -25,21 +23,9 @@ LEAST_MOVE = 2  # places that a recipe must move between two runs to be named
 MOST_MOVES = 5  # recipes that are named
 UNLIKE = 1.25  # quotient of two ceilings, or of two recipes' gains, from which they differ
 HOUR_S = 3600
+TITLE = "Which optimization to deploy, over several models and machines"
 GAINS = "By the rows of each sweep: best throughput over the baseline's best, each at its own batch size; the place."
-
-
-class Prices(Frozen):
-    """What an hour of each run's machine costs.
-
-    Attributes:
-        currency: its name, as it is printed.
-        per_hour: by the name of the results folder.
-
-    """
-
-    model_config = ConfigDict(extra="forbid")
-    currency: str = Field(min_length=1, max_length=8)
-    per_hour: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]]
+NO_MOVES = "No recipe moves by two places or more and differs clearly in its gain."
 
 
 @dataclass(frozen=True)
@@ -61,27 +47,41 @@ class Run:
         return {name: speed / best[BASELINE] for name, speed in best.items()} if BASELINE in best else {}
 
 
-def read_prices(path: Path) -> Prices:
-    """Prices from a TOML file: `currency = "EUR"` and a table `[per_hour]`.
+@dataclass(frozen=True)
+class Gain:
+    """A recipe's best throughput over the baseline's best, and its place among the recipes of its run."""
 
-    Raises:
-        InputError: it can't be read, or isn't such a file.
+    ratio: float
+    place: int
+
+
+@dataclass(frozen=True)
+class Across:
+    """What is said of several runs.
+
+    Attributes:
+        runs: their names.
+        headings: of the answers; the first `TEXT_COLUMNS` are no numbers.
+        answers: a line for each run.
+        headlines: the first sentence of each run's own answer.
+        gains: by recipe, one for each run, none where the run has no such figure.
+        moves: a sentence for each recipe that ranks differently.
 
     """
-    try:
-        return Prices.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"--prices {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"--prices {path} is not TOML: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"--prices {path}: {where}: {first['msg'].lower()}") from None
+
+    runs: tuple[str, ...]
+    headings: tuple[str, ...]
+    answers: tuple[tuple[str, ...], ...]
+    headlines: tuple[str, ...]
+    gains: Mapping[str, tuple[Gain | None, ...]]
+    moves: tuple[str, ...]
 
 
-def across(runs: Sequence[Run], prices: Prices | None = None) -> str:
-    """The report in Markdown.
+TEXT_COLUMNS = 4
+
+
+def across(runs: Sequence[Run], prices: Prices | None = None) -> Across:
+    """Hold the runs against each other.
 
     Raises:
         InputError: prices of a folder that is not among the runs.
@@ -89,19 +89,7 @@ def across(runs: Sequence[Run], prices: Prices | None = None) -> str:
     """
     if prices and (unknown := sorted({*prices.per_hour} - {run.name for run in runs})):
         raise InputError(f"--prices: no results folder is called '{unknown[0]}'")
-    sections = [
-        "# Which optimization to deploy, over several models and machines",
-        f"## The best of each\n\n{_answers(runs, prices)}",
-        "\n\n".join(f"**{escape(run.name)}**: {escape(headline(run.sweep))}" for run in runs),
-        f"## Recipe by recipe\n\n{GAINS}\n\n{_gains(runs)}",
-        f"## Where recipes rank differently\n\n{_moves(runs)}",
-    ]
-    return "\n\n".join(sections) + "\n"
-
-
-def _answers(runs: Sequence[Run], prices: Prices | None) -> str:
-    """A line for each run."""
-    headings = [
+    headings = (
         "results",
         "model",
         "machine",
@@ -109,15 +97,20 @@ def _answers(runs: Sequence[Run], prices: Prices | None) -> str:
         "images/s",
         "over the baseline",
         "top-1 lost (points)",
-    ]
-    if prices:
-        headings.append(f"million images per {escape(prices.currency)}")
-    return table(headings, [_line(run, prices) for run in runs], text_columns=4)
+    )
+    return Across(
+        runs=tuple(run.name for run in runs),
+        headings=(*headings, *([f"million images per {prices.currency}"] if prices else [])),
+        answers=tuple(tuple(_answer(run, prices)) for run in runs),
+        headlines=tuple(headline(run.sweep) for run in runs),
+        gains=_gains(runs),
+        moves=tuple(_moves(runs)),
+    )
 
 
-def _line(run: Run, prices: Prices | None) -> list[str]:
+def _answer(run: Run, prices: Prices | None) -> list[str]:
     row, sweep = run.sweep.chosen, run.sweep
-    told = [escape(run.name), escape(run.model), escape(run.machine)]
+    told = [run.name, run.model, run.machine]
     if row is None:
         return [*told, "no recommendation", *[MISSING] * (4 if prices else 3)]
     drop, decision = sweep.fact(row.recipe, "accuracy_drop_pp"), sweep.decision
@@ -125,7 +118,7 @@ def _line(run: Run, prices: Prices | None) -> list[str]:
     again, ratio = (decision.winner_images_per_s, decision.against_best) if confirmed else (None, None)
     speed = again or throughput(row)  # by fresh rounds where there are some, as the headline
     told += [
-        f"{escape(row.recipe)} at batch {row.batch_size}",
+        f"{row.recipe} at batch {row.batch_size}",
         short(speed),
         times(ratio.value) if ratio else MISSING,
         MISSING if drop is None else f"{drop[0]:.2f}",
@@ -136,20 +129,16 @@ def _line(run: Run, prices: Prices | None) -> list[str]:
     return told
 
 
-def _gains(runs: Sequence[Run]) -> str:
-    names = list(dict.fromkeys(recipe for run in runs for recipe in run.sweep.recipes))
+def _gains(runs: Sequence[Run]) -> dict[str, tuple[Gain | None, ...]]:
+    names = dict.fromkeys(recipe for run in runs for recipe in run.sweep.recipes)
     places = [_places(run.gains) for run in runs]
-    lines = [
-        [
-            escape(name),
-            *(
-                f"{times(run.gains[name])} ({place[name]})" if name in run.gains else MISSING
-                for run, place in zip(runs, places, strict=True)
-            ),
-        ]
+    return {
+        name: tuple(
+            Gain(run.gains[name], place[name]) if name in run.gains else None
+            for run, place in zip(runs, places, strict=True)
+        )
         for name in names
-    ]
-    return table(["recipe", *(escape(run.name) for run in runs)], lines)
+    }
 
 
 def _places(gains: Mapping[str, float]) -> dict[str, int]:
@@ -157,7 +146,7 @@ def _places(gains: Mapping[str, float]) -> dict[str, int]:
     return {name: number for number, name in enumerate(sorted(gains, key=lambda one: -gains[one]), start=1)}
 
 
-def _moves(runs: Sequence[Run]) -> str:
+def _moves(runs: Sequence[Run]) -> list[str]:
     """The recipes that move most places among those that all runs have, with what the roofline says of it."""
     shared = set.intersection(*({*run.gains} for run in runs)) if runs else set()
     places = [_places({name: gain for name, gain in run.gains.items() if name in shared}) for run in runs]
@@ -168,18 +157,17 @@ def _moves(runs: Sequence[Run]) -> str:
         gains = (runs[first].gains[name], runs[last].gains[name])
         if own[last] - own[first] >= LEAST_MOVE and max(gains) >= UNLIKE * min(gains):
             moves.append((own[last] - own[first], name, first, last))
-    told = [
-        f"- {escape(name)} is number {places[first][name]} of {len(shared)} in {escape(runs[first].name)} and number "
-        f"{places[last][name]} in {escape(runs[last].name)}: {_why(name, runs[first], runs[last])}."
+    return [
+        f"{name} is number {places[first][name]} of {len(shared)} in {runs[first].name} and number "
+        f"{places[last][name]} in {runs[last].name}: {_why(name, runs[first], runs[last])}."
         for _, name, first, last in sorted(moves, key=lambda move: (-move[0], move[1]))[:MOST_MOVES]
     ]
-    return "\n".join(told) or "No recipe moves by two places or more and differs clearly in its gain."
 
 
 def _why(name: str, *runs: Run) -> str:
     """What the roofline says of a recipe that gains more in the first run than in the second."""
     rows = [next(row for row in run.sweep.best if row.recipe == name) for run in runs]
-    precision, where = rows[0].precision, [escape(run.name) for run in runs]
+    precision, where = rows[0].precision, [run.name for run in runs]
     ratios = [ratio for run in runs if (ratio := _over_fp32(run, precision))]
     if precision != "float32" and len(ratios) == len(runs) and max(ratios) >= UNLIKE * min(ratios):
         told = joined([f"{times(ratio)} in {one}" for ratio, one in zip(ratios, where, strict=True)])

@@ -43,20 +43,15 @@ Open = Callable[..., Opened]
 
 
 @pytest.fixture
-def open_report(browser: Browser, tmp_path: Path) -> Iterator[Open]:
-    """Write the rows' report, with ceilings and traces beside them, and open it from the disk."""
+def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+    """Write a page to the disk and open it from there."""
     contexts = []
-    run = header(ceilings=CEILINGS.model_dump(mode="json"))
-    folder = logs(tmp_path / "logs")
 
     def open_(
-        rows: Sequence[Row],
-        width: int = 1280,
-        before: Callable[[Page], object] = lambda tab: None,
-        **options: Any,
+        content: str, width: int = 1280, before: Callable[[Page], object] = lambda tab: None, **options: Any
     ) -> Opened:
         path = tmp_path / f"report {len(contexts)}.html"
-        path.write_text(page(run, rows, [folder], confirmed(rows)), encoding="utf-8")
+        path.write_text(content, encoding="utf-8")
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
@@ -78,9 +73,22 @@ def open_report(browser: Browser, tmp_path: Path) -> Iterator[Open]:
         opened.tab.on("dialog", lambda dialog: (opened.complaints.append(dialog.message), dialog.dismiss()))
         before(opened.tab)
         opened.tab.goto(path.as_uri(), wait_until="load")
-        opened.tab.evaluate("document.getElementById('rows').open = true")  # what most tests look at
         return opened
 
     yield open_
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def open_report(open_page: Open, tmp_path: Path) -> Open:
+    """Open the report of rows, with ceilings and traces beside them."""
+    run = header(ceilings=CEILINGS.model_dump(mode="json"))
+    folder = logs(tmp_path / "logs")
+
+    def open_(rows: Sequence[Row], **options: Any) -> Opened:
+        opened = open_page(page(run, rows, [folder], confirmed(rows)), **options)
+        opened.tab.evaluate("document.getElementById('rows').open = true")  # what most tests look at
+        return opened
+
+    return open_

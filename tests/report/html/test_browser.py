@@ -11,8 +11,11 @@ from typing import Any, NoReturn
 import pytest
 from playwright.sync_api import Page
 
+from densebench.report.across import across
+from densebench.report.html import across_page
 from tests.report.html.conftest import Open, Opened
 from tests.report.html.shapes import EVIL, SHAPES, USUAL, thousand
+from tests.report.test_across import NEW, OLD
 
 DRAWN = """
 [...document.querySelectorAll(".chart")].map((chart) => ({
@@ -245,12 +248,29 @@ def test_no_serious_accessibility_fault(open_report: Open, axe: str, scheme: str
     """axe-core finds nothing serious, with every table opened."""
     opened = open_report(SHAPES[shape], color_scheme=scheme).wait()
     opened.tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert serious(opened, axe) == []
+
+
+def serious(opened: Opened, axe: str) -> list[str]:
+    """What axe-core finds that keeps people out."""
     opened.tab.evaluate(axe)
     found = opened.tab.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    faults = [
+    return [
         f"{one['id']}: {node['html'][:150]}"
         for one in found["violations"]
         if one["impact"] in ("serious", "critical")
         for node in one["nodes"]
     ]
-    assert faults == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_report_over_several_runs(open_page: Open, axe: str, scheme: str, width: int) -> None:
+    """Each run's answer, every recipe's gain as a bar, nothing wider than the screen and nobody kept out."""
+    opened = open_page(across_page(across([NEW, OLD])), width=width, color_scheme=scheme)
+    bars = opened.tab.locator("#recipes tr", has_text="half").locator(".speed")
+    assert [text.split()[0] for text in bars.all_text_contents()] == ["4.00x", "1.05x"]
+    assert opened.tab.locator("#answers tbody tr").count() == len([NEW, OLD])
+    assert opened.tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert serious(opened, axe) == []
+    assert opened.complaints == []

@@ -9,10 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from densebench.report.analysis import PERFORMANCE, SHOWN, TRADE_OFFS, limits
 from densebench.report.facts import environment, setting, sweep_of, title
@@ -20,18 +18,14 @@ from densebench.report.html.comparison import comparison
 from densebench.report.html.matrix import matrix
 from densebench.report.html.sections import sections
 from densebench.report.html.style import SYMBOLS, THEMES, series_of
+from densebench.report.html.template import ASSETS, style, template, trusted
 from densebench.report.html.tiles import tiles
 from densebench.report.recommendation import recommendations
 from densebench.report.reliability import missing
-from densebench.report.sweep import apply, evidence
+from densebench.report.sweep import apply
 from densebench.results.journal import Header
 from densebench.results.record import Record, Row
 from densebench.text import one_line
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
-ASSETS = Path(__file__).parent / "assets"
 
 
 def page(
@@ -49,7 +43,6 @@ def page(
         confirmation: the records of the rounds that confirm the choice.
 
     """
-    from jinja2 import Environment, FileSystemLoader
     from plotly.offline import get_plotlyjs
 
     sweep = sweep_of(header, rows, confirmation)
@@ -58,11 +51,7 @@ def page(
     shown = sections(sweep, series, chosen, log_dirs)
     scripts = {"plotly": get_plotlyjs(), "script": (ASSETS / "page.js").read_text(encoding="utf-8")}
     data = {"themes": THEMES, "charts": [chart.spec() for section in shown for chart in section.charts]}
-    templates = Environment(
-        loader=FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    templates.filters |= {"breakable": _breakable, "evidence": evidence}
-    return templates.get_template("page.html").render(
+    return template("page.html").render(
         title=one_line(title(rows)),
         setting=one_line(setting(header, rows), 2000),
         recommendations=recommendations(sweep),
@@ -80,10 +69,10 @@ def page(
         most=SHOWN,
         themes=THEMES,
         symbols=SYMBOLS,
-        style=_trusted((ASSETS / "page.css").read_text(encoding="utf-8")),
-        data=_trusted(as_json(data)),
+        style=style(),
+        data=trusted(as_json(data)),
         hashes=[_hash(script) for script in scripts.values()],
-        **{name: _trusted(script) for name, script in scripts.items()},
+        **{name: trusted(script) for name, script in scripts.items()},
     )
 
 
@@ -93,20 +82,6 @@ def as_json(data: object) -> str:
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
-
-
-def _trusted(text: str) -> Markup:
-    """Text of our own, or JSON made safe above, that goes into the page as it is."""
-    from markupsafe import Markup
-
-    return Markup(text)  # noqa: S704 - nothing of it comes from the data unescaped
-
-
-def _breakable(name: str) -> Markup:
-    """A recipe's name that may be broken behind the signs between its parts."""
-    from markupsafe import Markup, escape
-
-    return Markup(re.sub("([+_:,])", r"\1<wbr>", str(escape(name))))  # noqa: S704 - escaped above
 
 
 def _hash(script: str) -> str:
