@@ -17,6 +17,7 @@ from densebench.errors import InputError
 from densebench.report.markdown import parts
 from densebench.report.readme import update
 from densebench.results import journal
+from densebench.results.assemble import confirmation_records, records
 from densebench.results.derive import derive
 
 
@@ -28,10 +29,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the README differs")
     given = parser.parse_args(arguments)
     try:
-        header, records = journal.records_of(given.folder)
+        header, observations = journal.read(given.folder)
         before = given.readme.read_bytes().decode("utf-8")
-        rows = derive(records, header.spec.get("recipes", ()), known=header.known)
-        after = update(before, parts(header, rows))
+        measured = records(observations, header.identity, header.planned)
+        rows = derive(measured, header.spec.get("recipes", ()), known=header.known)
+        after = update(before, parts(header, rows, confirmation_records(observations, header.identity)))
         if after != before and not given.check:
             files.write_text(given.readme, after)
     except (InputError, OSError, UnicodeDecodeError) as error:

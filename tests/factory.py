@@ -52,6 +52,7 @@ def record(
     rounds: Sequence[int] | None = None,
     pairs: Sequence[Sequence[tuple[Sequence[float], Sequence[float]]]] = (),
     page_faults: Sequence[float | None] = (),
+    streams: int = 1,
     **changes: Any,
 ) -> Record:
     """A record of the baseline at batch 1, with some fields changed.
@@ -61,6 +62,7 @@ def record(
         pairs: of each process with pairs, the own and the reference calls of each pair.
         rounds: of each process; each has one of its own if not given.
         page_faults: of a call of each process.
+        streams: batches that are answered at once.
         **changes: other fields.
 
     """
@@ -74,7 +76,7 @@ def record(
     faults = page_faults or [None] * len(processes)
     numbers = range(len(processes)) if rounds is None else rounds
     timed_processes = tuple(
-        TimedProcess(round=number, samples=one.model_copy(update={"page_faults": fault}))
+        TimedProcess(round=number, samples=one.model_copy(update={"page_faults": fault, "streams": streams}))
         for number, one, fault in zip(numbers, processes, faults, strict=True)
     )
     return Record.model_validate(FACTS | {"timed_processes": timed_processes} | changes)

@@ -204,6 +204,20 @@ def test_memory_is_that_of_a_program_of_its_own_on_a_cpu() -> None:
     assert decided(speeds, facts=fat, objective="memory").outcome == "keep_baseline"
 
 
+def test_memory_of_one_batch_is_not_that_of_several_at_once() -> None:
+    """A server of several processes or requests takes more than the program that was looked at."""
+    costs = {
+        "baseline": {"deploy_memory_mb": 500.0},
+        "lean": {"deploy_memory_mb": 200.0},
+        "server": {"deploy_memory_mb": 150.0, "streams": 2},
+    }
+    speeds = {"baseline": {8: 30.0}, "lean": {8: 40.0}, "server": {8: 90.0}}
+    found = decided(speeds, facts=costs, objective="memory")
+    assert found.winner is not None
+    assert found.winner.recipe == "lean"
+    assert reason_of(decided(speeds, facts=costs, max_memory_mb=550.0), "server") == "memory"
+
+
 AT_ONE = {name: {"deploy_memory_mb": 200.0, "deploy_batch_size": 1} for name in ("baseline", "quick")}
 ONE_AND_MANY = {"baseline": {1: 20.0, 32: 30.0}, "quick": {1: 40.0, 32: 90.0}}
 

@@ -6,6 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from densebench import engines, techniques
+from densebench.errors import UsageError
+from densebench.recipes.parse import resolve
 from densebench.techniques.base import Option, Options, worth_trying
 
 DECLARED = [
@@ -35,3 +37,25 @@ def test_an_option_that_would_change_nothing_is_refused(
         if unmet and value != fields[name].default:
             with pytest.raises(ValidationError, match=f"needs {unmet[0]}="):
                 options.model_validate({name: value})
+
+
+@pytest.mark.parametrize(("options", "name", "option"), DECLARED)
+def test_an_option_comes_after_those_that_it_needs(options: type[Options], name: str, option: Option) -> None:
+    """Pydantic looks at fields in their order, so a later one would not be known yet."""
+    order = list(options.model_fields)
+    assert all(order.index(other) < order.index(name) for other in option.needs)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "structured_pruning:fine_tune=false:epochs=12",
+        "structured_pruning:fine_tune=false:learning_rate=0.001",
+        "pruning:epochs=20",
+        "semi_structured:learning_rate=0.002",
+    ],
+)
+def test_training_that_is_not_done_has_no_options(line: str) -> None:
+    """Whoever sets them expects to be trained."""
+    with pytest.raises(UsageError, match="needs fine_tune=true"):
+        resolve(line, {})

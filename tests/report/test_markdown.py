@@ -16,6 +16,7 @@ from densebench.report import write_report
 from densebench.report.markdown import parts, report, summary
 from densebench.report.readme import update
 from densebench.report.tables import code_block, escape
+from densebench.results.derive import derive
 from densebench.results.observation import Status
 from densebench.results.record import Row
 from densebench.text import one_line
@@ -217,6 +218,29 @@ def test_script_updates_and_checks(tmp_path: Path) -> None:
     assert update_readme.main([*command, "--check"]) == 0
     assert update_readme.main(command) == 0
     assert readme.read_text() == updated
+
+
+def test_the_readme_has_the_confirmed_answer(tmp_path: Path) -> None:
+    """The rounds that confirm it are in the journal too."""
+    records = [rounded("baseline", 8, 30, accuracy_top1=99.0), rounded("x", 8, 60, accuracy_top1=99.0)]
+    write(tmp_path, [*confirmed(derive(records)), *records])
+    readme = tmp_path / "README.md"
+    readme.write_text(MARKERS)
+    assert update_readme.main([str(tmp_path), "--readme", str(readme)]) == 0
+    assert "**Deploy x at batch 8" in readme.read_text()
+
+
+def test_several_batches_at_once_are_said_to_be() -> None:
+    """Above the speeds and under the recommendation: they stand beside those of single batches."""
+    records = [
+        rounded("baseline", 8, 30, accuracy_top1=99.0),
+        rounded("x", 8, 60, accuracy_top1=99.0, streams=2),
+    ]
+    rows = derive(records)
+    text = report(header(), rows, confirmed(rows))
+    assert "Of several batches at once: x (2)." in text
+    assert "x answers 2 batches at once" in text
+    assert "at once" not in report(header(), derive(records[:1]))
 
 
 def test_script_names_what_it_can_not_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

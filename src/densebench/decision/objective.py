@@ -38,8 +38,11 @@ def figure(row: Row, objective: Objective) -> float | None:
 def memory_mb(row: Row) -> float | None:
     """The memory that a deployed model takes at the row's batch size, in MB; None where it was not measured there.
 
-    On a CPU it is that of a program of its own, which runs at one batch size for each recipe.
+    On a CPU it is that of a program of its own, which runs at one batch size for each recipe and answers one batch
+    after the other.
     """
+    if row.streams > 1:
+        return None
     if row.device != "cpu":
         return row.vram_driver_peak_mb
     return row.deploy_memory_mb if row.deploy_batch_size in (None, row.batch_size) else None

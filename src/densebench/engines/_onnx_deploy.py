@@ -44,6 +44,8 @@ def usage(details: Details, device: str = "cpu") -> str:
     wanted = providers(details["provider"], device)
     threads = details.get("threads")  # older artifacts don't say
     settings = f"options.intra_op_num_threads = {_own_threads(details, threads)}\n" if threads else ""
+    if several := threads and of_details(details, threads) > 1:
+        settings += 'options.add_session_config_entry("session.intra_op.allow_spinning", "0")\n'
     level, arena = loading(details)
     if level != LEVELS[GRAPH]:
         settings += f"options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.{level}\n"
@@ -66,7 +68,12 @@ def usage(details: Details, device: str = "cpu") -> str:
         f'session = onnxruntime.InferenceSession("{MODEL}", options, providers={wanted!r})\n{check}'
         "def infer(images):\n"
         f'    return session.run(["{OUTPUT}"], {{"{INPUT}": images}})[0]\n'
-        "logits = infer(images)\n"
+        + (
+            f"# serve it from {of_details(details, threads)} threads at once, each with a session of its own\n"
+            if several
+            else ""
+        )
+        + "logits = infer(images)\n"
     )
 
 

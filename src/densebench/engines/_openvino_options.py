@@ -22,7 +22,10 @@ INT8 = {"precision": "int8"}
 class OpenVinoOptions(Options):
     """What the graph computes in, and how INT8 comes by its ranges."""
 
-    precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    # INT8 exports, calibrates and quantizes; fp32 and bf16 are one file
+    precision: Annotated[
+        Literal["fp32", "bf16", "int8"], Option(("int8", "bf16", "fp32"), (5.0, 1.0, 1.0))
+    ] = "fp32"
     # bf16 isn't worth a try: where the processor has it, it is what auto takes
     rest: Annotated[Literal["auto", "f32", "bf16"], Option(("auto", "f32"), needs=INT8)] = Field(
         "auto",

@@ -114,10 +114,10 @@ class OpenVinoSession:
 
     @property
     def streams(self) -> int:
-        """As asked for; of `auto` as many as OpenVINO makes of its throughput hint."""
+        """As asked for; of `auto` as many as OpenVINO makes of its throughput hint, at the latest batch size."""
         if self.details.get("streams") != "auto":
             return _streams.of_details(self.details, 1)
-        compiled = self.request(next(iter(self._requests), 1)).get_compiled_model()
+        compiled = self.request(next(reversed(self._requests), 1)).get_compiled_model()
         return int(compiled.get_property("NUM_STREAMS"))
 
     def answer(self, images: Tensor, count: int) -> list[float]:

@@ -44,9 +44,9 @@ def pair_count(call_s: float, sample_s: float) -> int:
     return max(LEAST_PAIRS, 2 * math.ceil(slice_count(call_s, sample_s) / 2))
 
 
-def affordable(call_s: float, count: int, limit_s: float) -> bool:
-    """Whether so many slices of one such call each, after an untimed one, take a small part of the limit."""
-    return 2 * count * call_s <= SHARE * limit_s
+def affordable(shortest_s: float, count: int, limit_s: float) -> bool:
+    """Whether so many of the shortest slices, each after an untimed one, take a small part of the limit."""
+    return 2 * count * shortest_s <= SHARE * limit_s
 
 
 def interleave(

@@ -90,7 +90,7 @@ def _at(
     timer.warm_up(first_s, limit_s, job.slow_reason, job.rounds if job.slow_reason else 1)
     count = job.pairs.get(size, 0)
     pairs: Sequence[TimedPair] = ()
-    if count and affordable(timer.call_ms / 1000, count, job.timeout_s) and wait_until_idle():
+    if count and affordable(timer.shortest_slice_s, count, job.timeout_s) and wait_until_idle():
         pairs = _pairs(timer, job, size, count)
     facts = _paired(timer, pairs) if pairs else _alone(timer, job.sample_seconds)
     return facts | {"first_inference_s": first_s, "streams": streams_of(session)}, timer.call_ms / 1000

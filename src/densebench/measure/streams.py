@@ -12,8 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from densebench.engines.base import Session, Streaming
+from densebench.errors import TooSlow, Unavailable
 from densebench.measure.device import Device
-from densebench.measure.timer import Timer
+from densebench.measure.timer import LEAST_SAMPLES, SAFETY, Timer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,17 +28,32 @@ class StreamTimer(Timer):
     Attributes:
         call_ms: from answer to answer, with all streams at work.
 
+    Raises:
+        Unavailable: more streams than threads.
+
     """
 
     def __init__(self, session: Streaming, images: Tensor, device: Device, threads: int) -> None:
         super().__init__(partial(session, images), device, threads)
         self._session, self._images = session, images
+        if session.streams > threads:
+            raise Unavailable(f"{session.streams} streams need as many threads, and there are {threads}")
         self.least = LEAST_ANSWERS * session.streams
+
+    @property
+    def shortest_slice_s(self) -> float:
+        """Some answers of every stream, however long they take."""
+        return (self.least + 2 * self._session.streams) * self.call_ms / 1000
 
     def warm_up(self, first_s: float, limit_s: float, reason: str = "", rounds: int = 1) -> None:
         """As for single calls, then once in all streams."""
         super().warm_up(first_s, limit_s, reason, rounds)
         (self.call_ms,) = self.times_ms(self.least)
+        if (needed_s := LEAST_SAMPLES * self.shortest_slice_s) > SAFETY * limit_s / rounds:
+            raise TooSlow(
+                f"{reason or 'too slow here'}: {needed_s:.0f} s for {LEAST_SAMPLES} samples of "
+                f"{self._session.streams} streams would come too near --cell-timeout"
+            )
 
     def times_ms(self, count: int) -> tuple[float, ...]:
         """The mean time between so many answers, as one figure."""

@@ -82,6 +82,11 @@ class Timer:
                 break
         self.call_ms = warm_ms[-1]
 
+    @property
+    def shortest_slice_s(self) -> float:
+        """Seconds of a slice with as few calls as there may be."""
+        return self.call_ms / 1000
+
     def times_ms(self, count: int) -> tuple[float, ...]:
         """The times of so many calls, one after the other."""
         return tuple(self._device.time_ms(self._call) for _ in range(count))
@@ -108,7 +113,7 @@ class Timer:
 
     def slices(self, seconds: float) -> list[Slice]:
         """Time slices one after the other, without a reference process."""
-        count = slice_count(self.call_ms / 1000, seconds)
+        count = slice_count(self.shortest_slice_s, seconds)
         least = math.ceil(LEAST_SAMPLES / count)
         return [self.slice(seconds / MOST_SLICES, least=least) for _ in range(count)]
 
@@ -117,9 +122,9 @@ class Timer:
         return self._watch.together([one.span for one in slices])
 
 
-def slice_count(call_s: float, seconds: float) -> int:
-    """How many slices fill the seconds of sampling: fewer of calls that are longer than a slice."""
-    return max(1, min(MOST_SLICES, math.ceil(seconds / call_s)))
+def slice_count(shortest_s: float, seconds: float) -> int:
+    """How many slices fill the seconds of sampling: fewer where even the shortest slice is long."""
+    return max(1, min(MOST_SLICES, math.ceil(seconds / shortest_s)))
 
 
 def undisturbed(taken: Sequence[T], interference: Callable[[T], Sequence[Interference]]) -> list[T]:

@@ -23,6 +23,7 @@ from densebench.report.tables import (
 )
 from densebench.results.journal import Header
 from densebench.results.record import Record, Row
+from densebench.text import joined
 
 NOTHING = "Nothing to say: too few rows were timed."
 SPEEDS = "Images per second of one synchronous stream; in brackets the speed-up over the baseline at the same batch."
@@ -69,7 +70,7 @@ def parts(header: Header, rows: Sequence[Row], confirmation: Sequence[Record] = 
     summary = [
         escape(setting(header, rows)),
         recommendation(sweep),
-        f"{SPEEDS} The fastest is bold.\n\n{apart(sweep, partial(throughput_table, brief=True))}",
+        f"{speeds(sweep)} The fastest is bold.\n\n{apart(sweep, partial(throughput_table, brief=True))}",
         f"Key insights:\n\n{bullets(sweep, KEY)}",
     ]
     return {
@@ -129,11 +130,18 @@ def recommendation(sweep: Sweep) -> str:
     return "\n\n".join(paragraphs)
 
 
+def speeds(sweep: Sweep) -> str:
+    """What the table of speeds has, with the recipes named that answer several batches at once."""
+    several = {row.recipe: row.streams for row in sweep.timed if row.streams > 1}
+    named = joined([f"{escape(name)} ({count})" for name, count in several.items()])
+    return f"{SPEEDS} Of several batches at once: {named}." if several else SPEEDS
+
+
 def _throughput(sweep: Sweep) -> str:
     about = (
         "Speed-ups are taken moment by moment, so they aren't quite quotients of speeds. The fastest is bold."
     )
-    return f"{SPEEDS} {about}\n\n{apart(sweep, throughput_table)}"
+    return f"{speeds(sweep)} {about}\n\n{apart(sweep, throughput_table)}"
 
 
 def _costs(sweep: Sweep) -> str:

@@ -44,6 +44,11 @@ def recommend(sweep: Sweep) -> list[Finding]:
 def _details(sweep: Sweep, decision: Decision, winner: Row) -> tuple[list[str], list[Row]]:
     """What else a deployer should know, and the rows that it rests on besides the winner's."""
     details, more = [], []
+    if winner.streams > 1:
+        details.append(
+            f"{winner.recipe} answers {winner.streams} batches at once: its images per second are of all of them, "
+            "and the latency of a batch isn't known."
+        )
     if said := _same_size(decision):
         details.append(said)
     if (setting := sweep.row_of(decision.process_setting)) is not None:

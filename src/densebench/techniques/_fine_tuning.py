@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from densebench.workloads.base import ImageSet, Workload
 
 SEED = 0
+LEARNS = {"fine_tune": True}  # what options of fine-tuning need
 LEAST = 32  # training images, below which nothing can be learnt that holds for others
 EPOCH_IMAGES = 1024  # at most; a larger set gives each epoch other images
 MOST_HELD_OUT = 1000

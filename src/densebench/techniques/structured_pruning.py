@@ -17,7 +17,7 @@ from pydantic import Field
 
 from densebench.errors import Unavailable
 from densebench.schema import Caveat
-from densebench.techniques._fine_tuning import SEED, imitate, training_images
+from densebench.techniques._fine_tuning import LEARNS, SEED, imitate, training_images
 from densebench.techniques._fine_tuning import typical_s as fine_tuning_s
 from densebench.techniques.base import Option, Options, Technique
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 ROUND_TO = 8  # channels
 RATIO = 0.265  # takes half of DenseNet-121's multiplications
 STEPS, EPOCHS, LEARNING_RATE = 1, 6, 2e-3
-LEARNS = {"fine_tune": True}
 
 
 def structured_pruning(
@@ -193,6 +192,9 @@ class StructuredPruningOptions(Options):
     ratio: Annotated[float, Option((RATIO, 0.4, 0.5, 0.2))] = Field(
         RATIO, gt=0, lt=1, description="share of the channels to remove"
     )
+    fine_tune: Annotated[bool, Option((True, False), (1.0, 0.1))] = Field(
+        default=True, description="whether to fine-tune at all"
+    )
     steps: Annotated[int, Option((STEPS, 2, 4), (1.0, 1.2, 1.5), LEARNS)] = Field(
         STEPS, ge=1, le=20, description="times that channels are removed, with training between"
     )
@@ -202,7 +204,6 @@ class StructuredPruningOptions(Options):
     learning_rate: Annotated[float, Option((LEARNING_RATE, 1e-3, 4e-3), needs=LEARNS)] = Field(
         LEARNING_RATE, gt=0, description="of AdamW, at its peak"
     )
-    fine_tune: bool = Field(default=True, description="whether to fine-tune at all")
 
 
 TECHNIQUE = Technique(
