@@ -307,3 +307,16 @@ def test_no_property_has_a_deadline() -> None:
         and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is None)
     ]
     assert not timed
+
+
+def test_reliability_names_tests_that_there_are() -> None:
+    """Each fault of the document has a test behind it; `…` stands for the file named last."""
+    root = ROOT.parents[1]
+    told = (root / "docs/reliability.md").read_text(encoding="utf-8")
+    missing, file = [], ""
+    for found, name in re.findall(r"`(tests/[\w/]+\.py|…)(?:::(\w+))?`", told):
+        file = found if found != "…" else file
+        path = root / file
+        if not path.exists() or (name and f"def {name}(" not in path.read_text(encoding="utf-8")):
+            missing.append(f"{file}::{name}")
+    assert missing == []

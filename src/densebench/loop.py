@@ -29,7 +29,7 @@ from densebench.text import joined
 
 
 def run(spec: RunSpec, progress: Progress, command: str = "") -> Outcome:
-    """Carry out a sweep; see the contract for what it leaves in the output folder.
+    """Carry out a sweep; docs/usage.md has what it leaves in the output folder.
 
     Raises:
         UsageError: the request can't be carried out; nothing was written.

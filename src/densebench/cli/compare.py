@@ -58,7 +58,7 @@ class Pair:
 
     @property
     def verdict(self) -> Verdict | None:
-        """By the contract's rule; `unclear` where there are no replicates."""
+        """As in a row; `unclear` where there are no replicates."""
         return (verdict(self.ratio) or "unclear") if self.ratio else None
 
 

@@ -59,7 +59,7 @@ _JSON = "The decision and the rows as JSON on the standard output; all else on t
 def run(
     *,
     suite: Annotated[
-        str | None, typer.Option(help="A TOML file with these flags as keys; see the README.")
+        str | None, typer.Option(help="A TOML file with these flags as keys; see docs/usage.md.")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Small images, one batch size: a first look.")

@@ -176,7 +176,7 @@ def throughput(processes: Sequence[Process], batch_size: int) -> Estimate:
 
 
 def verdict(speedup: Estimate) -> Verdict | None:
-    """In words, by the contract's rule: `same` within ±3 %, else `faster` or `slower` if 1 is outside."""
+    """In words: `same` within ±3 %, else `faster` or `slower` if 1 is outside."""
     if speedup.low is None or speedup.high is None:
         return None
     if speedup.low >= 1 - CLEAR and speedup.high <= 1 + CLEAR:
