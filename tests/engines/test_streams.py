@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from densebench import engines
+from densebench.engines._onnx_deploy import usage
 from densebench.engines._streams import answered, described, of_details
 from densebench.engines.base import Streaming, Target
 from densebench.errors import UsageError
@@ -89,3 +90,15 @@ def test_threads_are_shared_by_streams() -> None:
     assert described(1, 8) == []
     assert of_details({}, 5) == 1
     assert of_details({"streams": "auto"}, 5) == 5
+
+
+def test_the_readme_of_several_streams_serves_them_as_they_were_timed() -> None:
+    """A stream's share of the threads, which don't spin; and that there are several callers."""
+    details = {"precision": "fp32", "provider": "auto", "threads": 4}
+    one, two = usage(details), usage(details | {"streams": 2})
+    assert "intra_op_num_threads = 2" in two
+    assert 'allow_spinning", "0"' in two
+    assert "from 2 threads at once" in two
+    assert "spinning" not in one
+    assert "at once" not in one
+    compile(two, "usage", "exec")

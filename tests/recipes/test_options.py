@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from densebench import engines, techniques
 from densebench.errors import UsageError
 from densebench.recipes.parse import resolve
+from densebench.spec import RunSpec
 from densebench.techniques.base import Option, Options, worth_trying
 
 DECLARED = [
@@ -59,3 +60,13 @@ def test_training_that_is_not_done_has_no_options(line: str) -> None:
     """Whoever sets them expects to be trained."""
     with pytest.raises(UsageError, match="needs fine_tune=true"):
         resolve(line, {})
+
+
+def test_the_default_suite_s_stack_is_frozen() -> None:
+    """As its practitioners set it; `compile` by itself is as PyTorch has it."""
+    spec = RunSpec.create("default")
+    frozen = {
+        name: resolve(name, spec.named).engine.options["freezing"]
+        for name in ("compile", "channels_last+bf16+compile")
+    }
+    assert frozen == {"compile": False, "channels_last+bf16+compile": True}
