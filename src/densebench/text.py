@@ -72,7 +72,10 @@ def one_line(text: str, limit: int = 300) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
-def recipes(names: Sequence[str], most: int = 6) -> str:
+MOST_NAMED = 6  # recipes that a reader still takes in by name
+
+
+def recipes(names: Sequence[str], most: int = MOST_NAMED) -> str:
     """`a, b and c`, or `13 recipes` where there are too many to read."""
     return joined(names) if len(names) <= most else f"{len(names)} recipes"
 

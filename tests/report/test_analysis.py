@@ -362,7 +362,7 @@ def test_memory_that_is_taken_anew_is_told() -> None:
         return said(rows, "limits")
 
     assert (
-        "Each inference of x at batch 8; y at batch 8 takes memory from the kernel anew, up to 12,345 pages: an "
+        "In x at batch 8; y at batch 8 each inference takes memory from the kernel anew, up to 12,345 pages: an "
         "allocator that keeps freed memory spares the time that this takes."
     ) in told(300.0, 12345.0, None)
     assert "pages" not in told(2500.0, 300.0)

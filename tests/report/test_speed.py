@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from densebench.report.speed import by_batch_size, overall, precision_share, saturation
+from densebench.report.speed import by_batch_size, overall, precision_share, saturation, slow_down
 from densebench.report.sweep import Rule, Sweep
 from densebench.results.record import Row
 from tests.factory import rows_of
@@ -37,8 +37,8 @@ def test_a_batch_size_is_enough_where_the_intervals_settle_it(
 ) -> None:
     """The lower end of its throughput against the upper ends of the others'."""
     rows = within(rows_of({"x": {1: 98, 8: 100}}), {("x", 1): first, ("x", 8): last})
-    name = "x" if sure else "x (not certain)"
-    assert said(saturation, rows) == [f"95 % of the best throughput is reached at batch 1 by {name}."]
+    more = "" if sure else " The intervals are too wide to be certain of any of these."
+    assert said(saturation, rows) == [f"95 % of the best throughput is reached at batch 1 by x.{more}"]
 
 
 def test_the_best_batch_size_may_not_be_it() -> None:
@@ -53,7 +53,7 @@ def test_the_best_batch_size_may_not_be_it() -> None:
         },
     )
     assert said(saturation, rows) == [
-        "95 % of the best throughput is reached at batch 1 by x (not certain) and y.",
+        "95 % of the best throughput is reached at batch 1 by x and y. That is certain of y alone.",
     ]
 
 
@@ -109,3 +109,12 @@ def test_what_the_runtime_gives_and_what_int8_adds() -> None:
     assert said(precision_share, rows) == [
         "Runtime and precision apart: engine gives 3.00x at batch 8, and INT8 (engine_int8) another 2.00x."
     ]
+
+
+def test_many_recipes_that_get_slower_are_counted() -> None:
+    """The one that loses most is named."""
+    falling = {f"r{number}": {1: 50, 8: 50 - 3 * number} for number in range(2, 10)}
+    (sentence,) = said(slow_down, rows_of(falling))
+    assert sentence == (
+        "8 of 8 recipes get slower with larger batches, most of all r9 (50.0 images/s at batch 1, 23.0 at batch 8)."
+    )

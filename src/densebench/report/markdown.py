@@ -27,6 +27,7 @@ from densebench.text import joined
 
 NOTHING = "Nothing to say: too few rows were timed."
 SPEEDS = "Images per second of one synchronous stream; in brackets the speed-up over the baseline at the same batch."
+INSIGHTS = 3
 MOST_NAMED = 3  # recipes that a sentence names as its evidence
 
 
@@ -69,9 +70,9 @@ def parts(header: Header, rows: Sequence[Row], confirmation: Sequence[Record] = 
     sweep = sweep_of(header, rows, confirmation)
     summary = [
         escape(setting(header, rows)),
-        recommendation(sweep),
+        recommendation(sweep, brief=True),
         f"{speeds(sweep)} The fastest is bold.\n\n{apart(sweep, partial(throughput_table, brief=True))}",
-        f"Key insights:\n\n{bullets(sweep, KEY)}",
+        f"Key insights:\n\n{bullets(sweep, KEY, most=INSIGHTS)}",
     ]
     return {
         "results": "\n\n".join(summary),
@@ -123,9 +124,14 @@ def _rows(finding: Finding) -> str:
     return evidence([finding]) if few else f"{len(finding.evidence)} rows"
 
 
-def recommendation(sweep: Sweep) -> str:
-    """The headline in bold, the rest under it; of each environment where there are several."""
-    groups = [[escape(one.sentence) for one in group] for group in recommendations(sweep)]
+def recommendation(sweep: Sweep, *, brief: bool = False) -> str:
+    """The headline in bold, the rest under it; of each environment where there are several.
+
+    In brief the rest is what comes next, without what the recipe costs and what a deployer should know besides.
+    """
+    groups = [
+        [escape(one.sentence) for one in group[: 2 if brief else None]] for group in recommendations(sweep)
+    ]
     paragraphs = [text for headline, *details in groups for text in (f"**{headline}**", *details)]
     return "\n\n".join(paragraphs)
 

@@ -12,7 +12,7 @@ from densebench.results.problems import problems
 from densebench.results.record import Row
 from densebench.spec import BASELINE
 from densebench.stats.speedup import Estimate, rounds_needed
-from densebench.text import batches, joined, measured_on, one_line, short
+from densebench.text import MOST_NAMED, batches, joined, measured_on, one_line, short
 
 WORTH_SAYING = 0.01  # share of calls left out
 MANY_PAGES = 2_500  # of a call: 10 MB
@@ -230,7 +230,7 @@ def fresh_memory(sweep: Sweep) -> Iterator[Finding]:
     if rows:
         most = max(rows, key=lambda row: max(_faults(row)))
         said = (
-            f"Each inference of {_cells(rows)} takes memory from the kernel anew, up to "
+            f"In {_cells(rows)} each inference takes memory from the kernel anew, up to "
             f"{max(_faults(most)):,.0f} pages: an allocator that keeps freed memory spares the time that this takes."
         )
         yield finding("limits", said, rows)
@@ -241,5 +241,8 @@ def _faults(row: Row) -> list[float]:
 
 
 def _cells(rows: list[Row]) -> str:
+    """`a at batches 1 and 8; b at batch 8`, or `75 rows of 13 recipes` where there are too many to read."""
     recipes = dict.fromkeys(row.recipe for row in rows)
+    if len(recipes) > MOST_NAMED:
+        return f"{len(rows)} rows of {len(recipes)} recipes"
     return "; ".join(f"{r} at {batches(row.batch_size for row in rows if row.recipe == r)}" for r in recipes)

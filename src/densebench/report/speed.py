@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from densebench.report.sweep import Finding, Sweep, change, finding, gap, overlapping, throughput
 from densebench.results.record import Row
 from densebench.spec import BASELINE
-from densebench.text import batches, joined, short, spread, times
+from densebench.text import MOST_NAMED, batches, joined, short, spread, times
 
 SATURATED = 0.95  # from this share of the best throughput on, a larger batch is not worth its latency
 
@@ -110,11 +110,13 @@ def saturation(sweep: Sweep) -> Iterator[Finding]:
     """The smallest batch size that gives nearly all of a recipe's best throughput."""
     groups: dict[tuple[int, bool], list[str]] = {}
     evidence: list[Row] = []
+    sure: list[str] = []
     for recipe, rows in _at_several(sweep):
         enough = saturated(rows)
         largest = enough.batch_size == max(row.batch_size for row in sweep.rows if row.recipe == recipe)
-        name = recipe if settled(enough, rows) else f"{recipe} (not certain)"
-        groups.setdefault((enough.batch_size, largest), []).append(name)
+        if settled(enough, rows):
+            sure.append(recipe)
+        groups.setdefault((enough.batch_size, largest), []).append(recipe)
         evidence += rows
     if groups:
         told = [
@@ -122,6 +124,10 @@ def saturation(sweep: Sweep) -> Iterator[Finding]:
             for (size, largest), names in sorted(groups.items())
         ]
         more = " A batch larger than measured may bring more." if any(last for _, last in groups) else ""
+        if not sure:
+            more += " The intervals are too wide to be certain of any of these."
+        elif len(sure) < sum(len(names) for names in groups.values()):
+            more += f" That is certain of {joined(sure)} alone."
         yield finding(
             "scaling",
             f"{100 * SATURATED:.0f} % of the best throughput is reached {'; '.join(told)}.{more}",
@@ -139,12 +145,14 @@ def slow_down(sweep: Sweep) -> Iterator[Finding]:
         if 1 - throughput(last) / throughput(peak) > 2 * (1 - SATURATED) and not overlapping(peak, last)
     ]
     if fallen:
+        fallen.sort(key=lambda pair: throughput(pair[1]) / throughput(pair[0]))
         names = [
             f"{peak.recipe} ({_speed(peak)}, {short(throughput(last))} at batch {last.batch_size})"
             for peak, last in fallen
         ]
         count = f"{len(fallen)} of {len(compared)} recipes {'gets' if len(fallen) == 1 else 'get'}"
-        sentence = f"{count} slower with larger batches: {joined(names)}."
+        named = f": {joined(names)}" if len(names) <= MOST_NAMED else f", most of all {names[0]}"
+        sentence = f"{count} slower with larger batches{named}."
         yield finding("scaling", sentence, [row for pair in fallen for row in pair])
 
 
