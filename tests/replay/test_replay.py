@@ -1,8 +1,8 @@
 """Recorded journals in, CSV and report out, byte for byte: a change of an estimator can be judged by the difference.
 
-`default` is the default sweep whose figures the README shows, on two cores of an AMD EPYC (Zen 4). `disturbed` is of a
-sweep at 32 pixels on two cores of an Intel Xeon with AMX, while other processes used them: five rounds in pairs at
-batch 8, three without at batch 1.
+`default` is the default sweep whose figures the README shows, on two cores of an AMD EPYC (Zen 4).
+`disturbed` is of a sweep at 32 pixels on two cores of an Intel Xeon with AMX, while other processes used them: five
+rounds in pairs at batch 8, three without at batch 1.
 """
 
 from __future__ import annotations
