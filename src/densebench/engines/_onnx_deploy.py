@@ -44,7 +44,8 @@ def usage(details: Details, device: str = "cpu") -> str:
     wanted = providers(details["provider"], device)
     threads = details.get("threads")  # older artifacts don't say
     settings = f"options.intra_op_num_threads = {_own_threads(details, threads)}\n" if threads else ""
-    if several := threads and of_details(details, threads) > 1:
+    several = of_details(details, threads) if threads else 1
+    if several > 1:
         settings += 'options.add_session_config_entry("session.intra_op.allow_spinning", "0")\n'
     level, arena = loading(details)
     if level != LEVELS[GRAPH]:
@@ -69,8 +70,8 @@ def usage(details: Details, device: str = "cpu") -> str:
         "def infer(images):\n"
         f'    return session.run(["{OUTPUT}"], {{"{INPUT}": images}})[0]\n'
         + (
-            f"# serve it from {of_details(details, threads)} threads at once, each with a session of its own\n"
-            if several
+            f"# serve it from {several} threads at once, each with a session of its own\n"
+            if several > 1
             else ""
         )
         + "logits = infer(images)\n"
