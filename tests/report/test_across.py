@@ -14,7 +14,8 @@ from densebench.report.html import across_page
 from densebench.report.prices import Prices, read_prices
 from densebench.report.sweep import Sweep
 from densebench.results.ceilings import Ceiling, Ceilings
-from tests.factory import confirmed, rounded, rows_of
+from densebench.results.observation import Status
+from tests.factory import broken, confirmed, rounded, rows_of
 
 
 def ceilings(bf16: float) -> Ceilings:
@@ -54,6 +55,15 @@ def test_the_best_of_each_run() -> None:
     assert "| new | densenet121 | Some CPU, 2 threads | half at batch 8 | 40.0 | 4.00x | 0.00 |" in text
     assert "| old | densenet121 | Some CPU, 2 threads | a at batch 8 | 20.0 | 2.00x | 0.00 |" in text
     assert "**new**: Deploy half at batch 8" in text
+
+
+def test_a_recipe_that_ran_nowhere_is_left_out() -> None:
+    """One that ran in one of them has a dash for the others."""
+    failed = broken("lost", [8], Status.SKIPPED, "needs a GPU")
+    more = Sweep((*NEW.sweep.rows, *failed))
+    text = written(Run("more", "CPU", more), run("other", {"baseline": 10, "c": 20}))
+    assert "| c | - | 2.00x (1) |" in text
+    assert "lost" not in text
 
 
 def test_the_gain_is_that_of_the_fresh_rounds() -> None:

@@ -130,7 +130,7 @@ def _answer(run: Run, prices: Prices | None) -> list[str]:
 
 
 def _gains(runs: Sequence[Run]) -> dict[str, tuple[Gain | None, ...]]:
-    names = dict.fromkeys(recipe for run in runs for recipe in run.sweep.recipes)
+    names = dict.fromkeys(recipe for run in runs for recipe in run.sweep.recipes if recipe in run.gains)
     places = [_places(run.gains) for run in runs]
     return {
         name: tuple(
