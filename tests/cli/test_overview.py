@@ -61,7 +61,9 @@ def test_list_says_what_a_search_may_try() -> None:
     pruning = {choice["name"]: choice for choice in found["pruning"]}
     assert list(pruning) == list(techniques.catalogue()["pruning"].options.model_fields)
     assert pruning["amount"]["default"] in pruning["amount"]["values"]
-    assert pruning["epochs"]["values"] == [], "for people only"
+    assert pruning["epochs"]["needs"] == {"fine_tune": True}
+    openvino = {choice["name"]: choice for choice in found["openvino"]}
+    assert openvino["max_drop"]["values"] == [], "for people only"
     onnx = {choice["name"]: choice for choice in found["onnx"]}
     assert onnx["arena"]["values"] == [True, False]
     assert len(onnx["method"]["costs"]) == len(onnx["method"]["values"])
