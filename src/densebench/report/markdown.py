@@ -12,6 +12,7 @@ from densebench.report.recommendation import recommendations
 from densebench.report.reliability import missing
 from densebench.report.sweep import Finding, Rule, Sweep, apply, evidence
 from densebench.report.tables import (
+    FASTEST,
     apart,
     code_block,
     code_span,
@@ -71,7 +72,8 @@ def parts(header: Header, rows: Sequence[Row], confirmation: Sequence[Record] = 
     summary = [
         escape(setting(header, rows)),
         recommendation(sweep, brief=True),
-        f"{speeds(sweep)} The fastest is bold.\n\n{apart(sweep, partial(throughput_table, brief=True))}",
+        f"{speeds(sweep)} The fastest is bold.{_left_out(sweep)}\n\n"
+        + apart(sweep, partial(throughput_table, brief=True)),
         f"Key insights:\n\n{bullets(sweep, KEY, most=INSIGHTS)}",
     ]
     return {
@@ -134,6 +136,13 @@ def recommendation(sweep: Sweep, *, brief: bool = False) -> str:
     ]
     paragraphs = [text for headline, *details in groups for text in (f"**{headline}**", *details)]
     return "\n\n".join(paragraphs)
+
+
+def _left_out(sweep: Sweep) -> str:
+    """That the table in brief hasn't all recipes, where it hasn't."""
+    return (
+        f" Of {len(sweep.recipes)} recipes the {FASTEST} fastest." if len(sweep.recipes) > FASTEST + 1 else ""
+    )
 
 
 def speeds(sweep: Sweep) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Sequence
 
-from densebench.report.sweep import Sweep
+from densebench.report.sweep import Sweep, throughput
 from densebench.results.observation import Status
 from densebench.results.problems import STATUS_WORDS
 from densebench.results.record import Row
+from densebench.spec import BASELINE
 from densebench.text import interval_text, one_line, short, times
 
 MISSING = "-"
+FASTEST = 6  # recipes of a table in brief
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SPECIAL = re.compile(r"[\\|`*\[\]#~$]|(?<![^\W_])_|_(?![^\W_])")  # `_` inside a word is plain
@@ -57,8 +59,8 @@ def code_span(text: str) -> str:
 def throughput_table(sweep: Sweep, *, brief: bool = False) -> str:
     """Images a second and speed-up, recipe by batch size; the fastest of each batch size in bold.
 
-    In brief it has the smallest and the largest batch size and those with more rounds, no intervals, and no recipe
-    that wasn't timed.
+    In brief it has the smallest and the largest batch size and those with more rounds, no intervals, and the baseline
+    and the fastest recipes alone.
     """
 
     def cell(row: Row, *, best: bool) -> str:
@@ -97,8 +99,8 @@ def _by_batch_size(sweep: Sweep, cell: Callable[[Row], str], only: Container[int
             return STATUS_WORDS[row.status]
         return cell(row) if row.throughput_samples_per_s else MISSING
 
-    timed = {row.recipe for row in sweep.rows if row.status is Status.OK}
-    shown = [recipe for recipe in sweep.recipes if only is None or recipe in timed]
+    fastest = {row.recipe for row in sorted(sweep.best, key=throughput, reverse=True)[:FASTEST]} | {BASELINE}
+    shown = [recipe for recipe in sweep.recipes if only is None or recipe in fastest]
     lines = [[escape(recipe), *(text(recipe, size) for size in sizes)] for recipe in shown]
     return table(["recipe", *(f"batch {size}" for size in sizes)], lines)
 
