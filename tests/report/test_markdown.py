@@ -230,6 +230,20 @@ def test_the_readme_has_the_confirmed_answer(tmp_path: Path) -> None:
     assert "**Deploy x at batch 8" in readme.read_text()
 
 
+def test_a_summary_has_the_fastest_recipes_alone() -> None:
+    """And says so; the report has all of them."""
+    speeds = {"baseline": {8: 30}} | {f"r{number}": {8: 40 + number} for number in range(9)}
+    rows = rows_of(speeds)
+    shown, whole = parts(header(), rows)["results"], report(header(), rows)
+    assert [name for name in speeds if f"| {name} |" in shown] == [
+        "baseline",
+        *(f"r{n}" for n in range(3, 9)),
+    ]
+    assert "fastest of 10 recipes" in shown
+    assert all(f"| {name} |" in whole for name in speeds)
+    assert "fastest of" not in parts(header(), rows_of(SPEEDS))["results"]
+
+
 def test_several_batches_at_once_are_said_to_be() -> None:
     """Above the speeds and under the recommendation: they stand beside those of single batches."""
     records = [

@@ -141,7 +141,9 @@ def recommendation(sweep: Sweep, *, brief: bool = False) -> str:
 def _left_out(sweep: Sweep) -> str:
     """That the table in brief hasn't all recipes, where it hasn't."""
     return (
-        f" Of {len(sweep.recipes)} recipes the {FASTEST} fastest." if len(sweep.recipes) > FASTEST + 1 else ""
+        f" Shown: the {FASTEST} fastest of {len(sweep.recipes)} recipes."
+        if len(sweep.recipes) > FASTEST + 1
+        else ""
     )
 
 

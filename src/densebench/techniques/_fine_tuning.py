@@ -15,11 +15,14 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from densebench.errors import Unavailable, UsageError
 from densebench.machine.facts import emulated
 from densebench.machine.malloc import memory_kept
+from densebench.techniques.base import Option
 from densebench.workloads.augmentation import bend
 from densebench.workloads.schedule import Stage, batches
 
@@ -32,6 +35,18 @@ if TYPE_CHECKING:
 
 SEED = 0
 LEARNS = {"fine_tune": True}  # what options of fine-tuning need
+# The options of a technique that sets weights to zero and may train the others
+FineTune = Annotated[
+    bool,
+    Option((False, True), (1.0, 30.0)),
+    Field(description="train the others on the training images afterwards"),
+]
+Epochs = Annotated[
+    int, Option((8, 4, 16), (1.0, 0.5, 2.0), LEARNS), Field(ge=1, description="of fine-tuning")
+]
+LearningRate = Annotated[
+    float, Option((1e-3, 2e-3), needs=LEARNS), Field(gt=0, description="of AdamW, at its peak")
+]
 LEAST = 32  # training images, below which nothing can be learnt that holds for others
 EPOCH_IMAGES = 1024  # at most; a larger set gives each epoch other images
 MOST_HELD_OUT = 1000

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from densebench.schema import Caveat
-from densebench.techniques._fine_tuning import LEARNS, imitate, keep_zeros, typical_s
+from densebench.techniques._fine_tuning import Epochs, FineTune, LearningRate, imitate, keep_zeros, typical_s
 from densebench.techniques.base import Option, Options, Technique
 
 if TYPE_CHECKING:
@@ -68,15 +68,9 @@ class PruningOptions(Options):
     amount: Annotated[float, Option((0.3, 0.2, 0.4, 0.5))] = Field(
         0.3, gt=0, lt=1, description="share of the weights that become zero"
     )
-    fine_tune: Annotated[bool, Option((False, True), (1.0, 30.0))] = Field(
-        default=False, description="train the others on the training images afterwards"
-    )
-    epochs: Annotated[int, Option((8, 4, 16), (1.0, 0.5, 2.0), LEARNS)] = Field(
-        8, ge=1, description="of fine-tuning"
-    )
-    learning_rate: Annotated[float, Option((1e-3, 2e-3), needs=LEARNS)] = Field(
-        1e-3, gt=0, description="of AdamW, at its peak"
-    )
+    fine_tune: FineTune = False
+    epochs: Epochs = 8
+    learning_rate: LearningRate = 1e-3
 
 
 TECHNIQUE = Technique(
